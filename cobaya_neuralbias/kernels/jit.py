@@ -1,0 +1,29 @@
+"""The one place that decides how kernels are compiled.
+
+``nogil`` lets chains run in threads; ``error_model="numpy"`` keeps a division by zero an
+infinity, which the likelihood turns into a rejection, rather than an exception. Sums may be
+contracted into fused multiply-adds but are never reordered between runs: the same seed on the
+same machine gives the same bits. ``vectorised`` kernels may reorder their own inner sums.
+
+Compiled code is kept on disk, except under an MPI launcher, where several ranks would write the
+same files at once.
+"""
+
+import os
+from functools import partial
+
+from numba import njit
+
+_MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS")
+_several_ranks = any(os.environ.get(name, "1") not in ("", "1") for name in _MPI_VARIABLES)
+
+jit = partial(
+    njit, cache=not _several_ranks, nogil=True, error_model="numpy", fastmath={"contract"}
+)
+vectorised = partial(
+    njit,
+    cache=not _several_ranks,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract", "reassoc", "nsz"},
+)

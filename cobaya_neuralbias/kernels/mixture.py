@@ -1,0 +1,238 @@
+"""The mixture density network: halo rate and mass density as functions of one scalar psi.
+
+Component ``c`` has three outputs, each linear in psi before its activation,
+
+    log alpha_c = log softplus(w psi + b + alpha_shift)
+    mu_0        = w psi + b,   mu_c = mu_{c-1} + spacing(w psi + b)
+    log sigma_c = log softplus(w psi + b + sigma_shift)
+
+with masses as ``t = ln(M / M_threshold) >= 0``. ``weights`` has shape ``(3, n_components, 2)``:
+[alpha, mu, sigma][component][slope, bias]. In the measure ``log_mass`` the number density per
+unit ln M is ``sum_c alpha_c Normal(t | mu_c, sigma_c)``. The measure ``mass`` of Charnock et al.
+(2020), ``sum_c alpha_c exp(-mu_c) Normal(ln M | mu_c, sigma_c)`` per unit M, is the same family with
+``log alpha -> log alpha + sigma^2/2`` and ``mu -> mu + sigma^2``. Both are returned per unit ln M, so
+that their likelihoods compare.
+
+Everything is evaluated from logarithms: no weight up to hundreds overflows before the final
+exponential, and none gives NaN in a value.
+"""
+
+from math import erfc, exp, log, log1p, sqrt
+
+import numpy as np
+
+from .jit import jit
+
+HALF_LOG_2PI = 0.9189385332046727
+SQRT_HALF = sqrt(0.5)
+# 1/sigma is held below exp(120): narrower components are spikes no data can tell apart, and the
+# squares below stay finite.
+MAX_LOG_INVERSE_SIGMA = 120.0
+
+
+@jit
+def softplus(x):
+    """log(1 + exp(x)), without overflow."""
+    return max(x, 0.0) + log1p(exp(-abs(x)))
+
+
+@jit
+def sigmoid(x):
+    """Derivative of :func:`softplus`."""
+    e = exp(-abs(x))
+    return 1.0 / (1.0 + e) if x >= 0 else e / (1.0 + e)
+
+
+@jit
+def log_softplus(x):
+    """log(softplus(x)) and its derivative, also where softplus underflows."""
+    if x < -37.0:
+        return x, 1.0
+    s = softplus(x)
+    return log(s), sigmoid(x) / s
+
+
+@jit
+def log_ndtr(x):
+    """log of the normal cumulative distribution, to machine precision on the whole line."""
+    if x > 0.0:
+        return log1p(-0.5 * erfc(x * SQRT_HALF))
+    if x > -35.0:
+        return log(0.5 * erfc(-x * SQRT_HALF))
+    y = 1.0 / (x * x)
+    series = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y * (1.0 - 9.0 * y))))
+    return -0.5 * x * x - HALF_LOG_2PI - log(-x) + log(series)
+
+
+@jit
+def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
+    """Fill ``out`` (7, n_components): log alpha, mu, log sigma, their slopes, and sigma^2.
+
+    The slopes are those of the activations: d log alpha / d a, d spacing / d m, d log sigma / d s.
+    """
+    previous = 0.0
+    for c in range(weights.shape[1]):
+        out[0, c], out[3, c] = log_softplus(
+            weights[0, c, 0] * psi + weights[0, c, 1] + shifts[0]
+        )
+        m = weights[1, c, 0] * psi + weights[1, c, 1]
+        if c == 0:
+            previous = m
+            out[4, c] = 1.0
+        elif soft_spacing:
+            previous += softplus(m)
+            out[4, c] = sigmoid(m)
+        else:
+            previous += max(m, 0.0)
+            out[4, c] = 1.0 if m > 0.0 else 0.0
+        out[1, c] = previous
+        out[2, c], out[5, c] = log_softplus(
+            weights[2, c, 0] * psi + weights[2, c, 1] + shifts[1]
+        )
+        out[6, c] = 0.0
+        if mass_measure:
+            out[6, c] = exp(2.0 * out[2, c])
+            out[0, c] += 0.5 * out[6, c]
+            out[1, c] += out[6, c]
+
+
+@jit
+def _backward(psi, weights, forward, bar, mass_measure, scale, weights_bar):
+    """Adjoint of :func:`_forward`: adds to ``weights_bar``, returns the cotangent of psi.
+
+    ``bar`` (3, n_components) holds the cotangents of log alpha, mu and log sigma; all is multiplied
+    by ``scale``.
+    """
+    psi_bar = 0.0
+    mu_bar = 0.0
+    for c in range(weights.shape[1] - 1, -1, -1):
+        log_sigma_bar = bar[2, c]
+        if mass_measure:
+            log_sigma_bar += forward[6, c] * (bar[0, c] + 2.0 * bar[1, c])
+        mu_bar += bar[1, c]
+        a = scale * bar[0, c] * forward[3, c]
+        m = scale * mu_bar * forward[4, c]
+        s = scale * log_sigma_bar * forward[5, c]
+        weights_bar[0, c, 0] += a * psi
+        weights_bar[0, c, 1] += a
+        weights_bar[1, c, 0] += m * psi
+        weights_bar[1, c, 1] += m
+        weights_bar[2, c, 0] += s * psi
+        weights_bar[2, c, 1] += s
+        psi_bar += a * weights[0, c, 0] + m * weights[1, c, 0] + s * weights[2, c, 0]
+    return psi_bar
+
+
+@jit
+def _inverse_sigma(log_sigma):
+    return exp(min(-log_sigma, MAX_LOG_INVERSE_SIGMA))
+
+
+@jit
+def number_density(psi, weights, shifts, mass_measure, soft_spacing, out):
+    """Expected halos above threshold per unit volume, ``integral_0^inf dn/dt dt``, for each psi.
+
+    Parameters
+    ----------
+    psi : (m,) float64
+    weights : (3, n_components, 2) float64
+    shifts : (2,) float64, alpha_shift and sigma_shift
+    mass_measure, soft_spacing : bool
+    out : (m,) float64, output
+    """
+    forward = np.empty((7, weights.shape[1]))
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        out[i] = 0.0
+        for c in range(weights.shape[1]):
+            x = forward[1, c] * _inverse_sigma(forward[2, c])
+            out[i] += exp(forward[0, c] + log_ndtr(x))
+
+
+@jit
+def sum_number_density_with_vjp(
+    psi, scale, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+):
+    """``sum_i scale * number_density(psi_i)``; adds its gradient to ``psi_bar`` and ``weights_bar``.
+
+    Value and gradient share every transcendental function, so they come from one pass.
+    """
+    n_components = weights.shape[1]
+    forward = np.empty((7, n_components))
+    bar = np.empty((3, n_components))
+    total = 0.0
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        for c in range(n_components):
+            inverse_sigma = _inverse_sigma(forward[2, c])
+            x = forward[1, c] * inverse_sigma
+            rate = exp(forward[0, c] + log_ndtr(x))
+            slope = exp(forward[0, c] - 0.5 * x * x - HALF_LOG_2PI)
+            total += scale * rate
+            bar[0, c] = rate
+            bar[1, c] = slope * inverse_sigma
+            bar[2, c] = -slope * x
+        psi_bar[i] += _backward(
+            psi[i], weights, forward, bar, mass_measure, scale, weights_bar
+        )
+    return total
+
+
+@jit
+def _log_terms(t, forward, terms):
+    """log of each component's density at ``t`` into ``terms``; returns log of their sum."""
+    largest = -np.inf
+    for c in range(terms.size):
+        z = (t - forward[1, c]) * _inverse_sigma(forward[2, c])
+        terms[c] = forward[0, c] - 0.5 * z * z - forward[2, c] - HALF_LOG_2PI
+        largest = max(largest, terms[c])
+    total = 0.0
+    for c in range(terms.size):
+        total += exp(terms[c] - largest)
+    return largest + log(total)
+
+
+@jit
+def log_density(psi, t, weights, shifts, mass_measure, soft_spacing, out):
+    """log of the number density per unit volume and ln M at pairs (psi_i, t_i), into ``out``."""
+    forward = np.empty((7, weights.shape[1]))
+    terms = np.empty(weights.shape[1])
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        out[i] = _log_terms(t[i], forward, terms)
+
+
+@jit
+def sum_log_density_with_vjp(
+    psi, voxel, t, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+):
+    """``sum_j log_density(psi[voxel_j], t_j)``; adds its gradient to ``psi_bar`` and ``weights_bar``.
+
+    Parameters
+    ----------
+    psi, psi_bar : (m,) float64, one entry a voxel
+    voxel : (n_halos,) int64, flat voxel index of each halo
+    t : (n_halos,) float64, ln(M / M_threshold)
+    weights, weights_bar : (3, n_components, 2) float64
+    """
+    n_components = weights.shape[1]
+    forward = np.empty((7, n_components))
+    bar = np.empty((3, n_components))
+    terms = np.empty(n_components)
+    total = 0.0
+    for j in range(t.size):
+        p = psi[voxel[j]]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
+        value = _log_terms(t[j], forward, terms)
+        total += value
+        for c in range(n_components):
+            inverse_sigma = _inverse_sigma(forward[2, c])
+            z = (t[j] - forward[1, c]) * inverse_sigma
+            share = exp(terms[c] - value)
+            bar[0, c] = share
+            bar[1, c] = share * z * inverse_sigma
+            bar[2, c] = share * (z * z - 1.0)
+        psi_bar[voxel[j]] += _backward(
+            p, weights, forward, bar, mass_measure, 1.0, weights_bar
+        )
+    return total
