@@ -5,6 +5,15 @@
 
 The monopole (l = 0) shares one weight in each shell of equal distance from the centre: 4 weights
 (centre, faces, edges, corners) for ``kernel_size`` 3. Charnock et al. (2020), eqs. 5-6.
+
+Normalised, the network is written so that it can be sampled. Gain and offset of psi trade against the
+weights of whatever reads it; here both are fixed:
+
+    psi = (softplus(v + b) - psi_1) / (psi_2 - psi_1),   v = sum of u over a kernel that adds up to 1,
+
+where psi_1 and psi_2 are the same softplus for uniform patches of two anchor densities, so that psi is 0 at the first and
+1 at the second whatever the weights. The central weight is one minus the others; ``b`` bends psi from
+exponential (b << 0) to linear (b >> 0) in v.
 """
 
 from dataclasses import dataclass
@@ -16,14 +25,18 @@ import numpy as np
 from ..kernels import stencil
 
 INPUTS = ("log_density", "density")
+# Below this offset the normalised softplus is an exponential to machine precision, and no longer
+# depends on the offset.
+LOWEST_OFFSET = -40.0
 
 
 class Engine(NamedTuple):
     """A forward evaluation and what its adjoint needs again."""
 
-    psi: np.ndarray  #: (n, n, n)
+    psi: np.ndarray  #: (n, n, n), anchored if asked
     inputs: np.ndarray  #: (n, n, n) u
     slope: np.ndarray  #: (n, n, n) derivative of the activation
+    span: float  #: psi_2 - psi_1, or 1 without anchors
 
 
 def _softplus(x):
@@ -37,11 +50,16 @@ def _sigmoid(x):
 
 @dataclass(frozen=True)
 class NeuralPhysicalEngine:
-    """Monopole kernel of odd ``kernel_size``; ``n_weights`` weights, the last one the additive bias."""
+    """Monopole kernel of odd ``kernel_size``; ``n_weights`` weights, the last one the additive bias.
+
+    ``anchors`` are None for the paper's form, or, for the normalised one (which has one weight less: the
+    central one), the two density contrasts where the output is 0 and 1.
+    """
 
     kernel_size: int = 3
     input: str = "log_density"
     floor: float = 0.05
+    anchors: tuple | None = None
 
     @property
     def radius(self):
@@ -58,41 +76,89 @@ class NeuralPhysicalEngine:
         """(kernel_size^3,) int64, shell of each offset, by increasing distance."""
         return np.unique((self.offsets**2).sum(1), return_inverse=True)[1].reshape(-1)
 
+    @cached_property
+    def weight_shells(self):
+        """Squared distance [voxel sides] of each shell that has a weight of its own."""
+        distances = np.unique((self.offsets**2).sum(1))
+        return distances if self.anchors is None else distances[1:]
+
     @property
     def n_weights(self):
-        return int(self.shells.max()) + 2
+        return len(self.weight_shells) + 1
 
     def _pad(self, field):
         padded = np.empty((field.shape[0] + 2 * self.radius,) * 3)
         stencil.pad_periodic(field, self.radius, padded)
         return padded
 
+    def _inputs(self, delta):
+        if self.input == "density":
+            return delta
+        # A trajectory that blew up has densities that are not numbers; the sum tells.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(delta + (1 + self.floor))
+
+    @cached_property
+    def _multiplicity(self):
+        return np.bincount(self.shells).astype(float)
+
+    def _kernel(self, weights):
+        """Weight of every shell."""
+        if self.anchors is None:
+            return weights[:-1]
+        return np.concatenate([[1 - self._multiplicity[1:] @ weights[:-1]], weights[:-1]])
+
+    def _kernel_vjp(self, kernel_bar):
+        if self.anchors is None:
+            return kernel_bar
+        return kernel_bar[1:] - self._multiplicity[1:] * kernel_bar[0]
+
+    def _anchor_inputs(self, weights):
+        """Pre-activations of uniform patches of the two anchor densities."""
+        return self._inputs(np.array(self.anchors, dtype=float)) + self._offset(weights)
+
+    def _offset(self, weights):
+        return weights[-1] if self.anchors is None else max(weights[-1], LOWEST_OFFSET)
+
     def forward(self, delta, weights):
         """psi of the density contrast ``delta`` (n, n, n), all above -1; see :class:`Engine`."""
-        if self.input == "log_density":
-            inputs = np.log(delta + (1 + self.floor))
-        else:
-            inputs = delta
+        inputs = self._inputs(delta)
         pre = np.empty(delta.shape)
-        stencil.convolve(self._pad(inputs), self.offsets, self.shells, weights[:-1], pre)
-        pre += weights[-1]
-        return Engine(_softplus(pre), inputs, _sigmoid(pre))
+        kernel = self._kernel(weights)
+        stencil.convolve(self._pad(inputs), self.offsets, self.shells, kernel, pre)
+        pre += self._offset(weights)
+        psi = _softplus(pre)
+        span = 1.0
+        if self.anchors is not None:
+            psi_1, psi_2 = _softplus(self._anchor_inputs(weights))
+            span = psi_2 - psi_1
+            # Offsets beyond the range of float leave no span: an impossible point.
+            with np.errstate(invalid="ignore", divide="ignore"):
+                psi = (psi - psi_1) / span
+        return Engine(psi, inputs, _sigmoid(pre), span)
 
     def forward_vjp(self, engine, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
+        psi_bar = psi_bar / engine.span
         pre_bar = psi_bar * engine.slope
         inputs_bar = np.empty(pre_bar.shape)
-        weights_bar = np.empty(self.n_weights)
+        kernel_bar = np.empty(len(self._multiplicity))
         stencil.convolve_vjp(
             self._pad(pre_bar),
             self.offsets,
             self.shells,
-            weights[:-1],
+            self._kernel(weights),
             engine.inputs,
             inputs_bar,
-            weights_bar[:-1],
+            kernel_bar,
         )
-        weights_bar[-1] = pre_bar.sum()
+        offset_bar = pre_bar.sum()
+        if self.anchors is not None:
+            moved = float(np.vdot(psi_bar, engine.psi))
+            anchor_bar = np.array([moved - psi_bar.sum(), -moved])
+            offset_bar += _sigmoid(self._anchor_inputs(weights)) @ anchor_bar
+            offset_bar *= weights[-1] > LOWEST_OFFSET
+        weights_bar = np.append(self._kernel_vjp(kernel_bar), offset_bar)
         if self.input == "log_density":
             inputs_bar *= np.exp(-engine.inputs)
         return inputs_bar, weights_bar

@@ -68,18 +68,23 @@ class Grid:
         f2 = np.rint(self.frequencies**2).astype(np.int64)
         return f2[:, None, None] + f2[None, :, None] + f2[None, None, : self.n // 2 + 1]
 
+    def packed(self, values):
+        """(n, n, n) ``values`` (n, n, n//2+1) of the stored modes, for each real mode of
+        :mod:`cobaya_neuralbias.gravity.fourier`.
+        """
+        out = np.empty(self.shape, dtype=values.dtype)
+        out[:, :, 0] = values[:, :, 0]
+        inner = (self.n + 1) // 2
+        out[:, :, 1 : 2 * inner - 1 : 2] = values[:, :, 1:inner]
+        out[:, :, 2 : 2 * inner : 2] = values[:, :, 1:inner]
+        if self.n % 2 == 0:
+            out[:, :, -1] = values[:, :, -1]
+        return out
+
     @cached_property
     def packed_squared_index(self):
-        """(n, n, n) the same for the real modes of :mod:`cobaya_neuralbias.gravity.fourier`."""
-        half = self.squared_index
-        out = np.empty(self.shape, dtype=np.int64)
-        out[:, :, 0] = half[:, :, 0]
-        inner = (self.n + 1) // 2
-        out[:, :, 1 : 2 * inner - 1 : 2] = half[:, :, 1:inner]
-        out[:, :, 2 : 2 * inner : 2] = half[:, :, 1:inner]
-        if self.n % 2 == 0:
-            out[:, :, -1] = half[:, :, -1]
-        return out
+        """(n, n, n) integer |k / k_fundamental|^2 of every real mode."""
+        return self.packed(self.squared_index)
 
     @cached_property
     def shells(self):
@@ -90,9 +95,3 @@ class Grid:
         """
         shell = np.rint(np.sqrt(self.packed_squared_index)).astype(np.int64)
         return np.minimum(shell, self.n // 2 + 1)
-
-    @cached_property
-    def mode_k(self):
-        """(n, n, n) |k| of each real mode [h/Mpc]."""
-        return self.k_fundamental * np.sqrt(self.packed_squared_index)
-

@@ -80,6 +80,11 @@ class Lagrangian:
         # k in units of the fundamental and displacements in voxel sides: 1/(k_f * side) = n / 2 pi.
         return self.grid.n / (2 * np.pi)
 
+    @property
+    def packed_power(self):
+        """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
+        return self.grid.packed(self.amplitude**2 * self.grid.voxel_volume)
+
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
         grid = self.grid

@@ -1,0 +1,73 @@
+"""What the Cobaya components share: the phases' place in Cobaya's cache, and the error style."""
+
+from contextlib import contextmanager
+
+from cobaya.log import LoggedError
+
+from .errors import InputError
+
+
+class FieldRevision:
+    """Mixin for a theory or likelihood whose result depends on the phases.
+
+    Cobaya caches a component's result on its parameters and those of the components it depends on. The phases
+    are not parameters, so a change of them must enter that key or Cobaya returns the old
+    value. Whoever owns the phases counts their revisions; the mixin adds the count to the key.
+    """
+
+    def field_revision(self):
+        """A number that changes whenever the phases do."""
+        raise LoggedError(self.log, "%s must say which phases it uses.", type(self).__name__)
+
+    def check_cache_and_compute(
+        self, params_values_dict, dependency_params=None, want_derived=False, cached=True
+    ):
+        return super().check_cache_and_compute(
+            params_values_dict,
+            dependency_params=[*(dependency_params or []), self.field_revision()],
+            want_derived=want_derived,
+            cached=cached,
+        )
+
+
+@contextmanager
+def logged_errors(log):
+    """Turn an :class:`InputError` from below the surface into Cobaya's ``LoggedError``."""
+    try:
+        yield
+    except InputError as error:
+        raise LoggedError(log, "%s", error) from error
+
+
+def check_option(log, name, value, allowed):
+    """Refuse an option outside ``allowed``: a collection, or a pair (description, predicate)."""
+    if isinstance(allowed, tuple) and callable(allowed[1]):
+        description, valid = allowed
+        try:
+            good = bool(valid(value))
+        except (TypeError, ValueError):
+            good = False
+    else:
+        description, good = "one of " + ", ".join(map(repr, allowed)), value in allowed
+    if not good:
+        raise LoggedError(log, "Option '%s' is %r; expected %s.", name, value, description)
+
+
+def is_integer(value, minimum):
+    """Whether ``value`` is an integer (not a bool) of at least ``minimum``."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def is_number(value, minimum=float("-inf")):
+    """Whether ``value`` is a finite number (not a bool) of at least ``minimum``."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and minimum <= value < float("inf")
+    )
+
+
+POSITIVE_INTEGER = ("a positive integer", lambda v: is_integer(v, 1))
+POSITIVE_NUMBER = ("a positive number", lambda v: is_number(v) and v > 0)
+NUMBER = ("a finite number", is_number)
+BOOLEAN = ("true or false", lambda v: isinstance(v, bool))

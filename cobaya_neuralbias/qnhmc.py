@@ -1,0 +1,427 @@
+"""Sampler: exact joint Hamiltonian Monte Carlo of phases and bias weights, inside Cobaya.
+
+A cycle is a joint trajectory of phases and weights, a few of the weights alone, and Metropolis steps of
+everything else through ``model.logposterior``. Each leaves the posterior invariant once warm-up
+has ended and all tuning is frozen.
+"""
+
+import json
+import re
+import time
+from typing import Any
+
+import numpy as np
+from cobaya import mpi
+from cobaya.collection import SampleCollection
+from cobaya.conventions import Extension
+from cobaya.log import LoggedError
+from cobaya.sampler import Sampler
+from cobaya.tools import NumberWithUnits, get_external_function
+from cobaya.yaml import yaml_dump_file
+
+from .component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number, logged_errors
+from .field_output import FieldOutput
+from .field_target import FieldTarget, reference_point
+from .sampling import hamiltonian
+from .sampling.adaptation import Warmup, group_mean
+from .sampling.metric import Metric
+from .sampling.metropolis import Metropolis
+
+COUNTERS = ("n_gradients", "n_weight_evaluations", "n_divergent", "n_cycles")
+
+
+class QNHMC(Sampler):
+    """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
+
+    max_samples: int
+    warmup: int
+    leapfrog_steps: int
+    weight_updates: int
+    weight_leapfrog_steps: int
+    metropolis_updates: int
+    target_acceptance: float
+    step_size: float
+    thin: int
+    store_fields: int
+    output_every: Any
+    callback_function: Any
+    callback_every: int
+
+    def initialize(self):
+        for name in ("max_samples", "leapfrog_steps", "weight_leapfrog_steps", "metropolis_updates", "thin", "callback_every"):
+            check_option(self.log, name, getattr(self, name), POSITIVE_INTEGER)
+        for name in ("warmup", "weight_updates", "store_fields"):
+            check_option(
+                self.log, name, getattr(self, name), ("an integer >= 0", lambda v: is_integer(v, 0))
+            )
+        check_option(self.log, "step_size", self.step_size, POSITIVE_NUMBER)
+        check_option(
+            self.log,
+            "target_acceptance",
+            self.target_acceptance,
+            ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
+        )
+        self.output_every = NumberWithUnits(self.output_every, "s", dtype=float)
+        if self.callback_function:
+            self.callback_function = get_external_function(self.callback_function)
+        self.target = FieldTarget(self.model)
+        self.n_field = self.target.grid.n**3
+        self.sampled_params = list(self.model.parameterization.sampled_params())
+        chain = 1 + mpi.rank()
+        with logged_errors(self.log):
+            self.field_output = FieldOutput(self, self.output, chain)
+            stored = self.field_output.load() if self.output.is_resuming() else None
+            if stored is not None:
+                self.field_output.truncate_chain(stored)
+        self.collection = SampleCollection(
+            self.model, self.output, name=str(chain), resuming=stored is not None
+        )
+        self.n_gradients = self.n_weight_evaluations = self.n_divergent = self.n_cycles = 0
+        self.seconds = 0.0
+        self.acceptance = []
+        metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
+        self.tuning = Warmup(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance)
+        self.metropolis = Metropolis(self._proposal_scales())
+        self.others = np.zeros(len(self.target.other_names))
+        self.state = None
+        if stored is not None:
+            self._restore(stored)
+        self.mpi_info(
+            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s by Metropolis steps.",
+            self.n_field,
+            len(self.target.weight_names),
+            len(self.target.other_names),
+            f" ({', '.join(self.target.other_names)})" if self.target.other_names else "",
+        )
+
+    def _proposal_scales(self):
+        """First guesses of the other parameters' spread at fixed phases: Cobaya's, as for its `mcmc`."""
+        infos = self.model.parameterization.sampled_params_info()
+        scales = []
+        for name in self.target.other_names:
+            prior = self.model.prior.pdf[self.sampled_params.index(name)]
+            scales.append(infos[name].get("proposal") or prior.std() / 10)
+        return np.array(scales, dtype=float)
+
+    # A run
+
+    def run(self):
+        """Warm up, freeze, and record ``max_samples`` samples."""
+        self._started = time.monotonic() - self.seconds
+        if self.state is None:
+            self._cold_start()
+        else:
+            self._resume()
+        if not self.tuning.done:
+            self.mpi_info("Warm-up: %d cycles.", self.warmup)
+        self._last_output = time.monotonic()
+        while len(self.collection) < self.max_samples:
+            self._cycle()
+            if self.tuning.done and (self.n_cycles - self.warmup) % self.thin == 0:
+                self._record()
+            self._maybe_output()
+        self._output_now()
+        self._summary()
+
+    def _cold_start(self):
+        """Phases drawn from their prior (unless the theory was given some), weights at their ``ref``."""
+        theory = self.target.theory
+        if theory.phases is None:
+            theory.set_modes(self._rng.standard_normal(self.target.grid.shape))
+        values = reference_point(self.model, self._rng)
+        weights = np.array([values[p] for p in self.target.weight_names])
+        self.others = np.array([values[p] for p in self.target.other_names])
+        result = self.target.evaluate(weights, self.others)
+        if not np.isfinite(result.logpost):
+            raise LoggedError(
+                self.log,
+                "The starting point %r has zero posterior (log-likelihoods %r). Give the parameters a `ref` inside their priors.",
+                values,
+                dict(zip(self.model.likelihood, result.loglikes, strict=True)),
+            )
+        position = np.concatenate([theory.get_modes().ravel(), weights])
+        self.state = hamiltonian.init(self.target.flat, position)
+        self._first_metric()
+
+    def _first_metric(self):
+        """A first inverse mass from one gradient: curvature 1 + |likelihood gradient|^2 in each shell.
+
+        Far from the typical set the gradient overstates the curvature, so the first steps are short
+        rather than long.
+        """
+        metric, state, n = self.tuning.metric, self.state, self.n_field
+        squares = (state.gradient[:n] + state.position[:n]) ** 2
+        curvature = 1 + group_mean(squares, metric.groups, metric.variance.size)
+        self.tuning.metric = Metric(
+            metric.groups, 1 / curvature, np.diag(1 / (1 + state.gradient[n:] ** 2))
+        )
+
+    def _cycle(self):
+        """One cycle; the order of the random draws is part of the contract of exact resuming."""
+        rng, tuning = self._rng, self.tuning
+        warming = not tuning.done
+        self.state, info = hamiltonian.step(
+            rng,
+            self.target.flat,
+            self.state,
+            tuning.metric,
+            self._jitter(tuning.step_size),
+            self._n_steps(self.leapfrog_steps),
+        )
+        self.n_gradients += info.n_gradients
+        self._count(info, warming)
+        if warming:
+            tuning.observe_joint(self.state, info)
+        if self.weight_updates and self.target.weight_names:
+            self._update_weights(warming)
+        if self.target.other_names:
+            self._update_others(warming)
+        if warming:
+            tuning.end_cycle()
+            if tuning.done:
+                self._end_of_warmup()
+        self.n_cycles += 1
+
+    def _jitter(self, step_size):
+        # A random step size, independent of the state, keeps trajectories out of resonance and
+        # lets the chain leave corners where the usual step is too long.
+        return step_size * self._rng.uniform(0.7, 1.1)
+
+    def _n_steps(self, mean):
+        return int(self._rng.integers(max(1, mean // 2), mean + mean // 2 + 1))
+
+    def _count(self, info, warming):
+        self.n_divergent += info.divergent and not warming
+        self.acceptance.append(info.accept_probability)
+
+    def _update_weights(self, warming):
+        n, tuning = self.n_field, self.tuning
+        modes = self.state.position[:n].reshape(self.target.grid.shape)
+        target = self.target.weights_only(modes)
+        metric = tuning.metric.dense_only()
+        state = hamiltonian.init(target, self.state.position[n:])
+        for _ in range(self.weight_updates):
+            state, info = hamiltonian.step(
+                self._rng,
+                target,
+                state,
+                metric,
+                self._jitter(tuning.dense_step_size),
+                self._n_steps(self.weight_leapfrog_steps),
+            )
+            self.n_weight_evaluations += info.n_gradients
+            if warming:
+                tuning.observe_dense(state, info)
+        self._move_to(np.concatenate([self.state.position[:n], state.position]))
+
+    def _move_to(self, position):
+        """The state at a position reached by another block, with the joint density and gradient there."""
+        if not np.array_equal(position, self.state.position):
+            self.state = hamiltonian.init(self.target.flat, position)
+            self.n_gradients += 1
+
+    def _update_others(self, warming):
+        weights = self.state.position[self.n_field :]
+        self.target.theory.set_modes(self._modes())
+        before = self.target.forward_model
+
+        def log_density(others):
+            point = dict(zip(self.target.weight_names, weights, strict=True))
+            point.update(zip(self.target.other_names, others, strict=True))
+            return self.model.logposterior(point, return_derived=False).logpost
+
+        value = log_density(self.others)
+        moved = False
+        for _ in range(self.metropolis_updates):
+            others, value, probability = self.metropolis.step(
+                self._rng, log_density, self.others, value
+            )
+            moved = moved or not np.array_equal(others, self.others)
+            self.others = others
+            if warming:
+                self.metropolis.adapt(others, probability)
+        if warming and self.tuning.ends_window:
+            self.metropolis.renew()
+        if moved:
+            self.target.evaluate(weights, self.others)
+            if self.target.forward_model is not before:
+                self.state = hamiltonian.init(self.target.flat, self.state.position)
+                self.n_gradients += 1
+
+    def _modes(self):
+        return self.state.position[: self.n_field].reshape(self.target.grid.shape)
+
+    def _end_of_warmup(self):
+        self.log.info(
+            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). All tuning is frozen.",
+            self.n_gradients,
+            time.monotonic() - self._started,
+            self.tuning.step_size,
+            self.tuning.dense_step_size,
+        )
+        self.acceptance.clear()
+
+    # Recording
+
+    def _record(self):
+        """Add the current state to the chain and the field statistics."""
+        weights = self.state.position[self.n_field :]
+        self.target.theory.set_modes(self._modes())
+        result = self.target.evaluate(weights, self.others)
+        self._check_consistent(result, weights)
+        values = dict(zip(self.target.weight_names, weights, strict=True))
+        values.update(zip(self.target.other_names, self.others, strict=True))
+        point = np.array([values[p] for p in self.sampled_params])
+        self.collection.add(point, logpost=result)
+        self.field_output.record(self._modes(), self.target.theory, point)
+        n = len(self.collection)
+        if self.callback_function and n % self.callback_every == 0:
+            self.callback_function(self)
+
+    def _check_consistent(self, result, weights):
+        """Cobaya's value and the trajectory's are two routes to one number: they must agree."""
+        likelihood = sum(
+            value
+            for name, value in zip(self.model.likelihood, result.loglikes, strict=True)
+            if name in self.target.likelihoods
+        )
+        prior = self.target.priors.value_and_gradient(weights)[0]
+        modes = self._modes()
+        expected = self.state.log_density - prior + 0.5 * float(np.vdot(modes, modes))
+        if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
+            raise LoggedError(
+                self.log,
+                "The log-likelihood through Cobaya is %.12g, along the trajectory %.12g: a component changed between two evaluations of the same point.",
+                likelihood,
+                expected,
+            )
+
+    def _maybe_output(self):
+        every = self.output_every
+        if every.unit:
+            due = time.monotonic() - self._last_output >= every.value
+        else:
+            due = len(self.collection) % max(1, int(every.value)) == 0 and self.tuning.done
+        if due:
+            self._output_now()
+
+    def _output_now(self):
+        self._last_output = time.monotonic()
+        self.seconds = self._last_output - self._started
+        recent = np.mean(self.acceptance[-50:]) if self.acceptance else float("nan")
+        stage = (
+            f"sample {len(self.collection)} of {self.max_samples}"
+            if self.tuning.done
+            else f"warm-up cycle {self.n_cycles} of {self.warmup}"
+        )
+        self.log.info(
+            "%s: %d gradients in %.0f s, acceptance %.2f, step %.3g, ln posterior %.1f.",
+            stage,
+            self.n_gradients,
+            self.seconds,
+            recent,
+            self.tuning.step_size,
+            self.state.log_density,
+        )
+        if self.output:
+            with logged_errors(self.log):
+                self.collection.out_update()
+                self.field_output.save(self._snapshot())
+            self._write_checkpoint()
+
+    def _write_checkpoint(self):
+        if mpi.is_main_process():
+            done = len(self.collection) >= self.max_samples
+            info = {"sampler": {self.get_name(): {"converged": done, "mpi_size": mpi.size()}}}
+            yaml_dump_file(self.checkpoint_filename(), info, error_if_exists=False)
+
+    def _summary(self):
+        self.log.info(
+            "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; mean acceptance %.2f; %d divergent trajectories.",
+            len(self.collection),
+            self.n_gradients,
+            self.n_weight_evaluations,
+            self.seconds,
+            np.mean(self.acceptance) if self.acceptance else float("nan"),
+            self.n_divergent,
+        )
+        if self.n_divergent:
+            self.log.warning(
+                "%d trajectories diverged after warm-up (rejected, so the chain stays exact, but where it cannot go it is biased): a longer warm-up or a higher target_acceptance shortens the steps.",
+                self.n_divergent,
+            )
+
+    # State
+
+    def _snapshot(self):
+        return {
+            "position": self.state.position,
+            "others": self.others,
+            "rng": json.dumps(self._rng.bit_generator.state),
+            "samples": len(self.collection),
+            "seconds": self.seconds,
+            "acceptance": np.array(self.acceptance),
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "tuning": self.tuning.to_dict(),
+            "metropolis": self.metropolis.to_dict(),
+        }
+
+    def _restore(self, stored):
+        self._rng.bit_generator.state = json.loads(stored["rng"])
+        for name in COUNTERS:
+            setattr(self, name, int(stored["counters"][name]))
+        self.seconds = float(stored["seconds"])
+        self.acceptance = list(stored["acceptance"])
+        self.others = np.array(stored["others"])
+        self.tuning.restore(stored["tuning"])
+        self.metropolis.restore(stored["metropolis"])
+        self.state = np.array(stored["position"])
+
+    def _resume(self):
+        position = self.state
+        n = self.n_field
+        self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
+        self.target.evaluate(position[n:], self.others)
+        self.state = hamiltonian.init(self.target.flat, position)
+        self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))
+
+    # Cobaya
+
+    def samples(self, combined=False, skip_samples=0, to_getdist=False):
+        """The chain: Cobaya's ``SampleCollection``, or getdist's ``MCSamples`` of all chains.
+
+        Warm-up is not part of it, so there is nothing to skip by default.
+        """
+        collection = self.collection.skip_samples(skip_samples, inplace=False)
+        if not (combined or to_getdist):
+            return collection
+        collections = mpi.gather(collection)
+        if mpi.is_main_process():
+            first, *rest = collections
+            if to_getdist:
+                collection = first.to_getdist(combine_with=rest)
+            else:
+                for other in rest:
+                    first._append(other)
+                collection = first
+        return mpi.share_mpi(collection)
+
+    def products(self, combined=False, skip_samples=0, to_getdist=False):
+        """``sample`` (see :meth:`samples`) and ``fields``: mean and variance of the fields, spectra."""
+        return {
+            "sample": self.samples(combined, skip_samples, to_getdist),
+            "fields": self.field_output.products(),
+        }
+
+    @classmethod
+    def output_files_regexps(cls, output, info=None, minimal=False):
+        """Chain, field and state files: what a re-run must not overwrite and a resumed run needs."""
+        regexps = [output.collection_regexp(name=None)]
+        kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
+        if not minimal:
+            kinds += (r"\d+\.(field|state)\.h5\.tmp",)
+            kinds += tuple(
+                re.escape(ext.lstrip(".")) for ext in (Extension.checkpoint, Extension.progress)
+            )
+        regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
+        return [(regexp, None) for regexp in regexps]

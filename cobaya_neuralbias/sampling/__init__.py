@@ -1,0 +1,1 @@
+"""Samplers of a target ``value_and_gradient(z)``. Knows neither cosmology nor cobaya."""

@@ -1,0 +1,225 @@
+"""Warm-up learning of step size and metric. Everything here is frozen before sampling.
+
+The metric follows from the spread of positions and of gradients together: for a Gaussian both say
+the same, Cov(z) = Cov(grad)^-1, and in general their geometric mean minimises the Fisher
+divergence between the target and the Gaussian that the metric stands for. It needs far fewer draws than
+the covariance of positions alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class DualAveraging:
+    """Step size that brings the mean acceptance to ``target`` (Hoffman & Gelman 2014, section 3.2)."""
+
+    log_step: float
+    target: float = 0.8
+    count: int = 0
+    error: float = 0.0
+    log_average: float = 0.0
+    centre: float = 0.0
+
+    GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+
+    @classmethod
+    def start(cls, step_size, target):
+        # Pulls towards the starting value: the schedule begins from a step size already tried.
+        return cls(np.log(step_size), target, centre=np.log(step_size))
+
+    def update(self, accept_probability):
+        self.count += 1
+        weight = 1 / (self.count + self.T0)
+        self.error += weight * (self.target - accept_probability - self.error)
+        self.log_step = self.centre - np.sqrt(self.count) / self.GAMMA * self.error
+        fade = self.count**-self.KAPPA
+        self.log_average += fade * (self.log_step - self.log_average)
+
+    @property
+    def step_size(self):
+        return float(np.exp(self.log_step))
+
+    @property
+    def average_step_size(self):
+        return float(np.exp(self.log_average)) if self.count else self.step_size
+
+
+class Moments:
+    """Running count, mean and sum of squared deviations (Welford), per coordinate or full."""
+
+    def __init__(self, shape, dense=False):
+        self.count = 0
+        self.mean = np.zeros(shape)
+        self.scatter = np.zeros((*shape, *shape) if dense else shape)
+        self._dense = dense
+
+    def update(self, x):
+        self.count += 1
+        before = x - self.mean
+        self.mean += before / self.count
+        after = x - self.mean
+        self.scatter += np.outer(before, after) if self._dense else before * after
+
+    def variance(self):
+        return self.scatter / max(self.count - 1, 1)
+
+
+def group_mean(values, groups, n_groups):
+    """Mean of ``values`` in each group (every group has at least one member)."""
+    return np.bincount(groups, values, n_groups) / np.bincount(groups, minlength=n_groups)
+
+
+def geometric_mean(a, b):
+    """Geometric mean A # B of two symmetric positive definite matrices.
+
+    ``A^{1/2} (A^{-1/2} B A^{-1/2})^{1/2} A^{1/2}``: the X with X B^-1 X = A.
+    """
+    values, vectors = np.linalg.eigh(0.5 * (a + a.T))
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse_root = (vectors / np.sqrt(values)) @ vectors.T
+    values, vectors = np.linalg.eigh(inverse_root @ (0.5 * (b + b.T)) @ inverse_root)
+    # Rounding may leave a tiny eigenvalue negative; a direction is never frozen altogether.
+    values = np.maximum(values, 1e-14 * values.max())
+    out = root @ (vectors * np.sqrt(values)) @ vectors.T @ root
+    return 0.5 * (out + out.T)
+
+
+class Warmup:
+    """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then is done for good.
+
+    Each window's draws and gradients give the metric of the next; the step sizes follow the acceptance
+    throughout, and after the last window settle on its metric. The diagonal block's inverse mass is the
+    inverse of the mean squared gradient in each group (the mean curvature, by the Fisher identity), shared over
+    many coordinates, so a few draws suffice; the dense block's is the geometric mean above.
+    """
+
+    WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
+
+    def __init__(self, n_cycles, metric, step_size, dense_step_size, target_acceptance):
+        self.n_cycles = n_cycles
+        self.metric = metric
+        self.cycle = 0
+        self._target = target_acceptance
+        self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS})
+        self._joint = DualAveraging.start(step_size, target_acceptance)
+        self._dense = DualAveraging.start(dense_step_size, target_acceptance)
+        self._reset()
+
+    def _reset(self):
+        n_dense = len(self.metric.covariance)
+        self._square = np.zeros(self.metric.variance.size)
+        self._n_square = 0
+        self._positions = Moments((n_dense,), dense=True)
+        self._gradients = Moments((n_dense,), dense=True)
+
+    @property
+    def done(self):
+        return self.cycle >= self.n_cycles
+
+    @property
+    def step_size(self):
+        return self._joint.average_step_size if self.done else self._joint.step_size
+
+    @property
+    def dense_step_size(self):
+        return self._dense.average_step_size if self.done else self._dense.step_size
+
+    def observe_joint(self, state, info):
+        """A joint transition of all coordinates and where it ended."""
+        self._joint.update(info.accept_probability)
+        n = self.metric.n_diagonal
+        self._square += group_mean(
+            state.gradient[:n] ** 2, self.metric.groups, self.metric.variance.size
+        )
+        self._n_square += 1
+        self._observe_dense(state.position[n:], state.gradient[n:])
+
+    def observe_dense(self, state, info):
+        """A transition of the dense coordinates alone."""
+        self._dense.update(info.accept_probability)
+        self._observe_dense(state.position, state.gradient)
+
+    def _observe_dense(self, position, gradient):
+        self._positions.update(position)
+        self._gradients.update(gradient)
+
+    @property
+    def ends_window(self):
+        """Whether the cycle under way is the last of a window."""
+        return self.cycle + 1 in self._ends
+
+    def end_cycle(self):
+        """Count a cycle; at the end of a window, move to the metric learned in it."""
+        ends = self.ends_window
+        self.cycle += 1
+        if ends:
+            self.metric = self._learned()
+            self._joint = DualAveraging.start(self._joint.average_step_size, self._target)
+            self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
+            self._reset()
+
+    # Weight of what was believed before, in draws: unit curvature for a group of the diagonal block (which
+    # matters to small groups only), the present metric for the dense block.
+    PRIOR_DRAWS = 10
+
+    def _learned(self):
+        groups = self.metric.groups
+        members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
+        square = self._square / max(self._n_square, 1)
+        curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
+        covariance = self.metric.covariance
+        if len(covariance):
+            covariance = self._learned_covariance(covariance)
+        return type(self.metric)(groups, 1 / curvature, covariance)
+
+    def _learned_covariance(self, covariance):
+        # In coordinates where the present metric is the unit matrix, so that shrinking towards it
+        # needs no scale; draws that never moved leave it as it is.
+        weight = self._positions.count / (self._positions.count + self.PRIOR_DRAWS)
+        root = np.linalg.cholesky(covariance)
+        half = np.linalg.solve(root, self._positions.variance())
+        spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
+        slope = weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(len(root))
+        return root @ geometric_mean(spread, np.linalg.inv(slope)) @ root.T
+
+    # The state in arrays, to be stored and put back
+
+    def to_dict(self):
+        out = {
+            "cycle": self.cycle,
+            "variance": self.metric.variance,
+            "covariance": self.metric.covariance,
+            "square": self._square,
+            "n_square": self._n_square,
+        }
+        for name in ("_joint", "_dense"):
+            averaging = getattr(self, name)
+            out[f"averaging{name}"] = np.array(
+                [getattr(averaging, f) for f in DualAveraging.__dataclass_fields__]
+            )
+        for name in ("_positions", "_gradients"):
+            moments = getattr(self, name)
+            out[f"count{name}"] = moments.count
+            out[f"mean{name}"] = moments.mean
+            out[f"scatter{name}"] = moments.scatter
+        return out
+
+    def restore(self, stored):
+        """Take the state written by :meth:`to_dict`."""
+        self.cycle = int(stored["cycle"])
+        self.metric = type(self.metric)(
+            self.metric.groups, np.array(stored["variance"]), np.array(stored["covariance"])
+        )
+        self._square = np.array(stored["square"])
+        self._n_square = int(stored["n_square"])
+        for name in ("_joint", "_dense"):
+            values = dict(zip(DualAveraging.__dataclass_fields__, stored[f"averaging{name}"], strict=True))
+            values["count"] = int(values["count"])
+            setattr(self, name, DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}))
+        for name in ("_positions", "_gradients"):
+            moments = getattr(self, name)
+            moments.count = int(stored[f"count{name}"])
+            moments.mean = np.array(stored[f"mean{name}"])
+            moments.scatter = np.array(stored[f"scatter{name}"])
