@@ -197,9 +197,9 @@ def read_field_file(path):
         with h5py.File(path, "r") as file:
             out = dict(file.attrs)
             file.visititems(
-                lambda name, item: out.update({name: item[()]})
-                if isinstance(item, h5py.Dataset)
-                else None
+                lambda name, item: (
+                    out.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
             )
             return out
     except OSError as error:

@@ -28,12 +28,19 @@ class WeightPriors:
     def __init__(self, pdfs):
         self._pdfs = pdfs
         self._normal = np.array([pdf.dist.name == "norm" for pdf in pdfs], dtype=bool)
-        moments = [(pdf.mean(), pdf.std()) if n else (0, 1) for pdf, n in zip(pdfs, self._normal, strict=True)]
+        moments = [
+            (pdf.mean(), pdf.std()) if n else (0, 1)
+            for pdf, n in zip(pdfs, self._normal, strict=True)
+        ]
         self._loc, self._scale = np.array(moments, dtype=float).reshape(-1, 2).T
         self._bounds = np.array([pdf.interval(1) for pdf in pdfs]).reshape(-1, 2)
         self.constant = -float(
             np.sum(np.log(self._scale[self._normal] * np.sqrt(2 * np.pi)))
-        ) - sum(np.log(pdf.interval(1)[1] - pdf.interval(1)[0]) for pdf in pdfs if pdf.dist.name == "uniform")
+        ) - sum(
+            np.log(pdf.interval(1)[1] - pdf.interval(1)[0])
+            for pdf in pdfs
+            if pdf.dist.name == "uniform"
+        )
 
     def value_and_gradient(self, weights):
         pull = (weights - self._loc) / self._scale
@@ -100,11 +107,7 @@ class FieldTarget:
             for component in model.components
             if component not in self.likelihoods.values()
             for p in component.input_params
-        } | {
-            p
-            for depends in model.parameterization.input_dependencies.values()
-            for p in depends
-        }
+        } | {p for depends in model.parameterization.input_dependencies.values() for p in depends}
         self.weight_names = [p for p in sampled if p in wanted and p not in elsewhere]
         self.other_names = [p for p in sampled if p not in self.weight_names]
         if shared := model.prior.external_dependence.intersection(self.weight_names):

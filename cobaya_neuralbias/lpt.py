@@ -40,12 +40,24 @@ class LPT(FieldRevision, Theory):
     phases_seed: int
 
     def initialize(self):
-        check_option(self.log, "n_grid", self.n_grid, ("an integer of at least 4", lambda v: is_integer(v, 4)))
+        check_option(
+            self.log,
+            "n_grid",
+            self.n_grid,
+            ("an integer of at least 4", lambda v: is_integer(v, 4)),
+        )
         check_option(self.log, "box_size", self.box_size, POSITIVE_NUMBER)
         check_option(self.log, "order", self.order, (1, 2))
         check_option(self.log, "assignment", self.assignment, tuple(ASSIGNMENTS))
-        check_option(self.log, "redshift", self.redshift, ("a number >= 0", lambda v: is_number(v, 0)))
-        check_option(self.log, "phases_seed", self.phases_seed, ("an integer >= 0", lambda v: is_integer(v, 0)))
+        check_option(
+            self.log, "redshift", self.redshift, ("a number >= 0", lambda v: is_number(v, 0))
+        )
+        check_option(
+            self.log,
+            "phases_seed",
+            self.phases_seed,
+            ("an integer >= 0", lambda v: is_integer(v, 0)),
+        )
         self.grid = Grid(self.n_grid, float(self.box_size))
         self._revision = 0
         self._modes = None

@@ -19,7 +19,14 @@ from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 from cobaya.yaml import yaml_dump_file
 
-from .component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number, logged_errors
+from .component import (
+    POSITIVE_INTEGER,
+    POSITIVE_NUMBER,
+    check_option,
+    is_integer,
+    is_number,
+    logged_errors,
+)
 from .field_output import FieldOutput
 from .field_target import FieldTarget, reference_point
 from .sampling import hamiltonian
@@ -48,7 +55,14 @@ class QNHMC(Sampler):
     callback_every: int
 
     def initialize(self):
-        for name in ("max_samples", "leapfrog_steps", "weight_leapfrog_steps", "metropolis_updates", "thin", "callback_every"):
+        for name in (
+            "max_samples",
+            "leapfrog_steps",
+            "weight_leapfrog_steps",
+            "metropolis_updates",
+            "thin",
+            "callback_every",
+        ):
             check_option(self.log, name, getattr(self, name), POSITIVE_INTEGER)
         for name in ("warmup", "weight_updates", "store_fields"):
             check_option(
@@ -80,7 +94,9 @@ class QNHMC(Sampler):
         self.seconds = 0.0
         self.acceptance = []
         metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
-        self.tuning = Warmup(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance)
+        self.tuning = Warmup(
+            self.warmup, metric, self.step_size, self.step_size, self.target_acceptance
+        )
         self.metropolis = Metropolis(self._proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
         self.state = None

@@ -39,7 +39,7 @@ def replacing(path, keep=None, copy=False):
         if keep is not None and path.exists():
             os.replace(path, keep)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"'{path}' could not be written ({error}); what was there before is untouched."
         ) from error

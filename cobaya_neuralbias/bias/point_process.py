@@ -6,6 +6,7 @@ with n per unit volume and per unit ln M. Charnock et al. (2020), eq. 4.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,13 @@ class PointProcess:
     def n_weights(self):
         return self.engine.n_weights + self.network.n_weights
 
+    @cached_property
+    def _halos_by_voxel(self):
+        """(occupied voxels, first halo of each and the number of halos, t), halos sorted by voxel."""
+        order = np.argsort(self.voxel, kind="stable")
+        voxel, first = np.unique(self.voxel[order], return_index=True)
+        return voxel, np.append(first, len(order)), self.t[order]
+
     def split(self, weights):
         """Weights of the engine, weights of the network."""
         weights = np.ascontiguousarray(weights, dtype=float)
@@ -56,7 +64,7 @@ class PointProcess:
         w_engine, w_network = self.split(weights)
         engine = self.engine.forward(delta, w_engine)
         value, psi_bar, network_bar = self.network.log_likelihood_with_vjp(
-            engine.psi.ravel(), self.voxel_volume, self.voxel, self.t, w_network
+            engine.psi.ravel(), self.voxel_volume, self._halos_by_voxel, w_network
         )
         if not np.isfinite(value):
             return -np.inf, np.zeros(delta.shape), np.zeros(self.n_weights)

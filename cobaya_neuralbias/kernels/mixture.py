@@ -72,9 +72,7 @@ def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
     """
     previous = 0.0
     for c in range(weights.shape[1]):
-        out[0, c], out[3, c] = log_softplus(
-            weights[0, c, 0] * psi + weights[0, c, 1] + shifts[0]
-        )
+        out[0, c], out[3, c] = log_softplus(weights[0, c, 0] * psi + weights[0, c, 1] + shifts[0])
         m = weights[1, c, 0] * psi + weights[1, c, 1]
         if c == 0:
             previous = m
@@ -86,9 +84,7 @@ def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
             previous += max(m, 0.0)
             out[4, c] = 1.0 if m > 0.0 else 0.0
         out[1, c] = previous
-        out[2, c], out[5, c] = log_softplus(
-            weights[2, c, 0] * psi + weights[2, c, 1] + shifts[1]
-        )
+        out[2, c], out[5, c] = log_softplus(weights[2, c, 0] * psi + weights[2, c, 1] + shifts[1])
         out[6, c] = 0.0
         if mass_measure:
             out[6, c] = exp(2.0 * out[2, c])
@@ -97,11 +93,10 @@ def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
 
 
 @jit
-def _backward(psi, weights, forward, bar, mass_measure, scale, weights_bar):
+def _backward(psi, weights, forward, bar, mass_measure, weights_bar):
     """Adjoint of :func:`_forward`: adds to ``weights_bar``, returns the cotangent of psi.
 
-    ``bar`` (3, n_components) holds the cotangents of log alpha, mu and log sigma; all is multiplied
-    by ``scale``.
+    ``bar`` (3, n_components) holds the cotangents of log alpha, mu and log sigma.
     """
     psi_bar = 0.0
     mu_bar = 0.0
@@ -110,9 +105,9 @@ def _backward(psi, weights, forward, bar, mass_measure, scale, weights_bar):
         if mass_measure:
             log_sigma_bar += forward[6, c] * (bar[0, c] + 2.0 * bar[1, c])
         mu_bar += bar[1, c]
-        a = scale * bar[0, c] * forward[3, c]
-        m = scale * mu_bar * forward[4, c]
-        s = scale * log_sigma_bar * forward[5, c]
+        a = bar[0, c] * forward[3, c]
+        m = mu_bar * forward[4, c]
+        s = log_sigma_bar * forward[5, c]
         weights_bar[0, c, 0] += a * psi
         weights_bar[0, c, 1] += a
         weights_bar[1, c, 0] += m * psi
@@ -150,32 +145,29 @@ def number_density(psi, weights, shifts, mass_measure, soft_spacing, out):
 
 
 @jit
-def sum_number_density_with_vjp(
-    psi, scale, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+def number_density_vjp(
+    psi, out_bar, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
 ):
-    """``sum_i scale * number_density(psi_i)``; adds its gradient to ``psi_bar`` and ``weights_bar``.
+    """Adds the cotangents of psi and of the weights of :func:`number_density`.
 
-    Value and gradient share every transcendental function, so they come from one pass.
+    Parameters
+    ----------
+    psi, out_bar, psi_bar : (m,) float64
+    weights, weights_bar : (3, n_components, 2) float64
     """
     n_components = weights.shape[1]
     forward = np.empty((7, n_components))
     bar = np.empty((3, n_components))
-    total = 0.0
     for i in range(psi.size):
         _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
         for c in range(n_components):
             inverse_sigma = _inverse_sigma(forward[2, c])
             x = forward[1, c] * inverse_sigma
-            rate = exp(forward[0, c] + log_ndtr(x))
             slope = exp(forward[0, c] - 0.5 * x * x - HALF_LOG_2PI)
-            total += scale * rate
-            bar[0, c] = rate
-            bar[1, c] = slope * inverse_sigma
-            bar[2, c] = -slope * x
-        psi_bar[i] += _backward(
-            psi[i], weights, forward, bar, mass_measure, scale, weights_bar
-        )
-    return total
+            bar[0, c] = out_bar[i] * exp(forward[0, c] + log_ndtr(x))
+            bar[1, c] = out_bar[i] * slope * inverse_sigma
+            bar[2, c] = -out_bar[i] * slope * x
+        psi_bar[i] += _backward(psi[i], weights, forward, bar, mass_measure, weights_bar)
 
 
 @jit
@@ -204,14 +196,19 @@ def log_density(psi, t, weights, shifts, mass_measure, soft_spacing, out):
 
 @jit
 def sum_log_density_with_vjp(
-    psi, voxel, t, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+    psi, voxel, first, t, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
 ):
-    """``sum_j log_density(psi[voxel_j], t_j)``; adds its gradient to ``psi_bar`` and ``weights_bar``.
+    """Sum of :func:`log_density` over halos; adds its gradient to ``psi_bar`` and ``weights_bar``.
+
+    Halos are sorted by voxel: those of voxel ``voxel[v]`` are ``first[v]`` to ``first[v + 1] - 1``. What
+    depends on psi alone is computed once a voxel, and value and gradient share every
+    exponential of the halos, so both come from one pass.
 
     Parameters
     ----------
     psi, psi_bar : (m,) float64, one entry a voxel
-    voxel : (n_halos,) int64, flat voxel index of each halo
+    voxel : (n_occupied,) int64, flat index of each voxel that holds halos
+    first : (n_occupied + 1,) int64
     t : (n_halos,) float64, ln(M / M_threshold)
     weights, weights_bar : (3, n_components, 2) float64
     """
@@ -219,20 +216,32 @@ def sum_log_density_with_vjp(
     forward = np.empty((7, n_components))
     bar = np.empty((3, n_components))
     terms = np.empty(n_components)
+    inverse_sigma = np.empty(n_components)
+    offset = np.empty(n_components)
     total = 0.0
-    for j in range(t.size):
-        p = psi[voxel[j]]
+    for v in range(voxel.size):
+        p = psi[voxel[v]]
         _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
-        value = _log_terms(t[j], forward, terms)
-        total += value
         for c in range(n_components):
-            inverse_sigma = _inverse_sigma(forward[2, c])
-            z = (t[j] - forward[1, c]) * inverse_sigma
-            share = exp(terms[c] - value)
-            bar[0, c] = share
-            bar[1, c] = share * z * inverse_sigma
-            bar[2, c] = share * (z * z - 1.0)
-        psi_bar[voxel[j]] += _backward(
-            p, weights, forward, bar, mass_measure, 1.0, weights_bar
-        )
+            inverse_sigma[c] = _inverse_sigma(forward[2, c])
+            offset[c] = forward[0, c] - forward[2, c] - HALF_LOG_2PI
+        bar[:] = 0.0
+        for j in range(first[v], first[v + 1]):
+            largest = -np.inf
+            for c in range(n_components):
+                z = (t[j] - forward[1, c]) * inverse_sigma[c]
+                terms[c] = offset[c] - 0.5 * z * z
+                largest = max(largest, terms[c])
+            density = 0.0
+            for c in range(n_components):
+                terms[c] = exp(terms[c] - largest)
+                density += terms[c]
+            total += largest + log(density)
+            for c in range(n_components):
+                share = terms[c] / density
+                z = (t[j] - forward[1, c]) * inverse_sigma[c]
+                bar[0, c] += share
+                bar[1, c] += share * z * inverse_sigma[c]
+                bar[2, c] += share * (z * z - 1.0)
+        psi_bar[voxel[v]] += _backward(p, weights, forward, bar, mass_measure, weights_bar)
     return total

@@ -94,9 +94,7 @@ def unpack(packed, amplitude, spectrum):
         for j in range(n):
             for k in range(1, (n + 1) // 2):
                 a = amplitude[i, j, k] / SQRT2
-                spectrum[i, j, k] = complex(
-                    a * packed[i, j, 2 * k - 1], a * packed[i, j, 2 * k]
-                )
+                spectrum[i, j, k] = complex(a * packed[i, j, 2 * k - 1], a * packed[i, j, 2 * k])
 
 
 @jit

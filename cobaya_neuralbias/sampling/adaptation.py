@@ -181,7 +181,9 @@ class Warmup:
         root = np.linalg.cholesky(covariance)
         half = np.linalg.solve(root, self._positions.variance())
         spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
-        slope = weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(len(root))
+        slope = weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(
+            len(root)
+        )
         return root @ geometric_mean(spread, np.linalg.inv(slope)) @ root.T
 
     # The state in arrays, to be stored and put back
@@ -215,9 +217,15 @@ class Warmup:
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])
         for name in ("_joint", "_dense"):
-            values = dict(zip(DualAveraging.__dataclass_fields__, stored[f"averaging{name}"], strict=True))
+            values = dict(
+                zip(DualAveraging.__dataclass_fields__, stored[f"averaging{name}"], strict=True)
+            )
             values["count"] = int(values["count"])
-            setattr(self, name, DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}))
+            setattr(
+                self,
+                name,
+                DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}),
+            )
         for name in ("_positions", "_gradients"):
             moments = getattr(self, name)
             moments.count = int(stored[f"count{name}"])

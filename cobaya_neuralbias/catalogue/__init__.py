@@ -1,0 +1,241 @@
+"""Halo catalogues and fields on disk: read, refuse what is inconsistent, write.
+
+Positions are in Mpc/h inside ``[0, box_size)``, masses in Msun/h, velocities in km/s. A halo at r
+belongs to voxel ``floor(r n_grid / box_size)``. Every refusal is an ``InputError`` that names the
+file, the row and the value: a catalogue that is read is one the likelihood can use.
+"""
+
+import numbers
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..store import replacing
+from .checks import (
+    BOX_ATTRIBUTES,
+    LENGTH_DIVISOR,
+    MASS_FACTOR,
+    check_shapes,
+    check_values,
+    checked_field,
+    positive,
+)
+from .hdf5 import dataset, is_hdf5, open_hdf5, read_hdf5
+from .text import read_text
+
+BUNDLED = "bundled"
+_BUNDLED_FILE = Path(__file__).parents[1] / "data" / "nbody_250mpch_64.h5"
+
+
+@dataclass(frozen=True, eq=False)
+class HaloCatalogue:
+    """Halos in a periodic cube.
+
+    Attributes
+    ----------
+    position : (n, 3) float64 [Mpc/h], in [0, box_size)
+    mass : (n,) float64 [Msun/h]
+    box_size : float [Mpc/h]
+    source : str, what messages call the catalogue
+    velocity : (n, 3) float64 [km/s], or None
+    """
+
+    position: np.ndarray
+    mass: np.ndarray
+    box_size: float
+    source: str = "catalogue"
+    velocity: np.ndarray | None = None
+
+    def __post_init__(self):
+        for name in ("position", "mass", "velocity"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.asarray(value, dtype=np.float64))
+        object.__setattr__(self, "box_size", positive(f"{self.source}: box_size", self.box_size))
+        check_shapes(self.source, self.position, self.mass, self.velocity)
+
+    def __len__(self):
+        return len(self.mass)
+
+    def above(self, mass_threshold):
+        """The halos with mass >= ``mass_threshold`` [Msun/h]; InputError if there is none."""
+        mass_threshold = positive(f"{self.source}: mass_threshold", mass_threshold)
+        keep = self.mass >= mass_threshold
+        if not keep.any():
+            largest = (
+                f"the largest mass is {self.mass.max():.8g} Msun/h" if len(self) else "it is empty"
+            )
+            raise InputError(
+                f"{self.source}: no halo has mass >= mass_threshold = {mass_threshold:g} Msun/h; "
+                f"{largest}."
+            )
+        velocity = None if self.velocity is None else self.velocity[keep]
+        return replace(self, position=self.position[keep], mass=self.mass[keep], velocity=velocity)
+
+    def voxel(self, n_grid):
+        """(n,) int64 flat index, in C order, of the voxel of each halo on a mesh of n_grid^3."""
+        n_grid = positive("n_grid", n_grid, numbers.Integral)
+        index = np.floor(self.position * n_grid / self.box_size).astype(np.int64)
+        # Just below the far face the quotient can round up to n_grid: that halo is in the last
+        # voxel, not, around the box, in the first.
+        index[(index == n_grid) & (self.position < self.box_size)] = n_grid - 1
+        index %= n_grid
+        return (index[:, 0] * n_grid + index[:, 1]) * n_grid + index[:, 2]
+
+    def counts(self, n_grid):
+        """(n_grid, n_grid, n_grid) float64 number of halos in each voxel."""
+        return np.bincount(self.voxel(n_grid), minlength=n_grid**3).reshape(3 * (n_grid,)) * 1.0
+
+    def mass_per_voxel(self, n_grid):
+        """(n_grid, n_grid, n_grid) float64 sum of the halo masses of each voxel [Msun/h]."""
+        total = np.bincount(self.voxel(n_grid), weights=self.mass, minlength=n_grid**3)
+        return total.astype(np.float64, copy=False).reshape(3 * (n_grid,))
+
+
+def resolve(path):
+    """The existing file that ``path`` (or the name ``bundled``) stands for, as a Path."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"Expected the name of a file or '{BUNDLED}', got {path!r}.")
+    file = _BUNDLED_FILE if path == BUNDLED else Path(os.path.expanduser(path))
+    if file.is_dir():
+        raise InputError(f"{path}: this is a folder, expected a file.")
+    if not file.is_file():
+        raise InputError(f"{path}: no such file (looked in {Path.cwd()}).")
+    return file
+
+
+def read_catalogue(
+    path, box_size, columns=None, wrap=False, length_unit="Mpc/h", mass_unit="Msun/h"
+):
+    """Read and validate a halo catalogue from HDF5 or a text table.
+
+    Parameters
+    ----------
+    path : str or Path, or "bundled"
+        ``.h5``, ``.hdf5`` or any file with the HDF5 signature; else a table separated by spaces
+        or commas, whose header line (it may start with ``#``) names the columns.
+    box_size : float [Mpc/h]
+    columns : dict, optional
+        HDF5: datasets ``position`` (n, 3), ``mass`` (n,) and, optional, ``velocity`` (n, 3), by
+        default ``halos/position`` and so on; or ``x``, ``y``, ``z`` (and ``vx``, ``vy``, ``vz``)
+        for one dataset an axis. Text: names of the columns ``x``, ``y``, ``z``, ``mass`` (and
+        ``vx``, ``vy``, ``vz``), by default those; or their numbers from 0 without a header.
+    wrap : bool
+        Move positions outside [0, box_size) into the box periodically instead of refusing them.
+    length_unit : "Mpc/h" or "kpc/h", of the positions in the file
+    mass_unit : "Msun/h" or "1e10 Msun/h", of the masses in the file
+
+    Returns
+    -------
+    HaloCatalogue
+
+    Raises
+    ------
+    InputError
+        At the first inconsistency, with the file, the row (HDF5: from 0; text: its line number
+        from 1) and the value.
+    """
+    box_size = positive(f"{path}: box_size", box_size)
+    for option, unit, known in (
+        ("length_unit", length_unit, LENGTH_DIVISOR),
+        ("mass_unit", mass_unit, MASS_FACTOR),
+    ):
+        if unit not in list(known):
+            raise InputError(f"{path}: {option} = {unit!r}, expected one of {list(known)}.")
+    if not isinstance(wrap, bool):
+        raise InputError(f"{path}: wrap = {wrap!r}, expected True or False.")
+    file, source = resolve(path), str(path)
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InputError(f"{source}: columns = {columns!r}, expected a dictionary.")
+    columns = dict(columns or {})
+    if is_hdf5(file):
+        units = {"position": length_unit, "mass": mass_unit, "velocity": "km/s"}
+        position, mass, velocity = read_hdf5(file, source, columns, box_size, units)
+        row_name = "row {} (from 0)".format
+    else:
+        position, mass, velocity, lines = read_text(file, source, columns)
+
+        def row_name(row):
+            return f"line {lines[row]}"
+
+    position = position / LENGTH_DIVISOR[length_unit]
+    mass = mass * MASS_FACTOR[mass_unit]
+    check_shapes(source, position, mass, velocity)
+    check_values(source, position, mass, velocity, None if wrap else box_size, row_name)
+    if wrap:
+        position = np.mod(position, box_size)
+        # The remainder of a tiny negative number rounds to the box side itself.
+        position[position >= box_size] = 0.0
+    return HaloCatalogue(position, mass, box_size, source, velocity)
+
+
+def read_truth(path):
+    """What an HDF5 file knows of the field its halos formed in.
+
+    Returns
+    -------
+    dict of (m, m, m) float64: ``white_noise`` and, where the file has them, ``delta_linear`` and
+    ``delta_final``; or None where the file has no ``truth/white_noise``
+    """
+    file, source = resolve(path), str(path)
+    if not is_hdf5(file):
+        return None
+    with open_hdf5(file, source) as content:
+        names = [
+            n for n in ("white_noise", "delta_linear", "delta_final") if f"truth/{n}" in content
+        ]
+        if "white_noise" not in names:
+            return None
+        return {
+            n: checked_field(f"{source}::truth/{n}", dataset(content, source, f"truth/{n}"))
+            for n in names
+        }
+
+
+def read_field(spec):
+    """(m, m, m) float64 field of ``FILE::dataset`` (FILE may be ``bundled``) or a ``.npy`` file."""
+    file, separator, name = str(spec).rpartition("::")
+    if separator and file and name:
+        with open_hdf5(resolve(file), file) as content:
+            return checked_field(str(spec), dataset(content, file, name))
+    if separator or Path(str(spec)).suffix != ".npy":
+        raise InputError(f"{spec}: expected 'FILE::dataset' (an HDF5 file) or a '.npy' file.")
+    try:
+        return checked_field(str(spec), np.load(resolve(spec), allow_pickle=False))
+    except (OSError, EOFError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{spec}: cannot be read as a .npy array ({error}).") from error
+
+
+def write_catalogue(path, catalogue, attributes=None, overwrite=False):
+    """Write an HDF5 catalogue that :func:`read_catalogue` takes with its defaults.
+
+    The file appears complete or not at all: it is written beside its place, then moved there.
+
+    Parameters
+    ----------
+    path : str or Path
+    catalogue : HaloCatalogue
+    attributes : dict, optional, attributes of the file (not ``box``, which is the box size)
+    overwrite : bool, False refuses to replace a file
+    """
+    file = Path(path).expanduser()
+    if str(path) == BUNDLED or file.is_dir() or not file.parent.is_dir():
+        raise InputError(f"{path}: expected the name of a file in an existing folder.")
+    if file.exists() and not overwrite:
+        raise InputError(f"{path}: the file exists; it is replaced only with overwrite=True.")
+    attributes = dict(attributes or {})
+    if clash := set(attributes) & set(BOX_ATTRIBUTES):
+        raise InputError(f"{path}: attribute {sorted(clash)} is set from the catalogue.")
+    columns = catalogue.position, catalogue.mass, catalogue.velocity
+    check_values(catalogue.source, *columns, catalogue.box_size, "row {} (from 0)".format)
+    with replacing(file) as content:
+        content.attrs.update({"box": catalogue.box_size, "box_units": "Mpc/h"} | attributes)
+        for name, unit in (("position", "Mpc/h"), ("mass", "Msun/h"), ("velocity", "km/s")):
+            if (value := getattr(catalogue, name)) is not None:
+                content.create_dataset(f"halos/{name}", data=value).attrs["units"] = unit
