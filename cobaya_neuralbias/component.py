@@ -10,9 +10,10 @@ from .errors import InputError
 class FieldRevision:
     """Mixin for a theory or likelihood whose result depends on the phases.
 
-    Cobaya caches a component's result on its parameters and those of the components it depends on. The phases
-    are not parameters, so a change of them must enter that key or Cobaya returns the old
-    value. Whoever owns the phases counts their revisions; the mixin adds the count to the key.
+    Cobaya caches a component's result on its parameters and those of the components it depends
+    on. The phases are not parameters, so a change of them must enter that key or Cobaya returns
+    the old value. Whoever owns the phases counts their revisions; the mixin adds the count to the
+    key.
     """
 
     def field_revision(self):

@@ -2,10 +2,11 @@
 
     ln p(x, w) = sum_likelihoods ln L(delta(x), w) - |x|^2 / 2 + ln prior(w)
 
-with the constants of the priors dropped. It equals Cobaya's log posterior at the same point, less the terms
-of the parameters not moved here, up to ``log_prior_constant``:
+with the constants of the priors dropped. It equals Cobaya's log posterior at the same point, less
+the terms of the parameters not moved here, up to ``log_prior_constant``:
 
-    value = sum of the field likelihoods - |x|^2 / 2 + (1-d log priors of the weights) - log_prior_constant
+    value = sum of the field likelihoods - |x|^2 / 2 + (1-d log priors of the weights) -
+    log_prior_constant
 """
 
 import numpy as np

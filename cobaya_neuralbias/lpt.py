@@ -26,9 +26,10 @@ OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 class LPT(FieldRevision, Theory):
     """Lagrangian perturbation theory from white noise; see ``LPT.yaml`` for the options.
 
-    Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power and the
-    matter density parameter come from whichever Cobaya theory is in the yaml file. The phases belong to this
-    component: :meth:`set_phases` changes them, and every cached result that used the old ones is dropped.
+    Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power
+    and the matter density parameter come from whichever Cobaya theory is in the yaml file. The
+    phases belong to this component: :meth:`set_phases` changes them, and every cached result that
+    used the old ones is dropped.
     """
 
     n_grid: int

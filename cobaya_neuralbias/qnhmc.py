@@ -1,8 +1,8 @@
 """Sampler: exact joint Hamiltonian Monte Carlo of phases and bias weights, inside Cobaya.
 
-A cycle is a joint trajectory of phases and weights, a few of the weights alone, and Metropolis steps of
-everything else through ``model.logposterior``. Each leaves the posterior invariant once warm-up
-has ended and all tuning is frozen.
+A cycle is a joint trajectory of phases and weights, a few of the weights alone, and Metropolis
+steps of everything else through ``model.logposterior``. Each leaves the posterior invariant once
+warm-up has ended and all tuning is frozen.
 """
 
 import json
@@ -29,7 +29,7 @@ from .component import (
 )
 from .field_output import FieldOutput
 from .field_target import FieldTarget, reference_point
-from .sampling import hamiltonian
+from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
@@ -174,67 +174,29 @@ class QNHMC(Sampler):
 
     def _cycle(self):
         """One cycle; the order of the random draws is part of the contract of exact resuming."""
-        rng, tuning = self._rng, self.tuning
-        warming = not tuning.done
-        self.state, info = hamiltonian.step(
-            rng,
+        warming = not self.tuning.done
+        self.state, info = blocks.cycle(
+            self._rng,
             self.target.flat,
+            self._conditional,
             self.state,
-            tuning.metric,
-            self._jitter(tuning.step_size),
-            self._n_steps(self.leapfrog_steps),
+            self.tuning,
+            blocks.Lengths(self.leapfrog_steps, self.weight_updates, self.weight_leapfrog_steps),
         )
         self.n_gradients += info.n_gradients
-        self._count(info, warming)
-        if warming:
-            tuning.observe_joint(self.state, info)
-        if self.weight_updates and self.target.weight_names:
-            self._update_weights(warming)
+        self.n_weight_evaluations += info.n_dense_gradients
+        self.n_divergent += (not warming) and info.joint.divergent
+        self.acceptance.append(info.joint.accept_probability)
         if self.target.other_names:
             self._update_others(warming)
         if warming:
-            tuning.end_cycle()
-            if tuning.done:
+            self.tuning.end_cycle()
+            if self.tuning.done:
                 self._end_of_warmup()
         self.n_cycles += 1
 
-    def _jitter(self, step_size):
-        # A random step size, independent of the state, keeps trajectories out of resonance and
-        # lets the chain leave corners where the usual step is too long.
-        return step_size * self._rng.uniform(0.7, 1.1)
-
-    def _n_steps(self, mean):
-        return int(self._rng.integers(max(1, mean // 2), mean + mean // 2 + 1))
-
-    def _count(self, info, warming):
-        self.n_divergent += info.divergent and not warming
-        self.acceptance.append(info.accept_probability)
-
-    def _update_weights(self, warming):
-        n, tuning = self.n_field, self.tuning
-        modes = self.state.position[:n].reshape(self.target.grid.shape)
-        target = self.target.weights_only(modes)
-        metric = tuning.metric.dense_only()
-        state = hamiltonian.init(target, self.state.position[n:])
-        for _ in range(self.weight_updates):
-            state, info = hamiltonian.step(
-                self._rng,
-                target,
-                state,
-                metric,
-                self._jitter(tuning.dense_step_size),
-                self._n_steps(self.weight_leapfrog_steps),
-            )
-            self.n_weight_evaluations += info.n_gradients
-            if warming:
-                tuning.observe_dense(state, info)
-        self._move_to(np.concatenate([self.state.position[:n], state.position]))
-
-    def _move_to(self, position):
-        """The state at a position reached by another block, with the joint density and gradient there."""
-        if not np.array_equal(position, self.state.position):
-            self.state = hamiltonian.init(self.target.flat, position)
-            self.n_gradients += 1
+    def _conditional(self, position):
+        return self.target.weights_only(position[: self.n_field].reshape(self.target.grid.shape))
 
     def _update_others(self, warming):
         weights = self.state.position[self.n_field :]

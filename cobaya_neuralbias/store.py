@@ -1,7 +1,8 @@
 """HDF5 files of a run, written so that a kill at any moment leaves a readable one.
 
 Every file is written whole under another name, flushed to disk, and then renamed over the old one;
-the state file's predecessor is kept. HDF5 files changed in place are what other samplers lose to a kill.
+the state file's predecessor is kept. HDF5 files changed in place are what other samplers lose to
+a kill.
 """
 
 import os

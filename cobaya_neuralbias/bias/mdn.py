@@ -12,7 +12,8 @@ from ..kernels import interpolation, mixture
 MEASURES = ("log_mass", "mass")
 SPACINGS = ("relu", "softplus")
 
-# Intervals of the rate's table, tried in turn until it is accurate enough; relative accuracy of the sum.
+# Intervals of the rate's table, tried in turn until it is accurate enough; relative accuracy of
+# the sum.
 TABLE_SIZES = (192, 768, 3072)
 TABLE_ACCURACY = 1e-11
 
@@ -152,9 +153,7 @@ class MixtureDensityNetwork:
         total, total_bar = self.total_with_vjp(psi, weights, psi_bar)
         psi_bar *= -volume
         weights_bar = np.zeros(options[0].shape)
-        log_density = mixture.sum_log_density_with_vjp(
-            psi, *halos, *options, psi_bar, weights_bar
-        )
+        log_density = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
         return (
             log_density - volume * total,
             psi_bar,

@@ -85,8 +85,11 @@ class Lagrangian:
         """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
         return self.grid.packed(self.amplitude**2 * self.grid.voxel_volume)
 
-    def density(self, modes):
-        """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
+    def displacement(self, modes):
+        """Displacement (3, n, n, n) [voxel sides] of the white-noise ``modes`` (n, n, n).
+
+        Returns it with phi_ab (6, n, n, n), which the adjoint needs at order 2, else None.
+        """
         grid = self.grid
         spectrum = np.empty(grid.spectrum_shape, dtype=complex)
         kernels.unpack(modes, self.amplitude * grid.n**1.5, spectrum)
@@ -102,8 +105,29 @@ class Lagrangian:
         kernels.gradient_inverse_laplacian(
             spectrum, *self._wavenumbers, self._displacement_scale, parts
         )
-        displacement = irfftn(parts, grid.shape)
-        delta = np.empty(grid.shape)
+        return irfftn(parts, grid.shape), hessian
+
+    def displacement_vjp(self, hessian, displacement_bar):
+        """Cotangent of the modes given that of the displacement; ``hessian`` is overwritten."""
+        grid = self.grid
+        spectrum_bar = np.empty(grid.spectrum_shape, dtype=complex)
+        kernels.gradient_inverse_laplacian_vjp(
+            rfftn(displacement_bar), *self._wavenumbers, self._displacement_scale, spectrum_bar
+        )
+        if self.order == 2:
+            source_bar = irfftn(-self.growth_ratio * spectrum_bar, grid.shape)
+            kernels.second_order_source_vjp(hessian, source_bar, hessian)
+            kernels.hessian_inverse_laplacian_vjp(
+                rfftn(hessian), *self._wavenumbers, spectrum_bar
+            )
+        modes_bar = np.empty(grid.shape)
+        kernels.pack(spectrum_bar, self.amplitude * grid.n**-1.5, modes_bar)
+        return modes_bar
+
+    def density(self, modes):
+        """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
+        displacement, hessian = self.displacement(modes)
+        delta = np.empty(self.grid.shape)
         ASSIGNMENTS[self.assignment][0](displacement, delta)
         return Evolved(delta, displacement, hessian)
 
@@ -112,20 +136,6 @@ class Lagrangian:
 
         The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
         """
-        grid = self.grid
         displacement_bar = evolved.displacement
         ASSIGNMENTS[self.assignment][1](evolved.displacement, delta_bar, displacement_bar)
-        spectrum_bar = np.empty(grid.spectrum_shape, dtype=complex)
-        kernels.gradient_inverse_laplacian_vjp(
-            rfftn(displacement_bar), *self._wavenumbers, self._displacement_scale, spectrum_bar
-        )
-        if self.order == 2:
-            source_bar = irfftn(-self.growth_ratio * spectrum_bar, grid.shape)
-            hessian_bar = evolved.hessian
-            kernels.second_order_source_vjp(evolved.hessian, source_bar, hessian_bar)
-            kernels.hessian_inverse_laplacian_vjp(
-                rfftn(hessian_bar), *self._wavenumbers, spectrum_bar
-            )
-        modes_bar = np.empty(grid.shape)
-        kernels.pack(spectrum_bar, self.amplitude * grid.n**-1.5, modes_bar)
-        return modes_bar
+        return self.displacement_vjp(evolved.hessian, displacement_bar)

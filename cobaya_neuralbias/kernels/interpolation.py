@@ -1,10 +1,10 @@
 """Sums of a smooth function of one variable over many points, through a table of it.
 
-The points' range is cut into segments (where the function has kinks) and each segment into equal intervals.
-On an interval the function is the polynomial of degree 5 through six neighbouring nodes,
-``p(s) = sum_k c_k s^k`` with s in [0, 1]. A sum over points needs of them only the moments ``sum s^k`` of
-each interval, so the value, its gradient in the points (p'), and, by the transposed
-interpolation, its gradient in the node values all belong to one and the same function.
+The points' range is cut into segments (where the function has kinks) and each segment into equal
+intervals. On an interval the function is the polynomial of degree 5 through six neighbouring
+nodes, ``p(s) = sum_k c_k s^k`` with s in [0, 1]. A sum over points needs of them only the moments
+``sum s^k`` of each interval, so the value, its gradient in the points (p'), and, by the
+transposed interpolation, its gradient in the node values all belong to one and the same function.
 """
 
 import numpy as np

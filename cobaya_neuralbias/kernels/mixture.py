@@ -10,8 +10,8 @@ with masses as ``t = ln(M / M_threshold) >= 0``. ``weights`` has shape ``(3, n_c
 [alpha, mu, sigma][component][slope, bias]. In the measure ``log_mass`` the number density per
 unit ln M is ``sum_c alpha_c Normal(t | mu_c, sigma_c)``. The measure ``mass`` of Charnock et al.
 (2020), ``sum_c alpha_c exp(-mu_c) Normal(ln M | mu_c, sigma_c)`` per unit M, is the same family with
-``log alpha -> log alpha + sigma^2/2`` and ``mu -> mu + sigma^2``. Both are returned per unit ln M, so
-that their likelihoods compare.
+``log alpha -> log alpha + sigma^2/2`` and ``mu -> mu + sigma^2``. Both are returned per unit ln
+M, so that their likelihoods compare.
 
 Everything is evaluated from logarithms: no weight up to hundreds overflows before the final
 exponential, and none gives NaN in a value.
@@ -200,8 +200,8 @@ def sum_log_density_with_vjp(
 ):
     """Sum of :func:`log_density` over halos; adds its gradient to ``psi_bar`` and ``weights_bar``.
 
-    Halos are sorted by voxel: those of voxel ``voxel[v]`` are ``first[v]`` to ``first[v + 1] - 1``. What
-    depends on psi alone is computed once a voxel, and value and gradient share every
+    Halos are sorted by voxel: those of voxel ``voxel[v]`` are ``first[v]`` to ``first[v + 1] -
+    1``. What depends on psi alone is computed once a voxel, and value and gradient share every
     exponential of the halos, so both come from one pass.
 
     Parameters

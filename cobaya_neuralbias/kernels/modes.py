@@ -3,8 +3,8 @@
 A real field of ``n^3`` values has as many independent Fourier numbers. ``pack`` lays them out as a
 real array (n, n, n) such that ``field -> pack(rfftn(field)) / n^{3/2}`` is an orthogonal
 transformation: the interior planes 0 < k_z < n/2 hold real and imaginary part times sqrt(2)
-side by side; on the planes k_z = 0 and k_z = n/2, where mode (i, j) is the conjugate of (-i, -j), the
-first of each pair holds the real part and the second the imaginary part.
+side by side; on the planes k_z = 0 and k_z = n/2, where mode (i, j) is the conjugate of (-i, -j),
+the first of each pair holds the real part and the second the imaginary part.
 
 Wavenumbers come as one array per axis in units of the fundamental: ``freq`` with the Nyquist
 frequency kept (for even powers), ``odd`` with it set to zero (for odd derivatives), each

@@ -2,8 +2,8 @@
 
 The metric follows from the spread of positions and of gradients together: for a Gaussian both say
 the same, Cov(z) = Cov(grad)^-1, and in general their geometric mean minimises the Fisher
-divergence between the target and the Gaussian that the metric stands for. It needs far fewer draws than
-the covariance of positions alone.
+divergence between the target and the Gaussian that the metric stands for. It needs far fewer
+draws than the covariance of positions alone.
 """
 
 from dataclasses import dataclass
@@ -89,10 +89,11 @@ def geometric_mean(a, b):
 class Warmup:
     """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then is done for good.
 
-    Each window's draws and gradients give the metric of the next; the step sizes follow the acceptance
-    throughout, and after the last window settle on its metric. The diagonal block's inverse mass is the
-    inverse of the mean squared gradient in each group (the mean curvature, by the Fisher identity), shared over
-    many coordinates, so a few draws suffice; the dense block's is the geometric mean above.
+    Each window's draws and gradients give the metric of the next; the step sizes follow the
+    acceptance throughout, and after the last window settle on its metric. The diagonal block's
+    inverse mass is the inverse of the mean squared gradient in each group (the mean curvature, by
+    the Fisher identity), shared over many coordinates, so a few draws suffice; the dense block's
+    is the geometric mean above.
     """
 
     WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
@@ -160,8 +161,8 @@ class Warmup:
             self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
             self._reset()
 
-    # Weight of what was believed before, in draws: unit curvature for a group of the diagonal block (which
-    # matters to small groups only), the present metric for the dense block.
+    # Weight of what was believed before, in draws: unit curvature for a group of the diagonal
+    # block (which matters to small groups only), the present metric for the dense block.
     PRIOR_DRAWS = 10
 
     def _learned(self):

@@ -58,8 +58,10 @@ def step(rng, target, state, metric, step_size, n_steps):
     """One transition with fresh momentum; returns the new state and what happened."""
     momentum = metric.draw_momentum(rng)
     start = -state.log_density + metric.kinetic_energy(momentum)
-    end, momentum, n_gradients = leapfrog(target, state, momentum, metric, step_size, n_steps)
-    error = -end.log_density + metric.kinetic_energy(momentum) - start
+    # A trajectory that runs away overflows; its energy says so, and it is rejected below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        end, momentum, n_gradients = leapfrog(target, state, momentum, metric, step_size, n_steps)
+        error = -end.log_density + metric.kinetic_energy(momentum) - start
     divergent = not np.isfinite(error) or error > DIVERGENCE
     probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))
     # The uniform number is drawn in every case, so that the stream does not depend on the outcome.

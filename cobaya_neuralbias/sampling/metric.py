@@ -1,8 +1,8 @@
 """The metric of Hamiltonian Monte Carlo: an inverse mass per block of coordinates.
 
 A position is one flat vector: ``n_diagonal`` coordinates with a diagonal inverse mass, shared
-inside groups (for a field: Fourier shells), followed by a few with a dense one. The inverse mass plays
-the part of a covariance: the closer it is to the target's, the rounder the target looks.
+inside groups (for a field: Fourier shells), followed by a few with a dense one. The inverse mass
+plays the part of a covariance: the closer it is to the target's, the rounder the target looks.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Random-walk Metropolis for a few parameters whose density has no gradient.
 
-A joint proposal from a learned covariance; the overall scale follows the acceptance and the covariance
-the draws during warm-up, then both are frozen. Haario et al. (2001); Roberts, Gelman & Gilks (1997).
+A joint proposal from a learned covariance; the overall scale follows the acceptance and the
+covariance the draws during warm-up, then both are frozen. Haario et al. (2001); Roberts, Gelman &
+Gilks (1997).
 """
 
 import numpy as np
@@ -60,7 +61,8 @@ class Metropolis:
             old = np.diag(self.covariance)
             new = np.diag(learned)
             if np.all(new > 0):
-                # Shrink towards its diagonal; carry the scale over so that the step stays as it was.
+                # Shrink towards its diagonal; carry the scale over so that the step stays as it
+                # was.
                 weight = self.count / (self.count + 5 * d)
                 self.covariance = weight * learned + (1 - weight) * np.diag(new)
                 self.log_scale += 0.5 * float(np.mean(np.log(old / new)))

@@ -1,0 +1,155 @@
+"""Everything a report shows, from a run: one pass over its stored samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..gravity import fourier
+from .run import linear_density
+from .statistics import (
+    N_QUARTILES,
+    MassFunction,
+    binned_data,
+    binned_model,
+    cross_correlation,
+    mass_edges,
+    power_zscores,
+    quartiles,
+)
+
+# Thickness of the slab that maps show [Mpc/h]
+SLAB = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What summary and figures show.
+
+    Attributes
+    ----------
+    k : (n_bins - 1,) float64 [h/Mpc], shells 1, 2, ...
+    z : (n_bins - 1,) float64, see :func:`power_zscores`
+    prior_power, prior_scatter : (n_bins - 1,) float64 [(Mpc/h)^3], mean linear P of each shell, and
+        the scatter of one draw
+    r : dict
+        "initial" and "final" -> pair of (n_r,) float64 cross-correlations with the truth: of the
+        posterior mean, and the mean of those of single samples. Empty without a truth.
+    mass : dict, likelihood -> MassFunction
+    truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
+    maps : dict, name -> (n, n) slab means
+    slab : (float, float), limits of the slab along the line of sight [Mpc/h]
+    """
+
+    k: np.ndarray
+    z: np.ndarray
+    prior_power: np.ndarray
+    prior_scatter: np.ndarray
+    r: dict
+    mass: dict
+    truth_whitened: np.ndarray | None
+    maps: dict
+    slab: tuple
+
+
+def analyse(run):
+    """The :class:`Analysis` of a :class:`~cobaya_neuralbias.report.run.Run`."""
+    grid, n = run.grid, run.grid.n
+    n_bins = run.whitened.shape[1]
+    truth = {name: fourier.resample(f, n) for name, f in (run.truth or {}).items()}
+    reference = {"initial": truth.get("white_noise"), "final": truth.get("delta_final")}
+    reference = {name: field for name, field in reference.items() if field is not None}
+    # Beyond the coarser mesh's last full shell the truth has no modes.
+    n_r = min([n_bins, *((len(f) + 1) // 2 for f in (run.truth or {}).values())])
+
+    def r(name, field):
+        return cross_correlation(field, reference[name], grid, n_r)
+
+    thickness = max(1, round(SLAB / grid.voxel_side))
+    start = (n - thickness) // 2
+    slab = slice(start, start + thickness)
+    halos = {
+        name: (like.halos.voxel(n), np.log(like.halos.mass / like.mass_threshold))
+        for name, like in run.likelihoods.items()
+    }
+    edges = {name: mass_edges(t.max()) for name, (_, t) in halos.items()}
+    counts, expected = ({name: [] for name in halos} for _ in range(2))
+    psi = {name: 0.0 for name in halos}
+    linear, single, linear_power = [], {name: [] for name in reference}, 0.0
+    for sample in run.samples():
+        linear_power = linear_power + sample.linear_power / len(run.phases)
+        density = linear_density(grid, sample.phases, sample.linear_power)
+        linear.append(density[:, :, slab].mean(2))
+        for name, field in (("initial", sample.phases), ("final", sample.delta)):
+            if name in reference:
+                single[name].append(r(name, field))
+        quartile = quartiles(sample.delta)
+        for name, like in run.likelihoods.items():
+            process = like.point_process(n)
+            network_weights = process.split(sample.weights[name])[1]
+            counts[name].append(binned_data(quartile, *halos[name], edges[name]))
+            expected[name].append(
+                binned_model(
+                    quartile,
+                    sample.psi[name],
+                    lambda p, t, net=process.network, w=network_weights: net.log_density(p, t, w),
+                    grid.voxel_volume,
+                    edges[name],
+                )
+            )
+            psi[name] = psi[name] + sample.psi[name] / len(run.phases)
+
+    posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
+    maps = {
+        "initial_mean": linear_density(grid, run.initial_mean, linear_power)[:, :, slab].mean(2),
+        "initial_sample": linear[-1],
+        "initial_std": np.std(linear, axis=0, ddof=min(1, len(linear) - 1)),
+        "final_mean": run.final_mean[:, :, slab].mean(2),
+        **{f"psi/{name}": field[:, :, slab].mean(2) for name, field in psi.items()},
+        **{
+            f"mass/{name}": like.halos.mass_per_voxel(n)[:, :, slab].sum(2)
+            for name, like in run.likelihoods.items()
+        },
+    }
+    if "initial" in reference:
+        field = linear_density(grid, reference["initial"], linear_power)
+        maps["initial_truth"] = field[:, :, slab].mean(2)
+    if "final" in reference:
+        maps["final_truth"] = _on_mesh(run.truth["delta_final"], n)[:, :, slab].mean(2)
+    whitened = None
+    if "initial" in reference:
+        whitened = fourier.bin_spectrum(fourier.to_modes(reference["initial"]), grid.shells, n_r)[
+            1:
+        ]
+    power = fourier.bin_spectrum(np.sqrt(linear_power), grid.shells, n_bins)[1:]
+    return Analysis(
+        k=grid.k_fundamental * np.arange(1, n_bins),
+        z=power_zscores(run.whitened, run.n_modes),
+        prior_power=power,
+        prior_scatter=power * np.sqrt(2 / run.n_modes[1:]),
+        r={
+            name: (r(name, posterior_mean[name]), np.mean(single[name], axis=0))
+            for name in reference
+        },
+        mass={
+            name: MassFunction(
+                np.exp(edges[name]) * run.likelihoods[name].mass_threshold,
+                grid.box_size**3 / N_QUARTILES,
+                np.mean(counts[name], axis=0),
+                np.mean(expected[name], axis=0),
+                np.std(expected[name], axis=0),
+            )
+            for name in halos
+        },
+        truth_whitened=whitened,
+        maps=maps,
+        slab=(start * grid.voxel_side, (start + thickness) * grid.voxel_side),
+    )
+
+
+def _on_mesh(delta, n):
+    """A density contrast on a mesh of ``n``^3 voxels: block means where they fit."""
+    m = len(delta)
+    if m % n:
+        return fourier.resample(delta, n) * (m / n) ** -1.5
+    step = m // n
+    return delta.reshape(n, step, n, step, n, step).mean((1, 3, 5))

@@ -1,0 +1,111 @@
+"""Draw a run's chains: traces and marginal posteriors."""
+
+import numpy as np
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from .run import quiet
+from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, PINK, RED, SKY, new_figure
+
+TRIANGLE_SIZE = 6
+CONTOURS, FILLS = (0.68, 0.95), (BLUE, SKY)
+
+
+def weights_trace(run):
+    """Every bias weight against the sample number, one line a chain."""
+    names = run.weight_names
+    if not names:
+        return None
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(PAGE, 1.0 * rows + 0.5)
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    colours = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
+    chains = run.columns(names)
+    for i, axes in enumerate(panels.ravel()):
+        if i >= len(names):
+            axes.set_visible(False)
+            continue
+        for c, chain in enumerate(chains):
+            style = {"color": colours[c % 7], "ls": ("-", "--", ":")[c % 3], "lw": 0.6}
+            axes.plot(np.arange(1, len(chain) + 1), chain[:, i], label=f"chain {c + 1}", **style)
+        axes.set_title(f"${run.label(names[i])}$", pad=4.5)
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.margins(x=0.01)
+        if i + columns >= len(names):
+            axes.tick_params(labelbottom=True)
+    figure.supxlabel("sample", fontsize=9)
+    if len(chains) > 1:
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(chains), 6))
+    return figure
+
+
+def triangle(run):
+    """Marginal posteriors of cosmology (if sampled) and of the first bias weights."""
+    names = [*run.target.other_names, *run.weight_names][:TRIANGLE_SIZE]
+    values = np.concatenate(run.columns(names))
+    moving = np.ptp(values, axis=0) > 0 if len(values) > 1 else np.zeros(len(names), dtype=bool)
+    names, values = [n for n, m in zip(names, moving, strict=True) if m], values[:, moving]
+    if not names:
+        return None
+    n = len(names)
+    size = PAGE if n > 3 else COLUMN
+    figure = new_figure(size, size)
+    panels = figure.subplots(n, n, squeeze=False, sharex="col")
+    for i in range(n):
+        for j in range(n):
+            axes = panels[i, j]
+            if j > i:
+                axes.set_visible(False)
+                continue
+            draw = _marginal if i == j else _contours
+            try:
+                with quiet():
+                    draw(axes, run.posterior, names[j], names[i])
+            except (
+                Exception
+            ):  # getdist's density estimates ask for more samples than a short run has
+                axes.clear()
+                if i == j:
+                    axes.hist(values[:, i], color=SKY)
+                else:
+                    axes.plot(values[:, j], values[:, i], ".", color=BLUE)
+            if i == j:
+                axes.set(yticks=[], ylim=(0, None))
+            elif j == 0:
+                axes.set_ylabel(f"${run.label(names[i])}$")
+            else:
+                axes.tick_params(labelleft=False)
+            if i == n - 1:
+                axes.set_xlabel(f"${run.label(names[j])}$")
+            axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+            if i != j:
+                axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    # One scale a row: the contours' own, which the column of the same parameter has too.
+    for i in range(1, n):
+        limits = panels[i, i].get_xlim()
+        for j in range(i):
+            panels[i, j].set_ylim(limits)
+    if n > 1:
+        patches = [
+            Patch(fc=c, ec=BLUE, alpha=0.6, label=f"{p:.0%}")
+            for c, p in zip(FILLS, CONTOURS, strict=True)
+        ]
+        figure.legend(handles=patches, loc="upper right", bbox_to_anchor=(0.97, 0.97))
+    figure.align_labels()
+    return figure
+
+
+def _marginal(axes, posterior, name, _):
+    density = posterior.get1DDensity(name)
+    axes.plot(density.x, density.P, color=BLUE)
+    axes.set_xlim(density.x[0], density.x[-1])
+
+
+def _contours(axes, posterior, x, y):
+    density = posterior.get2DDensity(x, y)
+    inner, outer = density.getContourLevels(CONTOURS)
+    levels = [outer, inner, density.P.max()]
+    axes.contourf(density.x, density.y, density.P, levels, colors=FILLS[::-1], alpha=0.6)
+    axes.contour(density.x, density.y, density.P, levels[:2], colors=[BLUE], linewidths=0.8)

@@ -1,0 +1,303 @@
+"""Draw a report's figures. Nothing is computed here but what a curve on paper needs."""
+
+import functools
+
+import matplotlib
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from .chain_figures import triangle, weights_trace
+from .statistics import poisson_interval
+from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, SKY, STYLE, new_figure
+
+QUARTILES = (
+    ("least dense quarter", BLUE, "o", "-"),
+    ("second quarter", GREEN, "s", "--"),
+    ("third quarter", ORANGE, "^", "-."),
+    ("densest quarter", RED, "D", (0, (1, 1))),
+)
+K_LABEL = r"$k\ [h\,\mathrm{Mpc}^{-1}]$"
+
+
+def draw_all(run, analysis, folder):
+    """Write every figure that the run has something for into ``folder`` (Path); their names."""
+    drawings = {
+        "weights_trace": lambda: weights_trace(run),
+        "fields": lambda: fields(run, analysis),
+        "power_spectrum": lambda: power_spectrum(run, analysis),
+        "triangle": lambda: triangle(run),
+    }
+    for name, mass in analysis.mass.items():
+        title = "mass_function" if len(analysis.mass) == 1 else f"mass_function_{name}"
+        drawings[title] = functools.partial(mass_function, mass)
+    if analysis.r:
+        drawings["cross_correlation"] = lambda: cross_correlation(analysis)
+    written = []
+    for name, draw in drawings.items():
+        with matplotlib.rc_context(STYLE):
+            if (figure := draw()) is not None:
+                figure.savefig(folder / f"{name}.png")
+                written.append(f"{name}.png")
+    return written
+
+
+# -- mass function -----------------------------------------------------------------------------
+
+
+def mass_function(mass):
+    """dn/dlnM in density quartiles, with the ratio of data to model of each beside it."""
+    figure = new_figure(PAGE, 4.0)
+    figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
+    grid = figure.add_gridspec(4, 2, width_ratios=[1.45, 1])
+    main = figure.add_subplot(grid[:, 0])
+    unit, x = mass.density_of_one, mass.centres
+    handles = []
+    ratios = []
+    for q, (label, colour, marker, line) in enumerate(QUARTILES):
+        data, model, scatter = mass.counts[q], mass.expected[q], mass.scatter[q]
+        low, high = poisson_interval(data)
+        seen = data >= 0.5
+        main.fill_between(
+            x, (model - scatter) * unit, (model + scatter) * unit, color=colour, alpha=0.25, lw=0
+        )
+        main.plot(x, model * unit, color=colour, ls=line)
+        _points(main, x, data * unit, low * unit, high * unit, seen, colour, marker)
+        handles.append(
+            Line2D([], [], color=colour, ls=line, marker=marker, mfc="white", label=label)
+        )
+        ratios.append(panel := figure.add_subplot(grid[3 - q, 1]))
+        _mass_ratio(panel, x, data, model, scatter, QUARTILES[q])
+    top = np.max(mass.counts * unit) * 3
+    main.set(
+        xscale="log",
+        yscale="log",
+        ylim=(0.3 * unit.min(), top),
+        xlabel=r"$M\ [h^{-1}\,\mathrm{M}_\odot]$",
+        ylabel=r"$\mathrm{d}n/\mathrm{d}\ln M\ [h^{3}\,\mathrm{Mpc}^{-3}]$",
+    )
+    main.add_artist(
+        main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
+    )
+    point = main.errorbar(
+        [], [], yerr=[], color="0.3", fmt="o", mfc="white", mew=0.9, elinewidth=0.9
+    )
+    band = (Patch(color="0.3", alpha=0.25, lw=0), Line2D([], [], color="0.3"))
+    main.legend(
+        [point, band], ["halos, Poisson error", r"posterior mean, 1$\sigma$"], loc="lower left"
+    )
+    for panel in ratios:
+        panel.set_xlim(main.get_xlim())
+        panel.tick_params(labelbottom=panel is ratios[0])
+    ratios[0].set_xlabel(r"$M\ [h^{-1}\,\mathrm{M}_\odot]$")
+    return figure
+
+
+def _points(axes, x, y, low, high, keep, colour, marker):
+    x, y, low, high = x[keep], y[keep], low[keep], high[keep]
+    axes.errorbar(
+        x,
+        y,
+        yerr=[y - low, high - y],
+        color=colour,
+        fmt=marker,
+        mfc="white",
+        mew=0.9,
+        elinewidth=0.9,
+    )
+
+
+def _mass_ratio(axes, x, data, model, scatter, style):
+    """Data over posterior mean; where there is no halo, the upper limit as an arrow."""
+    _, colour, marker, line = style
+    low, high = poisson_interval(data)
+    seen = data >= 0.5
+    empty = ~seen & (model >= 0.5)
+    shown = seen | (model >= 0.5)
+    band = scatter / model
+    axes.fill_between(
+        x[shown], (1 - band)[shown], (1 + band)[shown], color=colour, alpha=0.25, lw=0
+    )
+    axes.plot(x[shown], np.ones(shown.sum()), color=colour, ls=line)
+    _points(axes, x, data / model, low / model, high / model, seen, colour, marker)
+    if empty.any():
+        limit = np.minimum((high / model)[empty], 1.85)
+        axes.errorbar(
+            x[empty],
+            limit,
+            yerr=0.35 * limit,
+            uplims=True,
+            color=colour,
+            fmt="none",
+            elinewidth=0.9,
+        )
+    axes.set(xscale="log", ylim=(0, 2), ylabel="data/model")
+    axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
+
+
+# -- spectra -----------------------------------------------------------------------------------
+
+
+def power_spectrum(run, analysis):
+    """P(k) of the inferred initial conditions against the prior, and their ratio."""
+    figure = new_figure(COLUMN, 4.0)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1.1])
+    k, prior = analysis.k, analysis.prior_power
+    scatter = analysis.prior_scatter / prior
+    for axes, samples, scale in (
+        (upper, run.spectrum[:, 1:], prior),
+        (lower, run.whitened[:, 1:], np.ones(len(k))),
+    ):
+        axes.fill_between(
+            k,
+            scale * (1 - scatter),
+            scale * (1 + scatter),
+            color="0.85",
+            lw=0,
+            label=r"prior, 1$\sigma$ of one draw",
+        )
+        axes.plot(k, scale, color=BLACK, ls="--", lw=0.9, label="prior (linear theory)")
+        for (low, high), alpha, name in (
+            ((2.5, 97.5), 0.3, "posterior 95%"),
+            ((16, 84), 0.55, "posterior 68%"),
+        ):
+            band = np.percentile(samples, (low, high), axis=0)
+            axes.fill_between(k, *band, color=SKY, alpha=alpha, lw=0, label=name)
+        axes.plot(k, samples.mean(0), color=BLUE, label="posterior mean")
+        if analysis.truth_whitened is not None:
+            true = analysis.truth_whitened
+            axes.plot(
+                k[: len(true)],
+                (scale[: len(true)]) * true,
+                color=RED,
+                ls="none",
+                marker="o",
+                mfc="white",
+                label="truth",
+            )
+    upper.set(yscale="log", xscale="log", ylabel=r"$P(k)\ [h^{-3}\,\mathrm{Mpc}^3]$")
+    upper.legend(loc="lower left")
+    lower.set(xlabel=K_LABEL, ylabel=r"$P/P_\mathrm{linear}$")
+    lower.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    lower.xaxis.set_major_formatter("{x:g}")
+    lower.xaxis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def cross_correlation(analysis):
+    """r(k) of the inferred fields with the truth."""
+    figure = new_figure(COLUMN, 2.7)
+    axes = figure.subplots()
+    styles = {"initial": (BLUE, "o", "initial"), "final": (RED, "s", "final")}
+    for name, (mean, single) in analysis.r.items():
+        colour, marker, label = styles[name]
+        k = analysis.k[: len(mean)]
+        axes.plot(k, mean, color=colour, marker=marker, label=f"{label}: posterior mean")
+        axes.plot(
+            k,
+            single,
+            color=colour,
+            ls="--",
+            marker=marker,
+            mfc="white",
+            label=f"{label}: single sample",
+        )
+    lowest = min(min(np.nanmin(pair) for pair in analysis.r.values()), 0.0)
+    axes.set(
+        xlabel=K_LABEL,
+        ylabel=r"$r(k)$ with the truth",
+        ylim=(lowest - 0.02, 1.02),
+        xlim=(0, None),
+    )
+    axes.legend(loc="lower left")
+    return figure
+
+
+# -- fields ------------------------------------------------------------------------------------
+
+
+def fields(run, analysis):
+    """Slab maps: initial conditions above, today below; the truth, where known, first."""
+    groups = _map_groups(analysis.maps, next(iter(run.likelihoods), None))
+    n_columns = max(sum(len(panels) for panels, _, _ in row) for row in groups)
+    figure = new_figure(PAGE, 2 * (PAGE - 0.4) / n_columns + 1.95)
+    figure.get_layout_engine().set(h_pad=0.06)
+    axes = figure.subplots(2, n_columns, sharex=True, sharey=True, squeeze=False)
+    side = run.grid.box_size
+    for i, row in enumerate(groups):
+        free = list(axes[i])
+        for panels, label, options in row:
+            taken = [free.pop(0) for _ in panels]
+            for panel, (title, image) in zip(taken, panels, strict=True):
+                panel.set_facecolor("0.75")
+                panel.set_title(title)
+                drawn = panel.imshow(image.T, origin="lower", extent=(0, side, 0, side), **options)
+            # Panels that share a scale share its bar.
+            bar = figure.colorbar(
+                drawn, ax=taken, orientation="horizontal", pad=0.03, aspect=15 * len(taken)
+            )
+            bar.set_label(label)
+            bar.locator = MaxNLocator(4 * len(taken))
+            bar.update_ticks()
+        for panel in free:
+            panel.set_visible(False)
+        axes[i, 0].set_ylabel(r"$y\ [h^{-1}\,\mathrm{Mpc}]$")
+    for panel in axes[1]:
+        panel.set_xlabel(r"$x\ [h^{-1}\,\mathrm{Mpc}]$")
+    low, high = analysis.slab
+    figure.suptitle(
+        rf"mean of the slab {low:.0f} < $z$ < {high:.0f} $h^{{-1}}\,$Mpc "
+        rf"({high - low:.0f} $h^{{-1}}\,$Mpc thick); mean and std over the posterior",
+        fontsize=9,
+    )
+    return figure
+
+
+def _map_groups(maps, likelihood):
+    """Two rows of groups ([(title, map), ...], label of the scale, options of ``imshow``)."""
+    span = np.percentile(np.abs(maps["initial_sample"]), 99.5)
+    linear = {"vmin": -span, "vmax": span, "cmap": "RdBu_r"}
+    initial = [("initial: mean", "initial_mean"), ("initial: one sample", "initial_sample")]
+    if "initial_truth" in maps:
+        initial.insert(0, ("initial: truth", "initial_truth"))
+    final = [("final: mean", "final_mean")]
+    if "final_truth" in maps:
+        final.insert(0, ("final: truth", "final_truth"))
+    # The slab mean of a resampled truth can dip below zero density.
+    log_density = [(title, np.log10(np.maximum(1 + maps[n], 1e-3))) for title, n in final]
+    low, high = np.percentile(log_density[-1][1], (0.5, 99.8))
+    rows = [
+        [
+            (
+                [(title, maps[name]) for title, name in initial],
+                r"linear density contrast $\langle\delta_\mathrm{lin}\rangle$",
+                linear,
+            ),
+            (
+                [("initial: std", maps["initial_std"])],
+                r"$\sigma\,\langle\delta_\mathrm{lin}\rangle$",
+                {"cmap": "cividis"},
+            ),
+        ],
+        [
+            (
+                log_density,
+                r"$\log_{10}\langle 1+\delta\rangle$",
+                {"vmin": low, "vmax": high, "cmap": "magma"},
+            )
+        ],
+    ]
+    if likelihood is not None:
+        psi, mass = maps[f"psi/{likelihood}"], maps[f"mass/{likelihood}"]
+        top = np.percentile(psi, 99.8)
+        log_mass = np.log10(np.where(mass > 0, mass, np.nan))
+        rows[1] += [
+            ([("NPE field: mean", psi)], r"$\langle\psi\rangle$", {"cmap": "viridis", "vmax": top}),
+            (
+                [("halos (grey: none)", log_mass)],
+                r"$\log_{10}(\Sigma M\ [h^{-1}\,\mathrm{M}_\odot])$",
+                {"cmap": "magma"},
+            ),
+        ]
+    return rows

@@ -1,0 +1,350 @@
+"""Load a finished (or running) run: its field files, its chains and the model that made them.
+
+Only this file of the report touches Cobaya and getdist; both are imported when a run is loaded.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..field_output import read_field_file
+from ..gravity import fourier
+from ..gravity.grid import Grid
+
+MODEL_BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
+REQUIRED = (
+    *("n_grid", "box_size", "redshift", "samples", "acceptance", "gradients", "divergences"),
+    *("seconds", "parameters", "initial/mean", "initial/variance", "final/mean"),
+    *("power/k", "power/n_modes", "power/spectrum", "power/whitened"),
+)
+STORED = ("samples/phases", "samples/point")
+
+
+class StoredSample(NamedTuple):
+    """One full sample of the posterior, and what the model makes of it."""
+
+    phases: np.ndarray  #: (n, n, n) white noise
+    delta: np.ndarray  #: (n, n, n) final density contrast
+    linear_power: np.ndarray  #: (n, n, n) linear P [(Mpc/h)^3] of each real Fourier mode
+    weights: dict  #: likelihood -> (n_weights,) its bias weights
+    psi: dict  #: likelihood -> (n, n, n) its neural physical engine's output
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left on disk, all chains together, with the model rebuilt from its yaml file.
+
+    Attributes
+    ----------
+    prefix : str
+    grid : Grid
+    redshift : float
+    totals : dict
+        ``samples``, ``gradients``, ``seconds``, ``divergences`` summed over the chains, and the
+        mean ``acceptance``.
+    initial_mean : (n, n, n) float64, of the white noise
+    final_mean : (n, n, n) float64, of the density contrast
+    whitened, spectrum : (samples, n_bins) float64, P/P_linear and P [(Mpc/h)^3] of the samples
+    n_modes : (n_bins,) int, independent real modes a bin
+    phases, points : (stored, n, n, n) float32, (stored, n_parameters) float64
+    parameters : list of str, the columns of ``points``
+    chains : list of (n_i, n_columns) float64, the text chains without their weights
+    posterior : getdist.MCSamples
+    target : FieldTarget
+    """
+
+    prefix: str
+    grid: Grid
+    redshift: float
+    totals: dict
+    initial_mean: np.ndarray
+    final_mean: np.ndarray
+    whitened: np.ndarray
+    spectrum: np.ndarray
+    n_modes: np.ndarray
+    phases: np.ndarray
+    points: np.ndarray
+    parameters: list
+    chains: list
+    posterior: Any
+    target: Any
+
+    @property
+    def weight_names(self):
+        """Sampled bias weights."""
+        return self.target.weight_names
+
+    @cached_property
+    def likelihoods(self):
+        """Name -> likelihood, of those with a neural bias model."""
+        return {n: like for n, like in self.target.likelihoods.items() if hasattr(like, "engine")}
+
+    @cached_property
+    def truth(self):
+        """What the catalogue's file knows of its fields (:func:`read_truth`); None if nothing."""
+        from ..catalogue import read_truth
+
+        for like in self.target.likelihoods.values():
+            if truth := read_truth(like.catalogue):
+                return truth
+        return None
+
+    @property
+    def names(self):
+        """Columns of ``chains``."""
+        return self.posterior.getParamNames().list()
+
+    def label(self, name):
+        """LaTeX of a parameter, without dollars."""
+        return self.posterior.getParamNames().parWithName(name).label or name
+
+    def columns(self, names):
+        """For each chain (n_i, len(names)) float64: these parameters."""
+        index = [self.names.index(name) for name in names]
+        return [chain[:, index] for chain in self.chains]
+
+    def samples(self):
+        """Yield a :class:`StoredSample` of each stored field, computed anew by the model."""
+        theory, target = self.target.theory, self.target
+        for phases, point in zip(self.phases, self.points, strict=True):
+            values = dict(zip(self.parameters, point, strict=True))
+            theory.set_phases(phases)
+            target.evaluate(
+                [values[p] for p in target.weight_names], [values[p] for p in target.other_names]
+            )
+            delta = np.array(theory.get_matter_density())
+            current = target.model.provider.params
+            weights = {
+                name: np.array([current[p] for p in like.weight_names])
+                for name, like in self.likelihoods.items()
+            }
+            psi = {
+                name: like.point_process(self.grid.n).psi(delta, weights[name])
+                for name, like in self.likelihoods.items()
+            }
+            yield StoredSample(
+                np.asarray(phases, dtype=float),
+                delta,
+                theory.get_forward_model().packed_power,
+                weights,
+                psi,
+            )
+
+
+def linear_density(grid, phases, linear_power):
+    """Linear density contrast (n, n, n) of white noise, given P of each real mode."""
+    return fourier.from_modes(fourier.to_modes(phases) * np.sqrt(linear_power / grid.voxel_volume))
+
+
+def load_run(prefix):
+    """The run that Cobaya's ``output: prefix`` left.
+
+    Parameters
+    ----------
+    prefix : str or Path
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has no samples yet, or a file of it is missing or damaged.
+    """
+    prefix = os.fspath(prefix)
+    files = _field_files(prefix)
+    contents = {path: read_field_file(path) for path in files}
+    contents = {path: c for path, c in contents.items() if _has_samples(path, c)}
+    if not contents:
+        raise InputError(f"'{prefix}': the run has no samples yet (still in its warm-up).")
+    stored = [c for c in contents.values() if all(name in c for name in STORED)]
+    if not stored:
+        raise InputError(
+            f"'{prefix}': the run stored no full fields (store_fields: 0), a report needs some."
+        )
+    parts = list(contents.values())
+    first = parts[0]
+    for path, part in contents.items():
+        if part["n_grid"] != first["n_grid"] or part["box_size"] != first["box_size"]:
+            raise InputError(f"'{path}' has another mesh than '{files[0]}': not one run.")
+    n_samples = np.array([part["samples"] for part in parts], dtype=float)
+
+    def mean(name):
+        return np.average([part[name] for part in parts], axis=0, weights=n_samples)
+
+    posterior, chains = _load_chains(prefix)
+    return Run(
+        prefix=prefix,
+        grid=Grid(int(first["n_grid"]), float(first["box_size"])),
+        redshift=float(first["redshift"]),
+        totals={
+            "acceptance": float(mean("acceptance")),
+            "seconds": float(sum(part["seconds"] for part in parts)),
+            **{
+                name: int(sum(part[name] for part in parts))
+                for name in ("samples", "gradients", "divergences")
+            },
+        },
+        initial_mean=mean("initial/mean"),
+        final_mean=mean("final/mean"),
+        whitened=np.concatenate([part["power/whitened"] for part in parts]),
+        spectrum=np.concatenate([part["power/spectrum"] for part in parts]),
+        n_modes=np.asarray(first["power/n_modes"]),
+        phases=np.concatenate([part["samples/phases"] for part in stored]),
+        points=np.concatenate([part["samples/point"] for part in stored]),
+        parameters=[str(name) for name in first["parameters"]],
+        chains=chains,
+        posterior=posterior,
+        target=_rebuild(prefix),
+    )
+
+
+def _field_files(prefix):
+    """Field files of the run's chains, in order; say what is wrong if there is none."""
+    folder, name = os.path.split(prefix)
+    folder = Path(folder or ".")
+    if not name or (Path(prefix).is_dir() and not Path(f"{prefix}.updated.yaml").exists()):
+        raise InputError(
+            f"'{prefix}' is a folder: expected the `output` of a run, such as "
+            f"'{Path(prefix) / 'quickstart'}'."
+        )
+    if not Path(f"{prefix}.updated.yaml").is_file():
+        raise InputError(
+            f"'{prefix}': no such run: no '{prefix}.updated.yaml' seen from {Path.cwd()}."
+        )
+
+    def numbered(suffix):
+        pattern = re.compile(re.escape(name) + r"\.(\d+)" + re.escape(suffix))
+        found = {int(m[1]): p for p in folder.iterdir() if (m := pattern.fullmatch(p.name))}
+        return dict(sorted(found.items()))
+
+    fields, texts = numbered(".field.h5"), numbered(".txt")
+    if missing := [n for n in texts if n not in fields and fields]:
+        raise InputError(
+            f"'{prefix}.{missing[0]}.field.h5' is missing: chain {missing[0]} has no field file."
+        )
+    if not fields and texts:
+        raise InputError(
+            f"'{prefix}': no field file ('{prefix}.1.field.h5'): it is gone, or the run did not "
+            "sample with cobaya_neuralbias.QNHMC."
+        )
+    if not fields:
+        raise InputError(f"'{prefix}': the run has no samples yet (no output was written).")
+    return list(fields.values())
+
+
+def _has_samples(path, content):
+    """Whether a field file holds samples; InputError where it is not whole."""
+    if content.get("samples") == 0:
+        return False
+    if missing := [name for name in REQUIRED if name not in content]:
+        raise InputError(f"'{path}' is damaged or of another kind: it has no {missing[0]!r}.")
+    n = int(content["n_grid"])
+    for name in ("initial/mean", "initial/variance", "final/mean"):
+        if np.shape(content[name]) != 3 * (n,):
+            raise InputError(
+                f"'{path}' is damaged: {name} has shape {np.shape(content[name])}, "
+                f"expected {3 * (n,)}."
+            )
+    for name in ("power/whitened", "power/spectrum"):
+        if len(content[name]) != content["samples"]:
+            raise InputError(
+                f"'{path}' is damaged: {name} has {len(content[name])} rows, "
+                f"expected {content['samples']}."
+            )
+    return True
+
+
+def _load_chains(prefix):
+    """(getdist MCSamples, list of its chains), without getdist's remarks on the terminal."""
+    from getdist.mcsamples import loadMCSamples
+
+    # getdist joins the folder's name itself, and stumbles where there is none.
+    root = os.path.abspath(prefix)
+    if not any(Path(root).parent.glob(Path(root).name + ".*.txt")):
+        raise InputError(f"'{prefix}.1.txt' is missing: the run has field files but no chain.")
+    try:
+        with quiet():
+            # No cache: it would leave a file beside the chains.
+            posterior = loadMCSamples(root, no_cache=True, settings={"ignore_rows": 0})
+    except Exception as error:  # getdist raises whatever its parsing meets
+        raise InputError(f"'{prefix}.*.txt': unreadable as a chain ({error}).") from error
+    ends = posterior.chain_offsets
+    if ends is None or not len(posterior.samples):
+        ends = [0, len(posterior.samples)]
+    return posterior, [posterior.samples[a:b] for a, b in pairwise(ends)]
+
+
+def _rebuild(prefix):
+    """The run's :class:`FieldTarget`, from ``PREFIX.updated.yaml``."""
+    from cobaya.log import LoggedError
+    from cobaya.model import get_model
+    from cobaya.yaml import yaml_load_file
+
+    from ..field_target import FieldTarget
+
+    path = f"{prefix}.updated.yaml"
+    try:
+        info = yaml_load_file(path)
+        info = {block: info[block] for block in MODEL_BLOCKS if info.get(block)}
+    except Exception as error:  # Cobaya's own and the yaml library's
+        raise InputError(f"'{path}': unreadable ({' '.join(str(error).split())}).") from error
+    for options in (info.get("theory") or {}).values():
+        # Every field the report needs is in the field file, whatever the chain started from.
+        if isinstance(options, dict) and "phases" in options:
+            options["phases"] = None
+    for name, options in (info.get("likelihood") or {}).items():
+        _check_catalogue(path, name, options)
+    try:
+        with quiet():
+            return FieldTarget(get_model(info, debug=logging.CRITICAL))
+    except (LoggedError, ImportError, InputError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"'{path}': the model cannot be built again: {message}") from error
+
+
+def _check_catalogue(path, name, options):
+    """Say where a relative path was looked for: Cobaya's file does not tell where the run began."""
+    from ..catalogue import resolve
+
+    catalogue = options.get("catalogue") if isinstance(options, dict) else None
+    if not isinstance(catalogue, str):
+        return
+    try:
+        resolve(catalogue)
+    except InputError as error:
+        hint = ""
+        if not os.path.isabs(os.path.expanduser(catalogue)):
+            hint = " It is relative to the folder where the run was started: report from there."
+        raise InputError(f"'{path}', likelihood '{name}', catalogue: {error}{hint}") from error
+
+
+@contextlib.contextmanager
+def quiet():
+    """No logging and no prints from the libraries inside; the logging set-up is put back after."""
+    root, hook = logging.root, sys.excepthook
+    level, handlers = root.level, list(root.handlers)
+    disabled = root.manager.disable
+    try:
+        logging.disable(logging.CRITICAL)
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        sys.excepthook = hook

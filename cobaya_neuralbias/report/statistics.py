@@ -1,0 +1,228 @@
+"""Numbers of a report: agreement with the truth, the prior and the data. No files, no drawing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2, norm
+
+from ..gravity import fourier
+
+N_QUARTILES = 4
+# Width of a mass bin [dex], and points of its Gauss-Legendre average
+MASS_BIN = 0.2
+MASS_POINTS = 6
+# psi enters the mass function as a histogram: voxels of nearly the same psi are one
+PSI_BINS = 512
+# Above this count the Poisson interval is sqrt(N) for any purpose
+MANY = 50
+# Bins with fewer halos than this, in the data and in the model, say nothing. Counts are averages
+# over samples: a halo that is in the quartile in one sample of ten is 0.1.
+NEGLIGIBLE = 0.5
+
+
+# -- spectra -----------------------------------------------------------------------------------
+
+
+def cross_correlation(field, other, grid, n_bins):
+    """Cross-correlation coefficient of two fields in shells of one fundamental.
+
+    ``r = sum a b / sqrt(sum a^2 sum b^2)`` over the real Fourier modes a, b of a shell.
+
+    Parameters
+    ----------
+    field, other : (n, n, n) float64
+    grid : Grid
+    n_bins : int, at most n // 2: the last shell below the Nyquist frequency is ``n_bins - 1``
+
+    Returns
+    -------
+    (n_bins - 1,) float64, of shells 1, 2, ...; the mean mode is left out
+    """
+    a, b = fourier.to_modes(field), fourier.to_modes(other)
+    cross = fourier.bin_spectrum(a, grid.shells, n_bins, b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = cross / np.sqrt(
+            fourier.bin_spectrum(a, grid.shells, n_bins)
+            * fourier.bin_spectrum(b, grid.shells, n_bins)
+        )
+    return r[1:]
+
+
+def power_zscores(whitened, n_modes):
+    """Deviation of the mean posterior power from the prior's, in units of one draw's scatter.
+
+    Parameters
+    ----------
+    whitened : (samples, n_bins) float64, P/P_linear; the first bin is the mean mode
+    n_modes : (n_bins,) int
+
+    Returns
+    -------
+    (n_bins - 1,) float64, ``(mean - 1) / sqrt(2 / n_modes)``
+    """
+    mean = np.mean(whitened, axis=0)[1:]
+    return (mean - 1) / np.sqrt(2 / np.asarray(n_modes)[1:])
+
+
+# -- chains ------------------------------------------------------------------------------------
+
+
+def effective_samples(chains):
+    """Effective sample size, from Geyer's initial monotone sequence of each chain, summed.
+
+    Parameters
+    ----------
+    chains : list of (n_i,) float64
+
+    Returns
+    -------
+    float, at most the number of samples; 0 for a chain that does not move
+    """
+    total = 0.0
+    for chain in chains:
+        n = len(chain)
+        centred = np.asarray(chain, dtype=float) - np.mean(chain)
+        variance = np.mean(centred**2)
+        if n < 4 or variance <= (1e-12 * np.max(np.abs(chain))) ** 2:
+            continue
+        spectrum = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+        correlation = np.fft.irfft(spectrum)[:n] / (n * variance)
+        pairs = correlation[: n // 2 * 2].reshape(-1, 2).sum(1)
+        positive = np.argmax(pairs <= 0) if np.any(pairs <= 0) else len(pairs)
+        time = 2 * np.minimum.accumulate(pairs[:positive]).sum() - 1
+        total += n / max(time, 1.0)
+    return total
+
+
+# -- mass function -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class MassFunction:
+    """Halos by density quartile and mass: the data and the posterior of the model.
+
+    Attributes
+    ----------
+    edges : (b + 1,) float64 [Msun/h]
+    volume : float, of a quartile [(Mpc/h)^3]
+    counts : (4, b) float64, halos, averaged over the samples (each assigns voxels to quartiles)
+    expected, scatter : (4, b) float64, posterior mean and standard deviation of the prediction
+    """
+
+    edges: np.ndarray
+    volume: float
+    counts: np.ndarray
+    expected: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def centres(self):
+        """(b,) geometric [Msun/h]"""
+        return np.sqrt(self.edges[1:] * self.edges[:-1])
+
+    @property
+    def density_of_one(self):
+        """(b,) dn/dlnM [(Mpc/h)^-3] of one halo in the bin."""
+        return 1 / (self.volume * np.diff(np.log(self.edges)))
+
+
+def quartiles(delta):
+    """(n^3,) int: density quartile (0: emptiest) of every voxel, equally many in each."""
+    order = np.argsort(delta, axis=None, kind="stable")
+    out = np.empty(order.size, dtype=np.int64)
+    out[order] = np.arange(order.size) * N_QUARTILES // order.size
+    return out
+
+
+def mass_edges(t_max):
+    """Bin edges in t = ln(M / M_threshold) that reach beyond ``t_max``."""
+    width = MASS_BIN * np.log(10)
+    return width * np.arange(int(t_max / width) + 2)
+
+
+def binned_data(quartile, voxel, t, edges):
+    """(4, b) halos of each quartile and mass bin.
+
+    Parameters
+    ----------
+    quartile : (n^3,) int, of the voxels
+    voxel : (n_halos,) int
+    t : (n_halos,) float64, ln(M / M_threshold)
+    edges : (b + 1,) float64, of t
+    """
+    which = quartile[voxel] * (len(edges) - 1) + np.searchsorted(edges, t, side="right") - 1
+    size = N_QUARTILES * (len(edges) - 1)
+    return np.bincount(which, minlength=size).reshape(N_QUARTILES, -1).astype(float)
+
+
+def binned_model(quartile, psi, log_density, voxel_volume, edges):
+    """(4, b) halos that the model expects.
+
+    Parameters
+    ----------
+    quartile : (n^3,) int
+    psi : (n, n, n) float64
+    log_density : callable (psi, t) -> ln dn/dlnM [(Mpc/h)^-3], broadcasting
+    voxel_volume : float [(Mpc/h)^3]
+    edges : (b + 1,) float64, of t = ln(M / M_threshold)
+    """
+    x, w = np.polynomial.legendre.leggauss(MASS_POINTS)
+    width = np.diff(edges)
+    t = edges[:-1, None] + width[:, None] * (x + 1) / 2
+    out = np.empty((N_QUARTILES, len(width)))
+    for q in range(N_QUARTILES):
+        values = psi.ravel()[quartile == q]
+        low, high = values.min(), values.max()
+        cell = ((values - low) * (PSI_BINS / max(high - low, 1e-300))).astype(int)
+        cell = np.minimum(cell, PSI_BINS - 1)
+        number = np.bincount(cell, minlength=PSI_BINS)
+        mean = np.bincount(cell, weights=values, minlength=PSI_BINS)[number > 0]
+        number = number[number > 0]
+        density = np.exp(log_density((mean / number)[:, None, None], t))
+        out[q] = voxel_volume * width * (number @ (density @ (w / 2)))
+    return out
+
+
+def poisson_interval(counts, n_sigma=1.0):
+    """Central interval of a Poisson count: +- n sqrt(N), below 50 the exact one (Garwood 1936).
+
+    Parameters
+    ----------
+    counts : array of float, not necessarily integer
+    n_sigma : float, the interval holds the probability of this many Gaussian sigma
+
+    Returns
+    -------
+    low, high : arrays of float
+    """
+    counts = np.asarray(counts, dtype=float)
+    tail = norm.sf(n_sigma)
+    low = np.where(counts > 0, chi2.ppf(tail, 2 * np.maximum(counts, 1e-9)) / 2, 0.0)
+    high = chi2.isf(tail, 2 * counts + 2) / 2
+    many = counts >= MANY
+    root = n_sigma * np.sqrt(counts)
+    return np.where(many, counts - root, low), np.where(many, counts + root, high)
+
+
+def mass_function_agreement(counts, expected):
+    """Fractions of mass bins whose expectation lies within the data's Poisson error bar.
+
+    Parameters
+    ----------
+    counts, expected : (4, b) float64
+
+    Returns
+    -------
+    list of dict: ``quartile`` (1: emptiest), ``fraction_within_1sigma``,
+    ``fraction_within_2sigma`` (None where no bin counts) and ``n_bins``
+    """
+    out = []
+    for q, (data, model) in enumerate(zip(counts, expected, strict=True), 1):
+        telling = np.maximum(data, model) >= NEGLIGIBLE
+        entry = {"quartile": q}
+        for n_sigma in (1, 2):
+            low, high = poisson_interval(data, n_sigma)
+            within = ((low <= model) & (model <= high))[telling]
+            entry[f"fraction_within_{n_sigma}sigma"] = float(within.mean()) if len(within) else None
+        out.append({**entry, "n_bins": int(telling.sum())})
+    return out

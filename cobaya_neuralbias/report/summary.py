@@ -1,0 +1,191 @@
+"""The report in words: ``summary.json`` as a dictionary, and the text a person reads."""
+
+import math
+
+import numpy as np
+
+from .. import __version__
+from .statistics import effective_samples, mass_function_agreement
+
+# k [h/Mpc] below which the inferred initial conditions should follow the truth, and how closely
+R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
+ACCEPTANCE = (0.6, 0.95)
+LARGEST_Z = 3.0
+# Below this many effective samples a weight's mean and error are not to be trusted
+FEW_SAMPLES = 50
+
+
+def summarise(run, analysis):
+    """Everything measured, ready for JSON (numbers that are not finite become None)."""
+    mass_function = [
+        {"likelihood": name, **entry}
+        for name, mass in analysis.mass.items()
+        for entry in mass_function_agreement(mass.counts, mass.expected)
+    ]
+    columns = run.columns(run.weight_names)
+    weights = {}
+    for i, name in enumerate(run.weight_names):
+        chains = [chain[:, i] for chain in columns]
+        values = np.concatenate(chains)
+        weights[name] = {
+            "mean": np.mean(values),
+            "std": np.std(values, ddof=min(1, len(values) - 1)),
+            "ess": effective_samples(chains),
+        }
+    summary = {
+        "run": run.prefix,
+        "version": __version__,
+        "chains": len(run.chains),
+        "n_grid": run.grid.n,
+        "box_size": run.grid.box_size,
+        "redshift": run.redshift,
+        **run.totals,
+        **{
+            f"r_{name}": _pairs(analysis.k, analysis.r[name][0]) if name in analysis.r else None
+            for name in ("initial", "final")
+        },
+        "power_zscores": _pairs(analysis.k, analysis.z),
+        "power_ratio": _pairs(analysis.k, run.whitened.mean(0)[1:]),
+        "power_ratio_truth": (
+            None if analysis.truth_whitened is None else _pairs(analysis.k, analysis.truth_whitened)
+        ),
+        "mass_function": mass_function,
+        "weights": weights,
+    }
+    summary["checks"] = checks(summary)
+    return _finite(summary)
+
+
+def checks(summary):
+    """The verdicts, one dictionary each: ``check``, ``met`` and a plain sentence ``text``."""
+    out = []
+
+    def add(check, met, text):
+        out.append({"check": check, "met": bool(met), "text": text})
+
+    if summary["r_initial"] is not None:
+        for k_max, target in R_TARGETS:
+            values = [r for k, r in summary["r_initial"] if k < k_max]
+            if values:
+                mean = float(np.mean(values))
+                add(
+                    f"r_initial_below_{k_max:g}",
+                    mean >= target,
+                    f"initial conditions follow the truth at k < {k_max:g} h/Mpc: "
+                    f"mean r = {mean:.3f}, wanted at least {target:g}",
+                )
+    low, high = ACCEPTANCE
+    acceptance = summary["acceptance"]
+    add(
+        "acceptance",
+        low <= acceptance <= high,
+        f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to {high:g}",
+    )
+    zscores = summary["power_zscores"]
+    if zscores:
+        k, z = max(zscores, key=lambda pair: abs(pair[1]))
+        add(
+            "power",
+            abs(z) < LARGEST_Z,
+            "power of the initial conditions is consistent with the prior: "
+            f"largest |z| = {abs(z):.2f} (at k = {k:.3f} h/Mpc), wanted all below {LARGEST_Z:g}",
+        )
+    for name in dict.fromkeys(entry["likelihood"] for entry in summary["mass_function"]):
+        entries = [e for e in summary["mass_function"] if e["likelihood"] == name]
+        fractions = [e["fraction_within_1sigma"] for e in entries if e["n_bins"]]
+        if fractions:
+            add(
+                f"mass_function_{name}",
+                min(fractions) > 0.5,
+                f"most mass bins of every density quartile lie inside their error bars ({name}): "
+                f"worst quartile {min(fractions):.0%}, wanted more than half",
+            )
+    return out
+
+
+def as_text(summary):
+    """The text of ``summary.txt``."""
+    s = summary
+    chains = "1 chain" if s["chains"] == 1 else f"{s['chains']} chains"
+    lines = [
+        f"Report of '{s['run']}' (cobaya_neuralbias {s['version']})",
+        f"{chains} on a mesh of {s['n_grid']}^3 voxels, {s['box_size']:g} Mpc/h a side, "
+        f"redshift {s['redshift']:g}",
+        *_title("Verdict"),
+    ]
+    for check in s["checks"]:
+        lines.append(f"  {'met' if check['met'] else 'NOT MET':<8} {check['text']}")
+    if s["r_initial"] is None:
+        lines.append(
+            "  -        no truth in the catalogue's file: nothing to compare the field with"
+        )
+    if s["weights"]:
+        worst = min(s["weights"], key=lambda name: s["weights"][name]["ess"])
+        ess = s["weights"][worst]["ess"]
+        if ess < FEW_SAMPLES:
+            lines.append(
+                f"  note     few independent samples: {ess:.0f} of '{worst}'. Means and errors of "
+                "the weights may still drift; run longer."
+            )
+    per_sample = s["gradients"] / s["samples"]
+    lines += [
+        *_title("Sampling (all chains)"),
+        f"  samples       {s['samples']:>10d}",
+        f"  gradients     {s['gradients']:>10d}   ({per_sample:.1f} a sample, warm-up included)",
+        f"  seconds       {s['seconds']:>10.0f}",
+        f"  acceptance    {_number(s['acceptance'], 10, 3)}",
+        f"  divergences   {s['divergences']:>10d}",
+        *_title("Initial conditions: power against the prior, correlation with the truth"),
+        f"  {'k [h/Mpc]':>10} {'P/P_linear':>11} {'of truth':>10} {'z (power)':>10}"
+        f" {'r initial':>10} {'r final':>10}",
+    ]
+    names = ("power_ratio_truth", "power_zscores", "r_initial", "r_final")
+    columns = [dict(s[name] or []) for name in names]
+    for k, ratio in s["power_ratio"]:
+        row = [_number(ratio, 11, 3), *(_number(column.get(k), 10, 3) for column in columns)]
+        lines.append(f"  {k:10.4f} " + " ".join(row))
+    for name in dict.fromkeys(entry["likelihood"] for entry in s["mass_function"]):
+        lines += [
+            *_title(f"Mass function ({name}): mass bins whose error bar holds the posterior mean"),
+            f"  {'density quartile':<18} {'bins':>5} {'within 1 sigma':>15} {'2 sigma':>8}",
+        ]
+        for e in s["mass_function"]:
+            if e["likelihood"] != name:
+                continue
+            which = {1: " (emptiest)", 4: " (densest)"}.get(e["quartile"], "")
+            fractions = [e["fraction_within_1sigma"], e["fraction_within_2sigma"]]
+            one, two = ("-" if f is None else f"{f:.0%}" for f in fractions)
+            lines.append(f"  {e['quartile']}{which:<17} {e['n_bins']:>5d} {one:>15} {two:>8}")
+    if s["weights"]:
+        width = max(map(len, s["weights"]))
+        lines += [
+            *_title("Bias weights"),
+            f"  {'':<{width}} {'mean':>11} {'std':>11} {'eff. samples':>13}",
+        ]
+        for name, w in s["weights"].items():
+            row = [_number(w["mean"], 11, 4), _number(w["std"], 11, 4), _number(w["ess"], 13, 1)]
+            lines.append(f"  {name:<{width}} " + " ".join(row))
+    return "\n".join(lines) + "\n"
+
+
+def _title(text):
+    return ["", text, "-" * len(text)]
+
+
+def _number(value, width, digits):
+    return f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
+
+
+def _pairs(k, values):
+    return [[a, b] for a, b in zip(k.tolist(), values.tolist(), strict=False)]
+
+
+def _finite(value):
+    """``value`` in the types of JSON."""
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,94 @@
+"""One cycle of Hamiltonian moves: all coordinates jointly, then the dense ones alone.
+
+The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and strongly
+tied to each other; extra moves of their own let them keep up. Every move leaves the target
+invariant by itself once the tuning is frozen, and so does their sequence.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import hamiltonian
+
+
+class Lengths(NamedTuple):
+    """How far trajectories go and how many there are."""
+
+    joint_steps: int  #: mean number of leapfrog steps of a joint trajectory
+    dense_updates: int  #: trajectories of the dense coordinates alone, each cycle
+    dense_steps: int  #: their mean number of leapfrog steps
+
+
+class CycleInfo(NamedTuple):
+    """What a cycle did."""
+
+    joint: hamiltonian.Info
+    dense: tuple  #: one ``hamiltonian.Info`` an update
+    n_gradients: int  #: of the joint target, including that at the point the dense updates led to
+    n_dense_gradients: int
+
+
+def _draw_step_size(rng, step_size):
+    # Random, and independent of the state: trajectories keep out of resonance, and the chain leaves
+    # corners where the usual step is too long.
+    return step_size * rng.uniform(0.7, 1.1)
+
+
+def _draw_n_steps(rng, mean):
+    return int(rng.integers(max(1, mean // 2), mean + mean // 2 + 1))
+
+
+def cycle(rng, target, conditional, state, tuning, lengths):
+    """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
+
+    The number and order of the random draws depend on ``lengths`` only.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    target : callable, ``target(z) -> (log density, gradient)``
+    conditional : callable
+        ``conditional(z)`` is the same kind of function of the dense coordinates alone, with the
+        others held at their values in ``z``.
+    state : hamiltonian.State
+    tuning : Warmup; learns from the moves until it is done
+    lengths : Lengths
+    """
+    warming = not tuning.done
+    metric = tuning.metric
+    state, joint = hamiltonian.step(
+        rng,
+        target,
+        state,
+        metric,
+        _draw_step_size(rng, tuning.step_size),
+        _draw_n_steps(rng, lengths.joint_steps),
+    )
+    if warming:
+        tuning.observe_joint(state, joint)
+    n_gradients, dense = joint.n_gradients, []
+    n = metric.n_diagonal
+    if lengths.dense_updates and len(metric.covariance):
+        dense_target = conditional(state.position)
+        dense_metric = metric.dense_only()
+        dense_state = hamiltonian.init(dense_target, state.position[n:])
+        for _ in range(lengths.dense_updates):
+            dense_state, info = hamiltonian.step(
+                rng,
+                dense_target,
+                dense_state,
+                dense_metric,
+                _draw_step_size(rng, tuning.dense_step_size),
+                _draw_n_steps(rng, lengths.dense_steps),
+            )
+            dense.append(info)
+            if warming:
+                tuning.observe_dense(dense_state, info)
+        if any(info.accepted for info in dense):
+            state = hamiltonian.init(
+                target, np.concatenate([state.position[:n], dense_state.position])
+            )
+            n_gradients += 1
+    n_dense = sum(info.n_gradients for info in dense) + bool(dense)
+    return state, CycleInfo(joint, tuple(dense), n_gradients, n_dense)

@@ -1,0 +1,208 @@
+"""The Hamiltonian kernel on targets whose answer is known, and broken kernels that must fail."""
+
+import numpy as np
+import pytest
+
+from cobaya_neuralbias.sampling import blocks, hamiltonian
+from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling.metric import Metric
+
+LENGTHS = blocks.Lengths(joint_steps=8, dense_updates=1, dense_steps=6)
+
+
+class Gaussian:
+    """Independent groups of coordinates, and a rotated dense block; condition number 1e6 in each."""
+
+    def __init__(self):
+        self.groups = np.repeat(np.arange(6), 5)
+        self.n = self.groups.size
+        variances = 10.0 ** np.linspace(-3, 3, 6)
+        rotation = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))[0]
+        dense = (rotation * 10.0 ** np.linspace(-3, 3, 4)) @ rotation.T
+        self.covariance = np.zeros((self.n + 4,) * 2)
+        self.covariance[: self.n, : self.n] = np.diag(variances[self.groups])
+        self.covariance[self.n :, self.n :] = dense
+        self.mean = np.linspace(-2, 2, self.n + 4) * np.sqrt(np.diag(self.covariance))
+        self.precision = np.linalg.inv(self.covariance)
+
+    def __call__(self, z):
+        pull = self.precision @ (z - self.mean)
+        return -0.5 * float((z - self.mean) @ pull), -pull
+
+    def statistics(self, z):
+        """Each has expectation 0 and variance 1 or 2 under the target."""
+        standard = (z - self.mean) / np.sqrt(np.diag(self.covariance))
+        return np.concatenate([standard, standard**2 - 1])
+
+
+class Twisted:
+    """x ~ N(0, 1), y | x ~ N((x^2 - 1)/2, 1/4), and a field z | x ~ N(x/2, 3/4).
+
+    E x = E y = E z = 0; Var y = 2/4 + 1/4; Var z = 1; Cov(x, z) = 1/2; E x^2 y = 1.
+    """
+
+    groups = np.zeros(12, dtype=int)
+    n = 12
+
+    def __call__(self, position):
+        z, (x, y) = position[: self.n], position[self.n :]
+        bend, lean = y - 0.5 * (x * x - 1), z - 0.5 * x
+        value = -0.5 * x * x - 2 * bend**2 - (2 / 3) * float(lean @ lean)
+        d_x = -x + 4 * x * bend + (2 / 3) * lean.sum()
+        return value, np.concatenate([-(4 / 3) * lean, [d_x, -4 * bend]])
+
+    def statistics(self, position):
+        z, (x, y) = position[: self.n], position[self.n :]
+        return np.array(
+            [x, y, x * x - 1, y * y - 0.75, x * x * y - 1, *z[:4], *(z * z - 1)[:4], *(x * z - 0.5)[:4]]
+        )
+
+
+def conditional_of(target):
+    def conditional(position):
+        def dense(w):
+            value, gradient = target(np.concatenate([position[: target.n], w]))
+            return value, gradient[target.n :]
+
+        return dense
+
+    return conditional
+
+
+def run(target, seed, n_cycles=2500, warmup=400, kernel=blocks.cycle):
+    """Statistics of every cycle after warm-up, (n_cycles, n_statistics), from a far start."""
+    rng = np.random.default_rng(seed)
+    n_dense = 4 if isinstance(target, Gaussian) else 2
+    tuning = Warmup(warmup, Metric.unit(target.groups, n_dense), 0.01, 0.01, 0.8)
+    state = hamiltonian.init(target, rng.standard_normal(target.n + n_dense))
+    rows = []
+    for _ in range(warmup + n_cycles):
+        done = tuning.done
+        state, _ = kernel(rng, target, conditional_of(target), state, tuning, LENGTHS)
+        if done:
+            rows.append(target.statistics(state.position))
+        else:
+            tuning.end_cycle()
+    return np.array(rows)
+
+
+def scores(rows, n_batches=25):
+    """Mean of each statistic over its standard error from batch means: t with 24 degrees of freedom."""
+    batches = rows[: len(rows) // n_batches * n_batches].reshape(n_batches, -1, rows.shape[1]).mean(1)
+    return batches.mean(0) / (batches.std(0, ddof=1) / np.sqrt(n_batches))
+
+
+def worst(target, kernel=blocks.cycle):
+    """Root mean square and largest of the scores over statistics and three seeds (1.04 if exact)."""
+    all_scores = np.concatenate([scores(run(target, seed, kernel=kernel)) for seed in (1, 2, 3)])
+    return np.sqrt(np.mean(all_scores**2)), np.abs(all_scores).max()
+
+
+@pytest.mark.parametrize("target", [Gaussian(), Twisted()], ids=["gaussian", "twisted"])
+def test_means_and_variances(target):
+    rms, largest = worst(target)
+    assert rms < 1.35
+    assert largest < 5.5
+
+
+def never_reject(rng, target, conditional, state, tuning, lengths):
+    """Broken: takes the end of a long-stepped trajectory whatever its energy."""
+    metric = tuning.metric
+    end, _, _ = hamiltonian.leapfrog(
+        target, state, metric.draw_momentum(rng), metric, 1.6 * tuning.step_size, 4
+    )
+    if tuning.done and np.isfinite(end.log_density):
+        return end, None
+    return blocks.cycle(rng, target, conditional, state, tuning, lengths)
+
+
+def wrong_momentum(rng, target, conditional, state, tuning, lengths):
+    """Broken: momenta drawn for another mass than the one that moves the position."""
+    if not tuning.done:
+        return blocks.cycle(rng, target, conditional, state, tuning, lengths)
+
+    class Wrong(Metric):
+        def draw_momentum(self, rng):
+            return 1.2 * super().draw_momentum(rng)
+
+    metric = tuning.metric
+    wrong = Wrong(metric.groups, metric.variance, metric.covariance)
+    state, info = hamiltonian.step(rng, target, state, wrong, tuning.step_size, 8)
+    return state, info
+
+
+@pytest.mark.parametrize("kernel", [never_reject, wrong_momentum])
+@pytest.mark.parametrize("target", [Gaussian(), Twisted()], ids=["gaussian", "twisted"])
+def test_negative_control(kernel, target):
+    """The test above must see a kernel that is wrong."""
+    rms, largest = worst(target, kernel)
+    assert rms > 1.35 or largest > 5.5
+
+
+def test_leapfrog_is_reversible_and_second_order():
+    target = Twisted()
+    metric = Metric(target.groups, np.array([0.7]), np.array([[0.5, 0.1], [0.1, 0.8]]))
+    rng = np.random.default_rng(0)
+    start = hamiltonian.init(target, rng.standard_normal(14))
+    momentum = metric.draw_momentum(rng)
+
+    def energy(state, p):
+        return -state.log_density + metric.kinetic_energy(p)
+
+    errors = []
+    for n in (40, 80):
+        end, p, _ = hamiltonian.leapfrog(target, start, momentum, metric, 0.8 / n, n)
+        errors.append(energy(end, p) - energy(start, momentum))
+        back, p, _ = hamiltonian.leapfrog(target, end, -p, metric, 0.8 / n, n)
+        np.testing.assert_allclose(back.position, start.position, atol=1e-11)
+        np.testing.assert_allclose(-p, momentum, atol=1e-10)
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
+
+
+def test_leapfrog_preserves_volume():
+    target = Twisted()
+    metric = Metric(target.groups, np.array([0.7]), np.array([[0.5, 0.1], [0.1, 0.8]]))
+    rng = np.random.default_rng(0)
+    point = np.concatenate([rng.standard_normal(14), metric.draw_momentum(rng)])
+
+    def flow(q):
+        state, p, _ = hamiltonian.leapfrog(
+            target, hamiltonian.init(target, q[:14]), q[14:], metric, 0.1, 5
+        )
+        return np.concatenate([state.position, p])
+
+    step = 1e-5
+    jacobian = np.stack(
+        [(flow(point + step * e) - flow(point - step * e)) / (2 * step) for e in np.eye(28)]
+    )
+    assert np.linalg.det(jacobian) == pytest.approx(1, abs=1e-7)
+
+
+def test_momentum_has_the_mass_as_covariance():
+    covariance = np.array([[0.5, 0.1], [0.1, 0.8]])
+    metric = Metric(np.array([0, 0, 1]), np.array([4.0, 0.25]), covariance)
+    rng = np.random.default_rng(1)
+    draws = np.array([metric.draw_momentum(rng) for _ in range(40000)])
+    expected = np.zeros((5, 5))
+    expected[:3, :3] = np.diag([0.25, 0.25, 4.0])
+    expected[3:, 3:] = np.linalg.inv(covariance)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(np.cov(draws.T) / scale, expected / scale, atol=0.03)
+    kinetic = np.mean([metric.kinetic_energy(p) for p in draws])
+    assert kinetic == pytest.approx(2.5, rel=0.02)
+
+
+def test_impossible_proposals_are_rejected_and_reported():
+    def wall(z):
+        return (-np.inf if z[0] > 0.1 else 0.0), np.zeros(1)
+
+    metric = Metric.unit(np.zeros(1, dtype=int), 0)
+    state = hamiltonian.init(wall, np.zeros(1))
+    rng = np.random.default_rng(0)
+    infos = []
+    for _ in range(50):
+        state, info = hamiltonian.step(rng, wall, state, metric, 0.5, 3)
+        infos.append(info)
+        assert state.position[0] <= 0.1
+    assert any(i.divergent for i in infos)
+    assert not any(i.accepted and i.divergent for i in infos)
