@@ -12,7 +12,7 @@ _HOMES = {
     "LPT": ".lpt",
     "NeuralBias": ".neural_bias",
     "QNHMC": ".qnhmc",
-    "field_target": ".field_target",
+    "field_target": ".target",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -143,8 +143,8 @@ class FieldOutput:
             theirs = stored["identity"][name]
             if theirs != mine:
                 raise InputError(
-                    f"'{path}' belongs to another run: its {name} is {theirs!r}, this run's is "
-                    f"{mine!r}. Resume with the options it was started with, or start anew (-f)."
+                    f"'{path}' belongs to another run: its {name} is {theirs}, this run's is "
+                    f"{mine}. Resume with the options it was started with, or start anew (-f)."
                 )
         for name, field in self.fields.items():
             field.restore(stored["fields"][name])

@@ -28,7 +28,7 @@ from .component import (
     logged_errors,
 )
 from .field_output import FieldOutput
-from .field_target import FieldTarget, reference_point
+from .target import FieldTarget, reference_point
 from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
@@ -133,7 +133,8 @@ class QNHMC(Sampler):
         self._last_output = time.monotonic()
         while len(self.collection) < self.max_samples:
             self._cycle()
-            if self.tuning.done and (self.n_cycles - self.warmup) % self.thin == 0:
+            sampled = self.n_cycles - self.warmup
+            if sampled > 0 and sampled % self.thin == 0:
                 self._record()
             self._maybe_output()
         self._output_now()

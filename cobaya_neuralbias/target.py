@@ -102,14 +102,14 @@ class FieldTarget:
                     log, "Likelihood '%s' uses the density but gives no gradient for it.", name
                 )
         sampled = list(model.parameterization.sampled_params())
-        wanted = {w for like in self.likelihoods.values() for w in like.weight_names}
+        wanted = [w for like in self.likelihoods.values() for w in like.weight_names]
         elsewhere = {
             p
             for component in model.components
             if component not in self.likelihoods.values()
             for p in component.input_params
         } | {p for depends in model.parameterization.input_dependencies.values() for p in depends}
-        self.weight_names = [p for p in sampled if p in wanted and p not in elsewhere]
+        self.weight_names = [w for w in dict.fromkeys(wanted) if w in sampled and w not in elsewhere]
         self.other_names = [p for p in sampled if p not in self.weight_names]
         if shared := model.prior.external_dependence.intersection(self.weight_names):
             raise LoggedError(

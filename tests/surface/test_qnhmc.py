@@ -1,0 +1,343 @@
+"""The sampler inside Cobaya: output, seeds, resuming, other samplers, refusals."""
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from cobaya.log import LoggedError
+from cobaya.run import run
+from cobaya.yaml import yaml_dump_file
+
+from cobaya_neuralbias.field_output import read_field_file
+
+QNHMC = "cobaya_neuralbias.QNHMC"
+
+
+def options(info):
+    return info["sampler"][QNHMC]
+
+
+def same_files(one, other):
+    """Whether two runs left the same chain, byte for byte, and the same fields, bit for bit."""
+    if open(f"{one}.1.txt", "rb").read() != open(f"{other}.1.txt", "rb").read():
+        return False
+    a, b = read_field_file(f"{one}.1.field.h5"), read_field_file(f"{other}.1.field.h5")
+    assert a.keys() == b.keys()
+    return all(np.array_equal(a[k], b[k]) for k in a if k != "seconds")
+
+
+def test_output(small, tmp_path):
+    small["output"] = str(tmp_path / "chains" / "run")
+    _, sampler = run(small)
+    prefix = small["output"]
+    chain = np.loadtxt(f"{prefix}.1.txt")
+    assert chain.shape[0] == 8
+    header = open(f"{prefix}.1.txt").readline().split()
+    assert header[1:4] == ["weight", "minuslogpost", "npe_w0"]
+    assert {"chi2_phases", "chi2__bias", "chi2"} <= set(header)
+    fields = read_field_file(f"{prefix}.1.field.h5")
+    assert fields["samples"] == 8
+    assert fields["power/whitened"].shape == (8, 4)
+    assert fields["samples/phases"].shape == (4, 8, 8, 8)
+    assert list(fields["samples/index"]) == [0, 2, 4, 6]
+    names = list(fields["parameters"])
+    column = [chain[:, header.index(n) - 1] for n in names]
+    np.testing.assert_allclose(fields["samples/point"], np.array(column).T[::2], rtol=1e-7)
+    # The columns add up as Cobaya's always do: the phases' own prior stays out of the posterior.
+    post, prior, chi2 = (chain[:, header.index(n) - 1] for n in ("minuslogpost", "minuslogprior", "chi2"))
+    np.testing.assert_allclose(post, prior + chi2 / 2, rtol=1e-7)
+    phases = fields["samples/phases"].astype(float)
+    squares = chain[::2, header.index("chi2_phases") - 1]
+    np.testing.assert_allclose((phases**2).sum((1, 2, 3)), squares, rtol=1e-5)
+    products = sampler.products()["fields"]
+    np.testing.assert_array_equal(products["initial_mean"], fields["initial/mean"])
+    samples = sampler.samples(to_getdist=True)
+    assert samples.numrows == 8
+    assert samples.paramNames.parWithName("npe_w0").label == "w_{r^2=0}"
+
+
+def test_running_moments_are_those_of_the_samples(small, tmp_path):
+    options(small)["store_fields"] = 8
+    small["output"] = str(tmp_path / "run")
+    run(small)
+    fields = read_field_file(small["output"] + ".1.field.h5")
+    phases = fields["samples/phases"].astype(float)
+    assert len(phases) == 8
+    np.testing.assert_allclose(fields["initial/mean"], phases.mean(0), atol=1e-6)
+    np.testing.assert_allclose(fields["initial/variance"], phases.var(0, ddof=1), atol=1e-5)
+
+
+def test_seed(small, tmp_path):
+    runs = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        info = copy.deepcopy(small)
+        options(info)["seed"] = seed
+        info["output"] = str(tmp_path / name)
+        run(info)
+        runs[name] = info["output"]
+    assert same_files(runs["a"], runs["b"])
+    assert not same_files(runs["a"], runs["c"])
+
+
+def test_without_output(small):
+    _, sampler = run(small)
+    assert len(sampler.samples()) == 8
+    assert np.isfinite(sampler.products()["fields"]["final_mean"]).all()
+
+
+def test_field_only(small):
+    """No sampled parameter at all: the weights are fixed and the phases move."""
+    from cobaya_neuralbias import NeuralBias
+
+    names = NeuralBias.get_modified_defaults(
+        NeuralBias.get_defaults(), input_options={}
+    )["params"]
+    small["params"].update({name: info["ref"] for name, info in names.items()})
+    _, sampler = run(small)
+    assert len(sampler.samples()) == 8
+    assert np.ptp(sampler.samples()["chi2_phases"]) > 0
+
+
+@pytest.mark.parametrize("cosmology", [False, True])
+def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
+    """Interrupted anywhere, by an exception between cycles, and resumed: the same run."""
+    if cosmology:
+        small["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
+    options(small).update(output_every=1, max_samples=6, warmup=4)
+    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
+    run(whole)
+    for stop in (1, 4, 6, 9):
+        info = {**copy.deepcopy(small), "output": str(tmp_path / f"stopped{stop}")}
+        interrupted = copy.deepcopy(info)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, stop)
+            with pytest.raises(KeyboardInterrupt):
+                run(interrupted)
+        run({**info, "resume": True})
+        assert same_files(whole["output"], info["output"]), stop
+
+
+def stop_after(patch, n_cycles):
+    from cobaya_neuralbias.qnhmc import QNHMC as Sampler
+
+    cycle = Sampler._cycle
+
+    def counted(self):
+        if self.n_cycles == n_cycles:
+            raise KeyboardInterrupt
+        cycle(self)
+
+    patch.setattr(Sampler, "_cycle", counted)
+
+
+def test_killed_while_it_writes(small, tmp_path):
+    """SIGKILL at random instants, resumed each time until done: the same run."""
+    options(small).update(output_every=1, max_samples=30, warmup=4)
+    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
+    run(whole)
+    info = {**copy.deepcopy(small), "output": str(tmp_path / "killed")}
+    yaml_dump_file(str(tmp_path / "killed.in.yaml"), info)
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
+    kills = 0
+    while kills < 4:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cobaya", "run", str(tmp_path / "killed.in.yaml"), "-r"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started = time.monotonic()
+        while process.poll() is None and not (tmp_path / "killed.1.state.h5").exists():
+            time.sleep(0.005)
+            assert time.monotonic() - started < 120
+        time.sleep(rng.uniform(0, 1.0))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 1
+    run({**info, "resume": True})
+    assert same_files(whole["output"], info["output"])
+
+
+def test_a_rerun_does_not_lose_data(small, tmp_path):
+    small["output"] = str(tmp_path / "run")
+    run(copy.deepcopy(small))
+    before = open(small["output"] + ".1.txt", "rb").read()
+    with pytest.raises(LoggedError, match="[Ff]orce|resume|Delete"):
+        run(copy.deepcopy(small))
+    assert open(small["output"] + ".1.txt", "rb").read() == before
+    # Resuming a finished run adds nothing; forcing starts anew.
+    run({**copy.deepcopy(small), "resume": True})
+    assert open(small["output"] + ".1.txt", "rb").read() == before
+    options(small)["seed"] = 77
+    run({**copy.deepcopy(small), "force": True})
+    assert open(small["output"] + ".1.txt", "rb").read() != before
+
+
+@pytest.mark.parametrize("damage", ["truncated state", "another grid", "cut chain", "no field file"])
+def test_damaged_runs_are_refused_and_left_alone(small, tmp_path, damage):
+    small["output"] = str(tmp_path / "run")
+    run(copy.deepcopy(small))
+    state, chain = tmp_path / "run.1.state.h5", tmp_path / "run.1.txt"
+    if damage == "truncated state":
+        for path in (state, tmp_path / "run.1.state.h5.previous"):
+            path.write_bytes(state.read_bytes()[:1000])
+        match = "No state of the run can be read"
+    elif damage == "another grid":
+        with h5py.File(state, "r+") as file:
+            file["identity/n_grid"][...] = 16
+        match = "n_grid is 16, this run's is 8"
+    elif damage == "cut chain":
+        chain.write_text("".join(chain.open().readlines()[:4]))
+        match = "has 3 samples"
+    else:
+        (tmp_path / "run.1.field.h5").unlink()
+        match = "cannot be resumed without it"
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(LoggedError, match=match):
+        run({**copy.deepcopy(small), "resume": True})
+    for name in ("run.1.state.h5", "run.1.txt"):
+        assert (tmp_path / name).read_bytes() == before[name]
+
+
+def test_previous_state_serves_where_the_last_is_damaged(small, tmp_path):
+    options(small).update(output_every=1)
+    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
+    run(whole)
+    info = {**copy.deepcopy(small), "output": str(tmp_path / "run")}
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 11)
+        with pytest.raises(KeyboardInterrupt):
+            run(copy.deepcopy(info))
+    (tmp_path / "run.1.state.h5").write_bytes(b"garbage")
+    run({**info, "resume": True})
+    assert same_files(whole["output"], info["output"])
+
+
+def test_unwritable_state_keeps_the_previous_one(small, tmp_path, monkeypatch):
+    from cobaya_neuralbias import store
+
+    small["output"] = str(tmp_path / "run")
+    options(small).update(output_every=1)
+    fsync = os.fsync
+    calls = []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 6:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(LoggedError, match="No space left"):
+        run(copy.deepcopy(small))
+    stored, path = store.load_state(tmp_path / "run.1.state.h5")
+    assert stored["run"]["samples"] >= 1
+    assert path.name == "run.1.state.h5"
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("sampler", ["evaluate", "mcmc", "minimize"])
+def test_other_samplers_at_fixed_phases(small, sampler):
+    small["theory"]["cobaya_neuralbias.LPT"]["phases"] = "bundled::truth/white_noise"
+    small["sampler"] = {sampler: {"mcmc": {"max_samples": 10}}.get(sampler)}
+    if sampler == "minimize":  # two weights, to be quick
+        from cobaya_neuralbias import NeuralBias
+
+        names = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options={})["params"]
+        small["params"].update(
+            {n: i["ref"] for n, i in names.items() if n not in ("alpha_w0", "alpha_b0")}
+        )
+        small["sampler"] = {"minimize": {"best_of": 1, "max_evals": "40d"}}
+    _, result = run(small)
+    products = result.products()
+    sample = products.get("sample", products.get("minimum"))
+    assert np.isfinite(sample["minuslogpost"]).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("max_samples", 0, "'max_samples' is 0; expected a positive integer"),
+        ("warmup", -1, "'warmup' is -1"),
+        ("target_acceptance", 1.5, "'target_acceptance' is 1.5; expected a number between 0 and 1"),
+        ("step_size", "big", "'step_size' is 'big'; expected a positive number"),
+        ("leapfrog_steps", 2.5, "'leapfrog_steps' is 2.5"),
+    ],
+)
+def test_bad_sampler_options(small, option, value, message):
+    options(small)[option] = value
+    with pytest.raises(LoggedError, match=message):
+        run(small)
+
+
+@pytest.mark.parametrize(
+    ("component", "option", "value", "message"),
+    [
+        ("LPT", "n_grid", 2, "'n_grid' is 2; expected an integer of at least 4"),
+        ("LPT", "order", 3, "'order' is 3; expected one of 1, 2"),
+        ("LPT", "assignment", "ngp", "'assignment' is 'ngp'; expected one of 'cic', 'tsc'"),
+        ("LPT", "redshift", -1, "'redshift' is -1"),
+        ("LPT", "box_size", 300.0, "wrong box"),
+        ("LPT", "phases", "none.h5::x", "none.h5"),
+        ("bias", "catalogue", "none.h5", "none.h5: no such file"),
+        ("bias", "kernel_size", 4, "'kernel_size' is 4; expected an odd positive integer"),
+        ("bias", "kernel_size", 9, "'kernel_size' is 9; expected at most n_grid = 8"),
+        ("bias", "measure", "weird", "'measure' is 'weird'"),
+        ("bias", "n_components", 0, "'n_components' is 0"),
+        ("bias", "mass_threshold", 1e17, "no halo has mass >= mass_threshold = 1e\\+17"),
+        ("bias", "floor", -0.1, "'floor' is -0.1"),
+        ("bias", "parametrisation", "x", "'parametrisation' is 'x'"),
+        ("bias", "sigma_prior", 0, "'sigma_prior' is 0"),
+        ("bias", "box_size", 249.0, "249"),
+    ],
+)
+def test_bad_component_options(small, component, option, value, message):
+    block = small["theory"]["cobaya_neuralbias.LPT"] if component == "LPT" else small["likelihood"]["bias"]
+    block[option] = value
+    with pytest.raises(LoggedError, match=message):
+        run(small)
+
+
+def command(*arguments, folder):
+    return subprocess.run(
+        arguments, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_command_line(small, tmp_path):
+    """cobaya-run with --test, twice, -f and -r; cobaya-doc; cobaya-bib."""
+    small["output"] = "chains/run"
+    yaml_dump_file(str(tmp_path / "run.yaml"), small)
+    scripts = os.path.dirname(sys.executable)
+
+    def cobaya(name, *arguments):
+        return command(shutil.which(name, path=scripts), *arguments, folder=tmp_path)
+
+    result = cobaya("cobaya-run", "run.yaml", "--test")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not (tmp_path / "chains" / "run.1.txt").exists()
+    result = cobaya("cobaya-run", "run.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    first = (tmp_path / "chains" / "run.1.txt").read_bytes()
+    assert cobaya("cobaya-run", "run.yaml").returncode != 0
+    assert cobaya("cobaya-run", "run.yaml", "-r").returncode == 0
+    assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
+    assert cobaya("cobaya-run", "run.yaml", "-f").returncode == 0
+    assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
+    for component in ("EisensteinHu", "LPT", "NeuralBias", "QNHMC"):
+        result = cobaya("cobaya-doc", f"cobaya_neuralbias.{component}")
+        assert result.returncode == 0, result.stderr
+    assert "leapfrog_steps: " in result.stdout
+    result = cobaya("cobaya-bib", "run.yaml")
+    assert result.returncode == 0, result.stderr
+    for author in ("Eisenstein", "Charnock", "Bouchet", "Fu, Tianfan"):
+        assert author in result.stdout
