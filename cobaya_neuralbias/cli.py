@@ -4,6 +4,7 @@ To add a command, write ``_name(arguments)`` and a parser for it in :func:`build
 """
 
 import argparse
+import os
 import sys
 
 from . import __version__
@@ -55,6 +56,10 @@ def main(argv=None):
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has had enough; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         print(f"cobaya-neuralbias: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR

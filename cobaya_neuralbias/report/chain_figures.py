@@ -1,5 +1,7 @@
 """Draw a run's chains: traces and marginal posteriors."""
 
+import contextlib
+
 import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -8,6 +10,8 @@ from .run import quiet
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, PINK, RED, SKY, new_figure
 
 TRIANGLE_SIZE = 6
+# Fewer samples than this have no density worth drawing
+FEW = 50
 CONTOURS, FILLS = (0.68, 0.95), (BLUE, SKY)
 
 
@@ -59,18 +63,7 @@ def triangle(run):
             if j > i:
                 axes.set_visible(False)
                 continue
-            draw = _marginal if i == j else _contours
-            try:
-                with quiet():
-                    draw(axes, run.posterior, names[j], names[i])
-            except (
-                Exception
-            ):  # getdist's density estimates ask for more samples than a short run has
-                axes.clear()
-                if i == j:
-                    axes.hist(values[:, i], color=SKY)
-                else:
-                    axes.plot(values[:, j], values[:, i], ".", color=BLUE)
+            _panel(axes, run.posterior, names[j], names[i], values[:, j], values[:, i])
             if i == j:
                 axes.set(yticks=[], ylim=(0, None))
             elif j == 0:
@@ -80,6 +73,7 @@ def triangle(run):
             if i == n - 1:
                 axes.set_xlabel(f"${run.label(names[j])}$")
             axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+            axes.tick_params(axis="x", labelrotation=45)
             if i != j:
                 axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
     # One scale a row: the contours' own, which the column of the same parameter has too.
@@ -87,7 +81,7 @@ def triangle(run):
         limits = panels[i, i].get_xlim()
         for j in range(i):
             panels[i, j].set_ylim(limits)
-    if n > 1:
+    if n > 1 and len(values) >= FEW:
         patches = [
             Patch(fc=c, ec=BLUE, alpha=0.6, label=f"{p:.0%}")
             for c, p in zip(FILLS, CONTOURS, strict=True)
@@ -97,15 +91,24 @@ def triangle(run):
     return figure
 
 
-def _marginal(axes, posterior, name, _):
-    density = posterior.get1DDensity(name)
-    axes.plot(density.x, density.P, color=BLUE)
-    axes.set_xlim(density.x[0], density.x[-1])
-
-
-def _contours(axes, posterior, x, y):
-    density = posterior.get2DDensity(x, y)
-    inner, outer = density.getContourLevels(CONTOURS)
-    levels = [outer, inner, density.P.max()]
-    axes.contourf(density.x, density.y, density.P, levels, colors=FILLS[::-1], alpha=0.6)
-    axes.contour(density.x, density.y, density.P, levels[:2], colors=[BLUE], linewidths=0.8)
+def _panel(axes, posterior, x, y, x_values, y_values):
+    """The density of one parameter (x is y) or of two; bare samples where they are too few."""
+    if len(x_values) >= FEW:
+        # A chain that got stuck defeats getdist in many ways: then, too, the samples are shown.
+        with contextlib.suppress(Exception), quiet():
+            if x == y:
+                density = posterior.get1DDensity(x)
+                axes.plot(density.x, density.P, color=BLUE)
+                axes.set_xlim(density.x[0], density.x[-1])
+                return
+            density = posterior.get2DDensity(x, y)
+            inner, outer = density.getContourLevels(CONTOURS)
+            levels = [outer, inner, density.P.max()]
+            axes.contourf(density.x, density.y, density.P, levels, colors=FILLS[::-1], alpha=0.6)
+            axes.contour(density.x, density.y, density.P, levels[:2], colors=[BLUE], linewidths=0.8)
+            return
+    axes.clear()
+    if x == y:
+        axes.hist(x_values, color=SKY)
+    else:
+        axes.plot(x_values, y_values, ".", color=BLUE)

@@ -132,7 +132,8 @@ def _mass_ratio(axes, x, data, model, scatter, style):
             fmt="none",
             elinewidth=0.9,
         )
-    axes.set(xscale="log", ylim=(0, 2), ylabel="data/model")
+    top = np.clip(1.2 * np.max((data / model)[seen], initial=0.0), 2, 10)
+    axes.set(xscale="log", ylim=(0, top), ylabel="data/model")
     axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
 
 
@@ -141,7 +142,7 @@ def _mass_ratio(axes, x, data, model, scatter, style):
 
 def power_spectrum(run, analysis):
     """P(k) of the inferred initial conditions against the prior, and their ratio."""
-    figure = new_figure(COLUMN, 4.0)
+    figure = new_figure(COLUMN, 4.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1.1])
     k, prior = analysis.k, analysis.prior_power
     scatter = analysis.prior_scatter / prior
@@ -177,7 +178,7 @@ def power_spectrum(run, analysis):
                 label="truth",
             )
     upper.set(yscale="log", xscale="log", ylabel=r"$P(k)\ [h^{-3}\,\mathrm{Mpc}^3]$")
-    upper.legend(loc="lower left")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     lower.set(xlabel=K_LABEL, ylabel=r"$P/P_\mathrm{linear}$")
     lower.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     lower.xaxis.set_major_formatter("{x:g}")
@@ -218,7 +219,10 @@ def cross_correlation(analysis):
 
 
 def fields(run, analysis):
-    """Slab maps: initial conditions above, today below; the truth, where known, first."""
+    """Slab maps: initial conditions above, today below; the truth, where known, first.
+
+    Of several catalogues, the first is shown.
+    """
     groups = _map_groups(analysis.maps, next(iter(run.likelihoods), None))
     n_columns = max(sum(len(panels) for panels, _, _ in row) for row in groups)
     figure = new_figure(PAGE, 2 * (PAGE - 0.4) / n_columns + 1.95)
@@ -276,7 +280,7 @@ def _map_groups(maps, likelihood):
             ),
             (
                 [("initial: std", maps["initial_std"])],
-                r"$\sigma\,\langle\delta_\mathrm{lin}\rangle$",
+                r"$\sigma(\langle\delta_\mathrm{lin}\rangle)$",
                 {"cmap": "cividis"},
             ),
         ],

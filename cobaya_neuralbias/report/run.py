@@ -185,6 +185,15 @@ def load_run(prefix):
     def mean(name):
         return np.average([part[name] for part in parts], axis=0, weights=n_samples)
 
+    target = _rebuild(prefix)
+    parameters = [str(name) for name in first["parameters"]]
+    wanted = [*target.weight_names, *target.other_names]
+    if set(wanted) != set(parameters) or target.grid.n != first["n_grid"]:
+        raise InputError(
+            f"'{prefix}.updated.yaml' is not of the run that wrote '{files[0]}': "
+            f"{target.grid.n}^3 voxels and parameters {wanted} against {first['n_grid']}^3 and "
+            f"{parameters}."
+        )
     posterior, chains = _load_chains(prefix)
     return Run(
         prefix=prefix,
@@ -205,10 +214,10 @@ def load_run(prefix):
         n_modes=np.asarray(first["power/n_modes"]),
         phases=np.concatenate([part["samples/phases"] for part in stored]),
         points=np.concatenate([part["samples/point"] for part in stored]),
-        parameters=[str(name) for name in first["parameters"]],
+        parameters=parameters,
         chains=chains,
         posterior=posterior,
-        target=_rebuild(prefix),
+        target=target,
     )
 
 
@@ -265,6 +274,12 @@ def _has_samples(path, content):
                 f"'{path}' is damaged: {name} has {len(content[name])} rows, "
                 f"expected {content['samples']}."
             )
+    # A run that stores no fields has neither.
+    phases, points = (np.shape(content.get(name, np.empty((0, n, n, n)))) for name in STORED)
+    if phases[0] != points[0] or phases[1:] != 3 * (n,):
+        raise InputError(
+            f"'{path}' is damaged: {STORED[0]} has shape {phases}, {STORED[1]} {points}."
+        )
     return True
 
 
@@ -294,7 +309,7 @@ def _rebuild(prefix):
     from cobaya.model import get_model
     from cobaya.yaml import yaml_load_file
 
-    from ..field_target import FieldTarget
+    from ..target import FieldTarget
 
     path = f"{prefix}.updated.yaml"
     try:

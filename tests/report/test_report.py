@@ -1,0 +1,450 @@
+"""Reports of a tiny run, and the statistics on inputs whose answer is known."""
+
+import copy
+import json
+import math
+import shutil
+from types import SimpleNamespace
+
+import h5py
+import matplotlib.image
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from cobaya_neuralbias.cli import main
+from cobaya_neuralbias.errors import InputError
+from cobaya_neuralbias.gravity import fourier
+from cobaya_neuralbias.gravity.grid import Grid
+from cobaya_neuralbias.report import make_report, statistics
+from cobaya_neuralbias.report.chain_figures import triangle
+from cobaya_neuralbias.report.run import load_run
+from cobaya_neuralbias.report.summary import as_text, checks
+
+FIGURES = ("mass_function", "weights_trace", "fields", "power_spectrum", "triangle")
+KEYS = ("r_initial", "r_final", "power_zscores", "acceptance", "samples", "gradients", "seconds")
+KEYS += ("divergences", "mass_function", "weights", "version")
+N_SAMPLES = 6
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Prefix of a run of a few samples on 8^3 voxels of the bundled catalogue."""
+    from cobaya.run import run
+
+    prefix = tmp_path_factory.mktemp("run") / "chains" / "tiny"
+    info = {
+        "theory": {
+            "cobaya_neuralbias.EisensteinHu": None,
+            "cobaya_neuralbias.LPT": {"n_grid": 8, "box_size": 250.0},
+        },
+        "likelihood": {
+            "bias": {
+                "class": "cobaya_neuralbias.NeuralBias",
+                "catalogue": "bundled",
+                "mass_threshold": 2e12,
+                "parametrisation": "normalised",
+                "spacing": "softplus",
+            }
+        },
+        "params": {
+            "H0": 68.0,
+            "ombh2": 0.0226576,
+            "omch2": 0.1229984,
+            "ns": 0.97,
+            "sigma8": 0.81,
+            "mnu": 0.0,
+        },
+        "sampler": {"cobaya_neuralbias.QNHMC": {"warmup": 5, "max_samples": N_SAMPLES, "seed": 1}},
+    }
+    run(info, output=str(prefix))
+    return prefix
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """Prefix of a copy of that run, to be spoilt."""
+    for file in finished.parent.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    return tmp_path / finished.name
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    """(text, folder, summary) of its report."""
+    text, folder = make_report(finished)
+    return text, folder, json.loads((folder / "summary.json").read_text())
+
+
+def numbers(value):
+    """Every number in nested lists and dictionaries; None counts as one that is not finite."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [x for item in value for x in numbers(item)]
+    return [] if isinstance(value, str | bool) else [math.nan if value is None else value]
+
+
+# -- a whole report
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "cross_correlation"])
+def test_figures_show_something(report, name):
+    image = matplotlib.image.imread(report[1] / f"{name}.png")[..., :3]
+    assert min(image.shape[:2]) > 500
+    assert image.std() > 0.03
+    drawn = (image.min(axis=2) < 0.9).mean()
+    assert 0.005 < drawn < 0.9
+
+
+def test_summary_is_complete_and_finite(report, finished):
+    text, folder, summary = report
+    assert folder == finished.with_name("tiny_report")
+    assert set(KEYS) <= set(summary)
+    assert np.isfinite(numbers({key: summary[key] for key in KEYS})).all()
+    assert summary["samples"] == N_SAMPLES
+    assert summary["gradients"] > N_SAMPLES
+    # The mean mode is no shell: 8 voxels leave the shells 1, 2 and 3.
+    k_fundamental = 2 * np.pi / 250
+    for name in ("r_initial", "r_final", "power_zscores"):
+        assert np.allclose(np.array(summary[name])[:, 0], k_fundamental * np.arange(1, 4))
+    assert [e["quartile"] for e in summary["mass_function"]] == [1, 2, 3, 4]
+    assert len(summary["weights"]) == 16
+    assert (folder / "summary.txt").read_text() == text
+    assert text.count("NOT MET") == sum(not check["met"] for check in summary["checks"])
+
+
+def test_stored_samples_are_computed_as_the_run_did(finished):
+    run = load_run(finished)
+    deltas = [sample.delta for sample in run.samples()]
+    assert len(deltas) == N_SAMPLES
+    # The run kept the mean of exact densities; the stored phases are in single precision.
+    assert np.allclose(np.mean(deltas, axis=0), run.final_mean, atol=1e-5)
+    assert np.allclose(np.mean(run.phases, axis=0), run.initial_mean, atol=1e-6)
+
+
+def test_chains_are_combined(copied):
+    one = load_run(copied)
+    for kind in ("txt", "field.h5"):
+        shutil.copy(f"{copied}.1.{kind}", f"{copied}.2.{kind}")
+    two = load_run(copied)
+    with h5py.File(f"{copied}.1.field.h5") as file:
+        gradients, acceptance = file.attrs["gradients"], file.attrs["acceptance"]
+    assert two.totals["samples"] == 2 * N_SAMPLES
+    assert two.totals["gradients"] == 2 * gradients
+    assert np.isclose(two.totals["acceptance"], acceptance)
+    assert [len(chain) for chain in two.chains] == [N_SAMPLES, N_SAMPLES]
+    assert np.array_equal(one.initial_mean, two.initial_mean)
+    make_report(copied)
+
+
+def test_without_a_truth(copied, tmp_path):
+    from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
+
+    plain = tmp_path / "plain.h5"
+    write_catalogue(plain, read_catalogue("bundled", 250.0))
+    yaml = copied.with_name("tiny.updated.yaml")
+    yaml.write_text(yaml.read_text().replace("catalogue: bundled", f"catalogue: {plain}"))
+    text, folder = make_report(copied, tmp_path / "elsewhere")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["r_initial"] is summary["r_final"] is None
+    assert "no truth" in text
+    assert sorted(p.stem for p in folder.glob("*.png")) == sorted(FIGURES)
+
+
+def test_command_prints_the_summary(finished, tmp_path, capsys):
+    assert main(["report", str(finished), "--output", str(tmp_path / "out")]) == 0
+    output = capsys.readouterr().out
+    assert (tmp_path / "out" / "summary.txt").read_text() in output
+    assert str(tmp_path / "out") in output
+
+
+def test_triangle_draws_densities_in_silence(capfd):
+    from getdist import MCSamples
+
+    names = [f"w{i}" for i in range(8)]
+    values = np.random.default_rng(6).standard_normal((400, 8))
+    values[:, 2] = 1.0
+    run = SimpleNamespace(
+        target=SimpleNamespace(other_names=["w7"]),
+        weight_names=names[:7],
+        columns=lambda wanted: [values[:, [names.index(n) for n in wanted]]],
+        label=lambda name: name,
+        posterior=MCSamples(samples=values, names=names, settings={"ignore_rows": 0}),
+    )
+    capfd.readouterr()
+    figure = triangle(run)
+    assert capfd.readouterr() == ("", "")
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    # Six parameters at most, of which one never moved.
+    assert [axes.get_xlabel() for axes in panels[-5:]] == ["$w7$", "$w0$", "$w1$", "$w3$", "$w4$"]
+    assert sum(len(axes.collections) == 2 for axes in panels) == 10, "contours, filled and lines"
+    assert sum(len(axes.lines) == 1 for axes in panels) == 5
+
+
+# -- what a user can get wrong
+
+
+def _cut(prefix):
+    file = prefix.with_name("tiny.1.field.h5")
+    file.write_bytes(file.read_bytes()[:3000])
+
+
+def _no_rows(prefix):
+    with h5py.File(f"{prefix}.1.field.h5", "a") as file:
+        del file["power/whitened"]
+
+
+def _still_warming_up(prefix):
+    with h5py.File(f"{prefix}.1.field.h5", "a") as file:
+        file.attrs["samples"] = 0
+
+
+def _only_input(prefix):
+    for kind in ("txt", "field.h5", "state.h5"):
+        prefix.with_name(f"tiny.1.{kind}").unlink()
+
+
+def _moved_catalogue(prefix):
+    yaml = prefix.with_name("tiny.updated.yaml")
+    yaml.write_text(yaml.read_text().replace("catalogue: bundled", "catalogue: halos/mine.h5"))
+
+
+def _broken_yaml(prefix):
+    prefix.with_name("tiny.updated.yaml").write_text("theory: [")
+
+
+def _no_stored_fields(prefix):
+    with h5py.File(f"{prefix}.1.field.h5", "a") as file:
+        del file["samples"]
+
+
+def _lost_stored_field(prefix):
+    with h5py.File(f"{prefix}.1.field.h5", "a") as file:
+        file["samples/phases"].resize(N_SAMPLES - 1, axis=0)
+
+
+def _other_mesh(prefix):
+    yaml = prefix.with_name("tiny.updated.yaml")
+    yaml.write_text(yaml.read_text().replace("n_grid: 8", "n_grid: 10"))
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (_cut, "not a readable field file"),
+        (_no_rows, "damaged.*power/whitened"),
+        (_still_warming_up, "no samples yet"),
+        (_only_input, "no samples yet"),
+        (lambda p: p.with_name("tiny.1.field.h5").unlink(), "no field file"),
+        (lambda p: p.with_name("tiny.1.txt").unlink(), "tiny.1.txt' is missing"),
+        (lambda p: p.with_name("tiny.1.txt").write_text("# a b\n1 x\n"), "unreadable as a chain"),
+        (lambda p: p.with_name("tiny.updated.yaml").unlink(), "no such run"),
+        (_broken_yaml, "updated.yaml': unreadable"),
+        (_moved_catalogue, "halos/mine.h5: no such file.*where the run was started"),
+        (_no_stored_fields, "store_fields"),
+        (_lost_stored_field, "damaged: samples/phases"),
+        (_other_mesh, "not of the run that wrote"),
+    ],
+)
+def test_mistakes_are_one_clear_line(copied, spoil, message, capsys):
+    spoil(copied)
+    with pytest.raises(InputError, match=message):
+        make_report(copied)
+    assert main(["report", str(copied)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("cobaya-neuralbias: ") and captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not copied.with_name("tiny_report").exists()
+
+
+# -- statistics
+
+
+def test_cross_correlation_of_known_fields():
+    grid = Grid(16, 100.0)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, *grid.shape))
+    n_modes = np.bincount(grid.shells.ravel())[1:8]
+
+    def r(x, y):
+        return statistics.cross_correlation(x, y, grid, 8)
+
+    assert np.allclose(r(a, a), 1)
+    assert np.allclose(r(a, -2 * a), -1)
+    assert np.allclose(r(a + 3, a), 1), "the mean mode does not enter"
+    assert (np.abs(r(a, b)) < 5 / np.sqrt(n_modes)).all()
+    assert np.abs(r(a, b)).max() > 0
+    assert np.allclose(r(a, a + b)[3:], np.sqrt(0.5), atol=0.15)
+
+
+def _whitened(rng, grid, n_draws):
+    n_bins = grid.n // 2
+    return np.array(
+        [
+            fourier.bin_spectrum(rng.standard_normal(grid.shape), grid.shells, n_bins)
+            for _ in range(n_draws)
+        ]
+    )
+
+
+def test_power_zscores_of_prior_draws_are_standard():
+    grid = Grid(16, 100.0)
+    n_modes = np.bincount(grid.shells.ravel())[:8]
+    draws = _whitened(np.random.default_rng(1), grid, 400)
+    z = np.array([statistics.power_zscores(draw[None], n_modes) for draw in draws])
+    assert z.shape == (400, 7)
+    assert np.allclose(z.mean(0), 0, atol=5 / np.sqrt(400))
+    assert np.allclose(z.std(0), 1, atol=0.25)
+
+
+def test_wrong_power_is_noticed():
+    grid = Grid(16, 100.0)
+    n_modes = np.bincount(grid.shells.ravel())[:8]
+    draws = 1.5 * _whitened(np.random.default_rng(2), grid, 50)
+    assert np.abs(statistics.power_zscores(draws, n_modes)).max() > 5
+
+
+def test_effective_samples():
+    rng = np.random.default_rng(3)
+    white = rng.standard_normal(4000)
+    assert 3000 < statistics.effective_samples([white]) <= 4000
+    slow = np.zeros(40000)
+    for i in range(1, slow.size):
+        slow[i] = 0.9 * slow[i - 1] + rng.standard_normal()
+    exact = slow.size * 0.1 / 1.9
+    assert np.isclose(statistics.effective_samples([slow]), exact, rtol=0.2)
+    halves = statistics.effective_samples([slow[:20000], slow[20000:]])
+    assert np.isclose(halves, exact, rtol=0.2)
+    assert statistics.effective_samples([np.full(50, 3.1)]) == 0
+
+
+@pytest.mark.parametrize("n_sigma, tail", [(1, 0.158655), (2, 0.022750)])
+def test_poisson_interval_has_its_probability(n_sigma, tail):
+    counts = np.array([0, 1, 2, 5, 20, 49])
+    low, high = statistics.poisson_interval(counts, n_sigma)
+    assert np.allclose(poisson.cdf(counts, high), tail, atol=1e-5)
+    assert np.allclose(poisson.sf(counts[1:] - 1, low[1:]), tail, atol=1e-5)
+    assert low[0] == 0
+    low, high = statistics.poisson_interval(10000, n_sigma)
+    assert (low, high) == (10000 - 100 * n_sigma, 10000 + 100 * n_sigma)
+
+
+def test_quartiles_hold_equally_many_voxels_by_density():
+    delta = np.random.default_rng(4).standard_normal((6, 6, 6))
+    quartile = statistics.quartiles(delta)
+    assert np.array_equal(np.bincount(quartile), 4 * [54])
+    for q in range(3):
+        assert delta.ravel()[quartile == q].max() < delta.ravel()[quartile == q + 1].min()
+    assert np.array_equal(np.bincount(statistics.quartiles(np.zeros((6, 6, 6)))), 4 * [54])
+
+
+class Toy:
+    """Halos whose number density is 0.01 exp(psi) exp(-1.2 t) per unit t above threshold."""
+
+    volume = 1000.0
+
+    def __init__(self, seed=5, n=16):
+        self.rng = np.random.default_rng(seed)
+        self.psi = self.rng.standard_normal((n, n, n))
+        self.quartile = statistics.quartiles(self.psi)
+        number = self.rng.poisson(self.volume * 0.01 * np.exp(self.psi) / 1.2).ravel()
+        self.voxel = np.repeat(np.arange(number.size), number)
+        self.t = self.rng.exponential(1 / 1.2, self.voxel.size)
+        self.edges = statistics.mass_edges(self.t.max())
+
+    @staticmethod
+    def log_density(psi, t):
+        return np.log(0.01) + psi - 1.2 * t
+
+    def data(self):
+        return statistics.binned_data(self.quartile, self.voxel, self.t, self.edges)
+
+    def model(self):
+        return statistics.binned_model(
+            self.quartile, self.psi, self.log_density, self.volume, self.edges
+        )
+
+
+def test_binned_model_is_the_integral():
+    toy = Toy()
+    inside = (np.exp(-1.2 * toy.edges[:-1]) - np.exp(-1.2 * toy.edges[1:])) / 1.2
+    sums = np.bincount(toy.quartile, weights=np.exp(toy.psi).ravel())
+    exact = toy.volume * 0.01 * sums[:, None] * inside
+    assert np.allclose(toy.model(), exact, rtol=1e-4)
+    flat = statistics.binned_model(
+        toy.quartile, np.zeros_like(toy.psi), toy.log_density, toy.volume, toy.edges
+    )
+    assert np.allclose(flat, toy.volume * 0.01 * 1024 * inside, rtol=1e-9)
+
+
+def test_binned_data_counts_every_halo():
+    toy = Toy()
+    data = toy.data()
+    assert data.sum() == toy.t.size
+    for q in range(4):
+        direct = np.histogram(toy.t[toy.quartile[toy.voxel] == q], toy.edges)[0]
+        assert np.array_equal(data[q], direct)
+
+
+def test_mass_function_check():
+    toy = Toy()
+    data, model = toy.data(), toy.model()
+    right = statistics.mass_function_agreement(data, model)
+    assert all(e["n_bins"] > 5 for e in right)
+    assert all(e["fraction_within_1sigma"] > 0.5 for e in right)
+    assert all(e["fraction_within_2sigma"] > 0.8 for e in right)
+    for factor in (0.5, 2.0):
+        wrong = statistics.mass_function_agreement(data, factor * model)
+        assert all(e["fraction_within_1sigma"] < 0.5 for e in wrong)
+    # Nothing there and nothing expected is no agreement.
+    nothing = statistics.mass_function_agreement(np.zeros((4, 3)), np.full((4, 3), 0.1))
+    assert all(e["n_bins"] == 0 and e["fraction_within_1sigma"] is None for e in nothing)
+
+
+# -- verdicts
+
+
+@pytest.fixture
+def good():
+    """The part of a summary that the verdicts look at, with nothing to complain of."""
+    k = [0.025, 0.05, 0.075, 0.1, 0.2]
+    fractions = {"fraction_within_1sigma": 0.7, "fraction_within_2sigma": 1.0, "n_bins": 10}
+    return {
+        "r_initial": [[x, 0.95] for x in k],
+        "acceptance": 0.8,
+        "power_zscores": [[x, -1.0] for x in k],
+        "mass_function": [{"likelihood": "bias", "quartile": q, **fractions} for q in (1, 2, 3, 4)],
+    }
+
+
+def test_good_run_meets_every_check(good):
+    verdicts = checks(good)
+    assert len(verdicts) == 5
+    assert all(check["met"] for check in verdicts)
+
+
+@pytest.mark.parametrize(
+    "spoil, failed",
+    [
+        (lambda s: s["r_initial"][0].__setitem__(1, 0.5), ["r_initial_below_0.06"]),
+        (
+            lambda s: [pair.__setitem__(1, 0.5) for pair in s["r_initial"]],
+            ["r_initial_below_0.06", "r_initial_below_0.12"],
+        ),
+        (lambda s: s.update(acceptance=0.3), ["acceptance"]),
+        (lambda s: s.update(acceptance=0.99), ["acceptance"]),
+        (lambda s: s["power_zscores"][3].__setitem__(1, -3.5), ["power"]),
+        (
+            lambda s: s["mass_function"][2].update(fraction_within_1sigma=0.5),
+            ["mass_function_bias"],
+        ),
+    ],
+)
+def test_failed_checks_say_so(good, report, spoil, failed):
+    spoil(good)
+    verdicts = checks(good)
+    assert [check["check"] for check in verdicts if not check["met"]] == failed
+    text = as_text({**copy.deepcopy(report[2]), "checks": verdicts})
+    assert text.count("NOT MET") == len(failed)
