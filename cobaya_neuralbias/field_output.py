@@ -40,10 +40,12 @@ class FieldOutput:
         self._recorded = 0
         self._power = RunningField((self.n_bins,))
         if self._enabled:
-            stem = os.path.join(output.folder, output.prefix) if output.folder else output.prefix
-            self.chain_path = Path(f"{stem}.{chain}.txt")
-            self.field_path = Path(f"{stem}.{chain}.field.h5")
-            self.state_path = Path(f"{stem}.{chain}.state.h5")
+            # As Cobaya names its chains: without a dot where `output` is only a folder.
+            stem = Path(output.folder) / (f"{output.prefix}." if output.prefix else "")
+            self.chain_path, self.field_path, self.state_path = (
+                Path(f"{stem}{'' if output.prefix else os.sep}{chain}.{kind}")
+                for kind in ("txt", "field.h5", "state.h5")
+            )
 
     # Recording
 
@@ -202,5 +204,5 @@ def read_field_file(path):
                 )
             )
             return out
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError) as error:
         raise InputError(f"'{path}' is not a readable field file: {error}.") from error

@@ -40,6 +40,14 @@ COUNTERS = ("n_gradients", "n_weight_evaluations", "n_divergent", "n_cycles")
 class QNHMC(Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
+    # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
+    _at_resume_prefer_new = Sampler._at_resume_prefer_new + [
+        "max_samples",
+        "output_every",
+        "callback_function",
+        "callback_every",
+    ]
+
     max_samples: int
     warmup: int
     leapfrog_steps: int

@@ -86,6 +86,20 @@ def test_seed(small, tmp_path):
     assert not same_files(runs["a"], runs["c"])
 
 
+def test_output_into_a_folder(small, tmp_path):
+    """`output: folder/` leaves files without a prefix, and they can be resumed from."""
+    small["output"] = str(tmp_path / "chains") + os.sep
+    run(copy.deepcopy(small))
+    names = {p.name for p in (tmp_path / "chains").iterdir()}
+    assert {"1.txt", "1.field.h5", "1.state.h5"} <= names
+    assert not [n for n in names if n.startswith(".1")]
+    with pytest.raises(LoggedError):
+        run(copy.deepcopy(small))
+    options(small)["max_samples"] = 10
+    run({**copy.deepcopy(small), "resume": True})
+    assert len(np.loadtxt(tmp_path / "chains" / "1.txt")) == 10
+
+
 def test_without_output(small):
     _, sampler = run(small)
     assert len(sampler.samples()) == 8
@@ -122,6 +136,18 @@ def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
                 run(interrupted)
         run({**info, "resume": True})
         assert same_files(whole["output"], info["output"]), stop
+
+
+def test_resume_for_longer(small, tmp_path):
+    options(small)["store_fields"] = 0
+    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
+    options(whole)["max_samples"] = 13
+    run(whole)
+    info = {**copy.deepcopy(small), "output": str(tmp_path / "run")}
+    run(copy.deepcopy(info))
+    options(info)["max_samples"] = 13
+    run({**info, "resume": True})
+    assert same_files(whole["output"], info["output"])
 
 
 def stop_after(patch, n_cycles):
