@@ -36,7 +36,6 @@ class FieldOutput:
         self.n_bins = grid.n // 2
         self.fields = {name: RunningField(grid.shape) for name in ("initial", "final")}
         self.series = SeriesBuffer(SERIES)
-        self._every = max(1, sampler.max_samples // max(sampler.store_fields, 1))
         self._recorded = 0
         self._power = RunningField((self.n_bins,))
         if self._enabled:
@@ -59,7 +58,8 @@ class FieldOutput:
         scale = theory.get_forward_model().packed_power
         spectrum = bin_spectrum(modes * scale, self.grid.shells, self.n_bins, modes)
         self.series.add("power/spectrum", spectrum)
-        if self._sampler.store_fields and self._recorded % self._every == 0:
+        every = self._sampler.store_every
+        if every and self._recorded % every == 0:
             self.series.add("samples/phases", from_modes(modes).astype(np.float32))
             self.series.add("samples/point", np.array(point))
             self.series.add("samples/index", np.int64(self._recorded))

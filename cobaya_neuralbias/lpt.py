@@ -7,7 +7,6 @@ from scipy.interpolate import CubicSpline
 
 from .catalogue import read_field
 from .component import (
-    POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
     check_option,
@@ -166,6 +165,11 @@ class LPT(FieldRevision, Theory):
     def get_matter_density(self):
         """(n_grid,)*3 matter density contrast at voxel centres; not to be written to."""
         return self.current_state["matter_density"]
+
+    @property
+    def evaluated(self):
+        """Whether some point has been evaluated, so that there is a current cosmology."""
+        return hasattr(self, "_current_state")
 
     def get_forward_model(self):
         """The forward model of the last evaluated point."""

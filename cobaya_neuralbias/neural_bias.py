@@ -175,7 +175,7 @@ class NeuralBias(FieldRevision, Likelihood):
         if self.box_size is None:
             self.box_size = grid.box_size
             self._read()
-        elif self.box_size != grid.box_size:
+        elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
             raise LoggedError(
                 self.log,
                 "Option 'box_size' is %g Mpc/h, but the density's box has %g Mpc/h.",

@@ -28,11 +28,11 @@ from .component import (
     logged_errors,
 )
 from .field_output import FieldOutput
-from .target import FieldTarget, reference_point
 from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
+from .target import FieldTarget, reference_point
 
 COUNTERS = ("n_gradients", "n_weight_evaluations", "n_divergent", "n_cycles")
 
@@ -57,7 +57,7 @@ class QNHMC(Sampler):
     target_acceptance: float
     step_size: float
     thin: int
-    store_fields: int
+    store_every: int
     output_every: Any
     callback_function: Any
     callback_every: int
@@ -72,7 +72,7 @@ class QNHMC(Sampler):
             "callback_every",
         ):
             check_option(self.log, name, getattr(self, name), POSITIVE_INTEGER)
-        for name in ("warmup", "weight_updates", "store_fields"):
+        for name in ("warmup", "weight_updates", "store_every"):
             check_option(
                 self.log, name, getattr(self, name), ("an integer >= 0", lambda v: is_integer(v, 0))
             )
@@ -90,6 +90,7 @@ class QNHMC(Sampler):
         self.n_field = self.target.grid.n**3
         self.sampled_params = list(self.model.parameterization.sampled_params())
         chain = 1 + mpi.rank()
+        self._check_number_of_chains()
         with logged_errors(self.log):
             self.field_output = FieldOutput(self, self.output, chain)
             stored = self.field_output.load() if self.output.is_resuming() else None
@@ -107,7 +108,7 @@ class QNHMC(Sampler):
         )
         self.metropolis = Metropolis(self._proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
-        self.state = None
+        self.state = self._stored_position = None
         if stored is not None:
             self._restore(stored)
         self.mpi_info(
@@ -117,6 +118,17 @@ class QNHMC(Sampler):
             len(self.target.other_names),
             f" ({', '.join(self.target.other_names)})" if self.target.other_names else "",
         )
+
+    def _check_number_of_chains(self):
+        """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
+        before = getattr(self, "n_chains", None)
+        if self.output.is_resuming() and before not in (None, mpi.size()):
+            raise LoggedError(
+                self.log,
+                "The run to resume has %d chain(s), but there are %d MPI processes: start as many.",
+                before,
+                mpi.size(),
+            )
 
     def _proposal_scales(self):
         """First guesses of the other parameters' spread at fixed phases: Cobaya's, as for its `mcmc`."""
@@ -132,7 +144,7 @@ class QNHMC(Sampler):
     def run(self):
         """Warm up, freeze, and record ``max_samples`` samples."""
         self._started = time.monotonic() - self.seconds
-        if self.state is None:
+        if self._stored_position is None:
             self._cold_start()
         else:
             self._resume()
@@ -194,7 +206,8 @@ class QNHMC(Sampler):
         )
         self.n_gradients += info.n_gradients
         self.n_weight_evaluations += info.n_dense_gradients
-        self.n_divergent += (not warming) and info.joint.divergent
+        if not warming:
+            self.n_divergent += sum(i.divergent for i in (info.joint, *info.dense))
         self.acceptance.append(info.joint.accept_probability)
         if self.target.other_names:
             self._update_others(warming)
@@ -288,7 +301,7 @@ class QNHMC(Sampler):
         if every.unit:
             due = time.monotonic() - self._last_output >= every.value
         else:
-            due = len(self.collection) % max(1, int(every.value)) == 0 and self.tuning.done
+            due = self.n_cycles % (max(1, int(every.value)) * self.thin) == 0
         if due:
             self._output_now()
 
@@ -319,7 +332,7 @@ class QNHMC(Sampler):
     def _write_checkpoint(self):
         if mpi.is_main_process():
             done = len(self.collection) >= self.max_samples
-            info = {"sampler": {self.get_name(): {"converged": done, "mpi_size": mpi.size()}}}
+            info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
             yaml_dump_file(self.checkpoint_filename(), info, error_if_exists=False)
 
     def _summary(self):
@@ -362,11 +375,10 @@ class QNHMC(Sampler):
         self.others = np.array(stored["others"])
         self.tuning.restore(stored["tuning"])
         self.metropolis.restore(stored["metropolis"])
-        self.state = np.array(stored["position"])
+        self._stored_position = np.array(stored["position"])
 
     def _resume(self):
-        position = self.state
-        n = self.n_field
+        position, n = self._stored_position, self.n_field
         self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
         self.target.evaluate(position[n:], self.others)
         self.state = hamiltonian.init(self.target.flat, position)
@@ -407,8 +419,6 @@ class QNHMC(Sampler):
         kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
         if not minimal:
             kinds += (r"\d+\.(field|state)\.h5\.tmp",)
-            kinds += tuple(
-                re.escape(ext.lstrip(".")) for ext in (Extension.checkpoint, Extension.progress)
-            )
+            kinds += (re.escape(Extension.checkpoint.lstrip(".")),)
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]

@@ -82,7 +82,7 @@ class FieldTarget:
 
     def __init__(self, model):
         self.model = model
-        log = get_logger("field_target")
+        self._log = log = get_logger("field_target")
         theory = model.provider.requirement_providers.get("matter_density")
         if not isinstance(theory, THEORIES):
             raise LoggedError(
@@ -102,14 +102,19 @@ class FieldTarget:
                     log, "Likelihood '%s' uses the density but gives no gradient for it.", name
                 )
         sampled = list(model.parameterization.sampled_params())
-        wanted = [w for like in self.likelihoods.values() for w in like.weight_names]
+        names = [w for like in self.likelihoods.values() for w in like.weight_names]
+        if len(set(names)) < len(names):
+            log.warning(
+                "Likelihoods %s share weights; give each a parameter_prefix if it shall have its own.",
+                list(self.likelihoods),
+            )
         elsewhere = {
             p
             for component in model.components
             if component not in self.likelihoods.values()
             for p in component.input_params
         } | {p for depends in model.parameterization.input_dependencies.values() for p in depends}
-        self.weight_names = [w for w in dict.fromkeys(wanted) if w in sampled and w not in elsewhere]
+        self.weight_names = [w for w in dict.fromkeys(names) if w in sampled and w not in elsewhere]
         self.other_names = [p for p in sampled if p not in self.weight_names]
         if shared := model.prior.external_dependence.intersection(self.weight_names):
             raise LoggedError(
@@ -135,7 +140,20 @@ class FieldTarget:
         return result
 
     def refresh(self):
-        """Take cosmology and fixed weights from the last point that the model evaluated."""
+        """Take cosmology and fixed weights from the last point that the model evaluated.
+
+        A model that has evaluated none yet is evaluated at its reference point, unless that would
+        mean to pick a value for a sampled cosmology.
+        """
+        if not self.theory.evaluated:
+            if self.other_names:
+                raise LoggedError(
+                    self._log,
+                    "The model has no current value of %s yet: call model.logposterior(point) or "
+                    "target.evaluate(weights, others) first.",
+                    self.other_names,
+                )
+            self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
         values = self.model.provider.params
         self._fixed = {
@@ -148,8 +166,6 @@ class FieldTarget:
     @property
     def forward_model(self):
         if self._forward_model is None:
-            # Nothing was evaluated yet: the reference point defines the current cosmology.
-            self.model.logposterior(reference_point(self.model))
             self.refresh()
         return self._forward_model
 
@@ -198,6 +214,7 @@ class FieldTarget:
         d_phases : (n, n, n) float64
         d_weights : (n_weights,) float64
         """
+        self.refresh()
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
             fourier.to_modes(np.asarray(phases, dtype=float)), np.asarray(weights, dtype=float)
         )

@@ -198,7 +198,9 @@ def test_write_refusals(tmp_path):
     refusal(lambda: write_catalogue(BUNDLED, catalogue), BUNDLED, "name of a file")
     other = tmp_path / "other.h5"
     refusal(lambda: write_catalogue(other, catalogue, {"box": 1.0}), other, "box")
-    refusal(lambda: write_catalogue(other, catalogue, {"a": object()}), other, "could not be written")
+    refusal(
+        lambda: write_catalogue(other, catalogue, {"a": object()}), other, "could not be written"
+    )
     bad = HaloCatalogue(POSITION, [1e12, np.nan, 1e12], BOX, "mock")
     refusal(lambda: write_catalogue(other, bad), "mock, row 1", "mass = nan")
     assert [f.name for f in tmp_path.iterdir()] == ["out.h5"]

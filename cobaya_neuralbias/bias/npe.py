@@ -31,7 +31,7 @@ INPUTS = ("log_density", "density")
 LOWEST_OFFSET = -40.0
 
 
-class Engine(NamedTuple):
+class Response(NamedTuple):
     """A forward evaluation and what its adjoint needs again."""
 
     psi: np.ndarray  #: (n, n, n), anchored if asked
@@ -122,7 +122,7 @@ class NeuralPhysicalEngine:
         return weights[-1] if self.anchors is None else max(weights[-1], LOWEST_OFFSET)
 
     def forward(self, delta, weights):
-        """psi of the density contrast ``delta`` (n, n, n), all above -1; see :class:`Engine`."""
+        """psi of the density contrast ``delta`` (n, n, n), all above -1; see :class:`Response`."""
         inputs = self._inputs(delta)
         pre = np.empty(delta.shape)
         kernel = self._kernel(weights)
@@ -136,12 +136,12 @@ class NeuralPhysicalEngine:
             # Offsets beyond the range of float leave no span: an impossible point.
             with np.errstate(invalid="ignore", divide="ignore"):
                 psi = (psi - psi_1) / span
-        return Engine(psi, inputs, _sigmoid(pre), span)
+        return Response(psi, inputs, _sigmoid(pre), span)
 
-    def forward_vjp(self, engine, weights, psi_bar):
+    def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
-        psi_bar = psi_bar / engine.span
-        pre_bar = psi_bar * engine.slope
+        psi_bar = psi_bar / response.span
+        pre_bar = psi_bar * response.slope
         inputs_bar = np.empty(pre_bar.shape)
         kernel_bar = np.empty(len(self._multiplicity))
         stencil.convolve_vjp(
@@ -149,17 +149,17 @@ class NeuralPhysicalEngine:
             self.offsets,
             self.shells,
             self._kernel(weights),
-            engine.inputs,
+            response.inputs,
             inputs_bar,
             kernel_bar,
         )
         offset_bar = pre_bar.sum()
         if self.anchors is not None:
-            moved = float(np.vdot(psi_bar, engine.psi))
+            moved = float(np.vdot(psi_bar, response.psi))
             anchor_bar = np.array([moved - psi_bar.sum(), -moved])
             offset_bar += _sigmoid(self._anchor_inputs(weights)) @ anchor_bar
             offset_bar *= weights[-1] > LOWEST_OFFSET
         weights_bar = np.append(self._kernel_vjp(kernel_bar), offset_bar)
         if self.input == "log_density":
-            inputs_bar *= np.exp(-engine.inputs)
+            inputs_bar *= np.exp(-response.inputs)
         return inputs_bar, weights_bar

@@ -1,13 +1,12 @@
 """Lagrangian perturbation theory: white-noise modes -> displacement -> density, and the adjoint.
 
-    delta_lin(k) = sqrt(P(k)/V_box) FFT(x)               (V_box: box volume; x white noise)
+    delta_lin(k) = sqrt(P(k)/V) FFT(x)                    (V: voxel volume; x: white noise)
     psi(k)       = i k/k^2 [delta_lin(k) - (D2/D1^2) S(k)]      (the second term at order 2)
     S            = sum_{a<b} (phi_aa phi_bb - phi_ab^2),   phi_ab = k_a k_b/k^2 delta_lin
     density      = mass assignment of particles at q + psi
 
-with P at the wanted redshift, so no growth factor appears but D2/D1^2 = -3/7 Omega_m(z)^(-1/143)
-(Bouchet et al. 1995). FFT as in numpy, hence ``delta_lin`` of a grid of volume V = V_box/n^3 a voxel is
-``sqrt(P/V) FFT(x)`` for the unnormalised transform.
+with the unnormalised FFT and P at the wanted redshift, so no growth factor appears but
+D2/D1^2 = -3/7 Omega_m(z)^(-1/143) (Bouchet et al. 1995).
 """
 
 from dataclasses import dataclass
@@ -117,9 +116,7 @@ class Lagrangian:
         if self.order == 2:
             source_bar = irfftn(-self.growth_ratio * spectrum_bar, grid.shape)
             kernels.second_order_source_vjp(hessian, source_bar, hessian)
-            kernels.hessian_inverse_laplacian_vjp(
-                rfftn(hessian), *self._wavenumbers, spectrum_bar
-            )
+            kernels.hessian_inverse_laplacian_vjp(rfftn(hessian), *self._wavenumbers, spectrum_bar)
         modes_bar = np.empty(grid.shape)
         kernels.pack(spectrum_bar, self.amplitude * grid.n**-1.5, modes_bar)
         return modes_bar

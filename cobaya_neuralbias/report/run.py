@@ -173,7 +173,7 @@ def load_run(prefix):
     stored = [c for c in contents.values() if all(name in c for name in STORED)]
     if not stored:
         raise InputError(
-            f"'{prefix}': the run stored no full fields (store_fields: 0), a report needs some."
+            f"'{prefix}': the run stored no full fields (store_every: 0), a report needs some."
         )
     parts = list(contents.values())
     first = parts[0]

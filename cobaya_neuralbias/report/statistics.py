@@ -9,7 +9,7 @@ from ..gravity import fourier
 
 N_QUARTILES = 4
 # Width of a mass bin [dex], and points of its Gauss-Legendre average
-MASS_BIN = 0.2
+MASS_BIN = 0.3
 MASS_POINTS = 6
 # psi enters the mass function as a histogram: voxels of nearly the same psi are one
 PSI_BINS = 512

@@ -1,8 +1,8 @@
 """One cycle of Hamiltonian moves: all coordinates jointly, then the dense ones alone.
 
-The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and strongly
-tied to each other; extra moves of their own let them keep up. Every move leaves the target
-invariant by itself once the tuning is frozen, and so does their sequence.
+The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and
+strongly tied to each other; extra moves of their own let them keep up. Every move leaves the
+target invariant by itself once the tuning is frozen, and so does their sequence.
 """
 
 from typing import NamedTuple

@@ -27,7 +27,7 @@ class Info(NamedTuple):
 
     accept_probability: float  #: min(1, exp(-dH)), zero if divergent
     accepted: bool
-    divergent: bool  #: a non-finite density or |dH| > 1000 on the way
+    divergent: bool  #: no finite density somewhere on the way, or dH > 1000 at the end
     energy_error: float  #: dH of the proposal (not finite if the density was zero on the way)
     n_gradients: int
 

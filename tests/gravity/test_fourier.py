@@ -12,9 +12,7 @@ sizes = pytest.mark.parametrize("n", [4, 5, 8, 9])
 
 @sizes
 def test_modes_are_an_orthogonal_transform(n):
-    matrix = np.stack(
-        [fourier.to_modes(e.reshape(n, n, n)).ravel() for e in np.eye(n**3)], axis=1
-    )
+    matrix = np.stack([fourier.to_modes(e.reshape(n, n, n)).ravel() for e in np.eye(n**3)], axis=1)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(n**3), atol=1e-12)
     field = np.random.default_rng(0).normal(size=(n, n, n))
     np.testing.assert_allclose(fourier.from_modes(fourier.to_modes(field)), field, atol=1e-13)

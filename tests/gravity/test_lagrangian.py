@@ -21,7 +21,9 @@ def model(n, order=2, assignment="tsc"):
         0.81, omega_m=0.315, omega_b=0.049, h=0.68, n_s=0.97, t_cmb=2.7255, wiggles=True
     )
     power[1:] = linear(k[1:])
-    return Lagrangian(grid, mode_amplitude(grid, power), order, assignment, second_order_ratio(0.315))
+    return Lagrangian(
+        grid, mode_amplitude(grid, power), order, assignment, second_order_ratio(0.315)
+    )
 
 
 def noise(n, seed=0):
@@ -40,9 +42,7 @@ def test_plane_wave(order):
     amplitude = np.sqrt(power / forward.grid.voxel_volume)
     displacement, _ = forward.displacement(fourier.to_modes(wave.copy()))
     expected = -amplitude / k * np.sin(2 * np.pi * number * x / n) / forward.grid.voxel_side
-    np.testing.assert_allclose(
-        displacement[axis], np.broadcast_to(expected, (n, n, n)), atol=1e-12
-    )
+    np.testing.assert_allclose(displacement[axis], np.broadcast_to(expected, (n, n, n)), atol=1e-12)
     np.testing.assert_allclose(displacement[[0, 2]], 0, atol=1e-12)
 
 
@@ -65,9 +65,7 @@ def test_second_order_source_by_its_definition():
         for a in range(3)
         for b in range(3)
     }
-    source = sum(
-        phi[a, a] * phi[b, b] - phi[a, b] ** 2 for a, b in ((0, 1), (0, 2), (1, 2))
-    )
+    source = sum(phi[a, a] * phi[b, b] - phi[a, b] ** 2 for a, b in ((0, 1), (0, 2), (1, 2)))
     divergence = sum(
         fourier.irfftn(1j * vectors[a] * fourier.rfftn(displacement[a]), grid.shape)
         for a in range(3)
@@ -85,7 +83,9 @@ def test_translation_and_rotation(order, assignment):
     delta = forward.density(fourier.to_modes(field)).delta
     moved = forward.density(fourier.to_modes(np.roll(field, (2, -3, 1), (0, 1, 2)))).delta
     np.testing.assert_allclose(moved, np.roll(delta, (2, -3, 1), (0, 1, 2)), atol=1e-10)
-    turned = forward.density(fourier.to_modes(np.ascontiguousarray(np.rot90(field, axes=(0, 2))))).delta
+    turned = forward.density(
+        fourier.to_modes(np.ascontiguousarray(np.rot90(field, axes=(0, 2))))
+    ).delta
     np.testing.assert_allclose(turned, np.rot90(delta, axes=(0, 2)), atol=1e-10)
     assert delta.sum() == pytest.approx(0, abs=1e-9)
 

@@ -55,7 +55,7 @@ def finished(tmp_path_factory):
             "sigma8": 0.81,
             "mnu": 0.0,
         },
-        "sampler": {"cobaya_neuralbias.QNHMC": {"warmup": 5, "max_samples": N_SAMPLES, "seed": 1}},
+        "sampler": {"cobaya_neuralbias.QNHMC": {"warmup": 5, "store_every": 1, "max_samples": N_SAMPLES, "seed": 1}},
     }
     run(info, output=str(prefix))
     return prefix
@@ -243,7 +243,7 @@ def _other_mesh(prefix):
         (lambda p: p.with_name("tiny.updated.yaml").unlink(), "no such run"),
         (_broken_yaml, "updated.yaml': unreadable"),
         (_moved_catalogue, "halos/mine.h5: no such file.*where the run was started"),
-        (_no_stored_fields, "store_fields"),
+        (_no_stored_fields, "store_every"),
         (_lost_stored_field, "damaged: samples/phases"),
         (_other_mesh, "not of the run that wrote"),
     ],

@@ -54,7 +54,16 @@ class Twisted:
     def statistics(self, position):
         z, (x, y) = position[: self.n], position[self.n :]
         return np.array(
-            [x, y, x * x - 1, y * y - 0.75, x * x * y - 1, *z[:4], *(z * z - 1)[:4], *(x * z - 0.5)[:4]]
+            [
+                x,
+                y,
+                x * x - 1,
+                y * y - 0.75,
+                x * x * y - 1,
+                *z[:4],
+                *(z * z - 1)[:4],
+                *(x * z - 0.5)[:4],
+            ]
         )
 
 
@@ -88,7 +97,9 @@ def run(target, seed, n_cycles=2500, warmup=400, kernel=blocks.cycle):
 
 def scores(rows, n_batches=25):
     """Mean of each statistic over its standard error from batch means: t with 24 degrees of freedom."""
-    batches = rows[: len(rows) // n_batches * n_batches].reshape(n_batches, -1, rows.shape[1]).mean(1)
+    batches = (
+        rows[: len(rows) // n_batches * n_batches].reshape(n_batches, -1, rows.shape[1]).mean(1)
+    )
     return batches.mean(0) / (batches.std(0, ddof=1) / np.sqrt(n_batches))
 
 

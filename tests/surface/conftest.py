@@ -17,7 +17,7 @@ _SMALL = {
             "max_samples": 8,
             "leapfrog_steps": 3,
             "weight_leapfrog_steps": 3,
-            "store_fields": 4,
+            "store_every": 2,
             "output_every": 3,
             "seed": 5,
         }

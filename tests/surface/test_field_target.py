@@ -20,9 +20,7 @@ def expected_value(target, model, phases, weights, others=()):
         if name in target.likelihoods
     )
     names = list(model.parameterization.sampled_params())
-    prior = sum(
-        model.prior.pdf[names.index(p)].logpdf(point[p]) for p in target.weight_names
-    )
+    prior = sum(model.prior.pdf[names.index(p)].logpdf(point[p]) for p in target.weight_names)
     return likelihood + prior - 0.5 * np.sum(phases**2) - target.log_prior_constant
 
 
@@ -59,7 +57,9 @@ def test_gradient(small_model, directional):
         return target.value_and_gradient(phases, w)[0]
 
     for i, e in enumerate(np.eye(len(weights))):
-        assert d_weights[i] == pytest.approx(directional(value, weights, e, 1e-6), rel=1e-5, abs=1e-3)
+        assert d_weights[i] == pytest.approx(
+            directional(value, weights, e, 1e-6), rel=1e-5, abs=1e-3
+        )
     u = np.random.default_rng(2).standard_normal(phases.shape)
     step = 1e-6
     ends = [target.value_and_gradient(phases + s * step * u, weights)[0] for s in (1, -1)]
@@ -69,7 +69,10 @@ def test_gradient(small_model, directional):
 def test_priors_other_than_normal(small_model, directional):
     """Uniform, bounded and any other one-dimensional prior."""
     small_model["params"]["npe_b"] = {"prior": {"min": -3, "max": 3}, "ref": 0.2}
-    small_model["params"]["mu_b0"] = {"prior": {"dist": "logistic", "loc": -1, "scale": 2}, "ref": -1}
+    small_model["params"]["mu_b0"] = {
+        "prior": {"dist": "logistic", "loc": -1, "scale": 2},
+        "ref": -1,
+    }
     small_model["params"]["sigma_b0"] = {"prior": {"dist": "gamma", "a": 3, "scale": 0.5}, "ref": 1}
     model = get_model(small_model)
     target = field_target(model)

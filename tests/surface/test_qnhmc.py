@@ -51,7 +51,9 @@ def test_output(small, tmp_path):
     column = [chain[:, header.index(n) - 1] for n in names]
     np.testing.assert_allclose(fields["samples/point"], np.array(column).T[::2], rtol=1e-7)
     # The columns add up as Cobaya's always do: the phases' own prior stays out of the posterior.
-    post, prior, chi2 = (chain[:, header.index(n) - 1] for n in ("minuslogpost", "minuslogprior", "chi2"))
+    post, prior, chi2 = (
+        chain[:, header.index(n) - 1] for n in ("minuslogpost", "minuslogprior", "chi2")
+    )
     np.testing.assert_allclose(post, prior + chi2 / 2, rtol=1e-7)
     phases = fields["samples/phases"].astype(float)
     squares = chain[::2, header.index("chi2_phases") - 1]
@@ -64,7 +66,7 @@ def test_output(small, tmp_path):
 
 
 def test_running_moments_are_those_of_the_samples(small, tmp_path):
-    options(small)["store_fields"] = 8
+    options(small)["store_every"] = 1
     small["output"] = str(tmp_path / "run")
     run(small)
     fields = read_field_file(small["output"] + ".1.field.h5")
@@ -110,9 +112,7 @@ def test_field_only(small):
     """No sampled parameter at all: the weights are fixed and the phases move."""
     from cobaya_neuralbias import NeuralBias
 
-    names = NeuralBias.get_modified_defaults(
-        NeuralBias.get_defaults(), input_options={}
-    )["params"]
+    names = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options={})["params"]
     small["params"].update({name: info["ref"] for name, info in names.items()})
     _, sampler = run(small)
     assert len(sampler.samples()) == 8
@@ -123,7 +123,11 @@ def test_field_only(small):
 def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
     """Interrupted anywhere, by an exception between cycles, and resumed: the same run."""
     if cosmology:
-        small["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
+        small["params"]["sigma8"] = {
+            "prior": {"min": 0.6, "max": 1.0},
+            "ref": 0.8,
+            "proposal": 0.02,
+        }
     options(small).update(output_every=1, max_samples=6, warmup=4)
     whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
     run(whole)
@@ -139,7 +143,6 @@ def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
 
 
 def test_resume_for_longer(small, tmp_path):
-    options(small)["store_fields"] = 0
     whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
     options(whole)["max_samples"] = 13
     run(whole)
@@ -208,7 +211,9 @@ def test_a_rerun_does_not_lose_data(small, tmp_path):
     assert open(small["output"] + ".1.txt", "rb").read() != before
 
 
-@pytest.mark.parametrize("damage", ["truncated state", "another grid", "cut chain", "no field file"])
+@pytest.mark.parametrize(
+    "damage", ["truncated state", "another grid", "cut chain", "no field file"]
+)
 def test_damaged_runs_are_refused_and_left_alone(small, tmp_path, damage):
     small["output"] = str(tmp_path / "run")
     run(copy.deepcopy(small))
@@ -258,7 +263,7 @@ def test_unwritable_state_keeps_the_previous_one(small, tmp_path, monkeypatch):
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) > 6:
+        if len(calls) > 18:
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
@@ -278,7 +283,9 @@ def test_other_samplers_at_fixed_phases(small, sampler):
     if sampler == "minimize":  # two weights, to be quick
         from cobaya_neuralbias import NeuralBias
 
-        names = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options={})["params"]
+        names = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options={})[
+            "params"
+        ]
         small["params"].update(
             {n: i["ref"] for n, i in names.items() if n not in ("alpha_w0", "alpha_b0")}
         )
@@ -327,7 +334,11 @@ def test_bad_sampler_options(small, option, value, message):
     ],
 )
 def test_bad_component_options(small, component, option, value, message):
-    block = small["theory"]["cobaya_neuralbias.LPT"] if component == "LPT" else small["likelihood"]["bias"]
+    block = (
+        small["theory"]["cobaya_neuralbias.LPT"]
+        if component == "LPT"
+        else small["likelihood"]["bias"]
+    )
     block[option] = value
     with pytest.raises(LoggedError, match=message):
         run(small)

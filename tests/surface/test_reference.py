@@ -14,9 +14,7 @@ def test_log_posterior_and_gradients(n, reference, tmp_path):
     box = float(values["box"])
     # Halos are given by voxel; both codes keep the particle lattice and the mesh on the same points.
     position = (values["halo_voxel_ijk"] + 0.5) * box / n
-    write_catalogue(
-        tmp_path / "mock.h5", HaloCatalogue(position, np.exp(values["lnM"]), box)
-    )
+    write_catalogue(tmp_path / "mock.h5", HaloCatalogue(position, np.exp(values["lnM"]), box))
     model = get_model(
         {
             "theory": {
@@ -56,9 +54,7 @@ def test_log_posterior_and_gradients(n, reference, tmp_path):
         norm = float(values["1LPT_truth_grad_x_norm"])
         assert np.linalg.norm(d_phases) == pytest.approx(norm, rel=1e-6)
         corner = values["1LPT_truth_grad_x_corner"]
-        np.testing.assert_allclose(
-            d_phases[:8, :8, :8], corner, atol=1e-6 * np.abs(corner).max()
-        )
+        np.testing.assert_allclose(d_phases[:8, :8, :8], corner, atol=1e-6 * np.abs(corner).max())
 
 
 def _modes(field):

@@ -1,0 +1,237 @@
+"""The pages: their blocks run, their yaml is valid, what they name exists, no option is missing."""
+
+import ast
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cobaya.component import get_component_class
+from cobaya.yaml import yaml_load, yaml_load_file
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md")) + [p for p in [ROOT / "README.md"] if p.exists()]
+COMPONENTS = ("EisensteinHu", "LPT", "NeuralBias", "QNHMC")
+PACKAGE = "cobaya_neuralbias"
+LPT, QNHMC = f"{PACKAGE}.LPT", f"{PACKAGE}.QNHMC"
+
+# What Cobaya itself takes in any component's block.
+COMMON = {
+    "class", "external", "params", "speed", "stop_at_error", "requires", "provides",
+    "input_params", "output_params", "type", "version",
+}  # fmt: skip
+# A run of a moment.
+SAMPLER = {
+    "warmup": 4, "max_samples": 4, "leapfrog_steps": 2, "weight_leapfrog_steps": 2,
+    "output_every": 2, "store_every": 2,
+}  # fmt: skip
+N_GRID = 8
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+
+
+def blocks(page, language):
+    """[(line number, text)] of the fenced blocks of ``page`` in ``language``."""
+    found = re.finditer(
+        rf"^```{language}[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+    )
+    return [(page.read_text(encoding="utf-8")[: m.start()].count("\n") + 2, m[1]) for m in found]
+
+
+def reduced(info):
+    """``info`` at the size of a test, without output."""
+    info = copy.deepcopy(info)
+    if LPT in (info.get("theory") or {}):
+        info["theory"][LPT] = {**(info["theory"][LPT] or {}), "n_grid": N_GRID}
+    if QNHMC in (info.get("sampler") or {}):
+        info["sampler"][QNHMC] = {**(info["sampler"][QNHMC] or {}), **SAMPLER}
+    return info
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with small versions of yaml/*.yaml and a finished run of the quick start."""
+    from cobaya.run import run
+    from cobaya.yaml import yaml_dump_file
+
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "yaml").mkdir()
+    for path in (ROOT / "yaml").glob("*.yaml"):
+        yaml_dump_file(str(folder / "yaml" / path.name), reduced(yaml_load_file(str(path))))
+    info = yaml_load_file(str(folder / "yaml" / "quickstart.yaml"))
+    run({**info, "output": str(folder / "chains" / "quickstart")})
+    return folder
+
+
+@pytest.fixture
+def folder(workplace, tmp_path, monkeypatch):
+    """A copy of it, as the present folder."""
+    shutil.copytree(workplace, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def execute_python(page):
+    """Run the python blocks of ``page`` in sequence, in one namespace."""
+    namespace = {}
+    for line, text in blocks(page, "python"):
+        # Blank lines in front, so that a traceback has the line of the page.
+        code = compile("\n" * (line - 1) + text, str(page), "exec")
+        if not text.lstrip().startswith("# not run"):
+            exec(code, namespace)
+
+
+@every_page
+def test_blocks_run(page, folder):
+    """Python blocks in sequence; then the yaml blocks that are whole runs."""
+    from cobaya.run import run
+
+    execute_python(page)
+    for _, text in blocks(page, "yaml"):
+        info = yaml_load(text)
+        if not {"theory", "likelihood", "params", "sampler"} <= set(info):
+            continue
+        if "camb" in info["theory"]:
+            pytest.importorskip("camb")
+        info = reduced(info)
+        info.pop("output", None)
+        provide_catalogues(info)
+        run(info)
+
+
+def provide_catalogues(info):
+    """Write a small table where ``info`` names a catalogue that the page has not made."""
+    from cobaya_neuralbias.catalogue import BUNDLED
+
+    rng = np.random.default_rng(0)
+    for component, options in options_of(info):
+        path = Path(options.get("catalogue", BUNDLED))
+        if component != "NeuralBias" or str(path) == BUNDLED or path.exists():
+            continue
+        position = rng.uniform(0, info["theory"][LPT]["box_size"], (500, 3))
+        mass = 1.01 * options.get("mass_threshold", 2e12) * (1 + rng.pareto(1.5, 500))
+        np.savetxt(path, np.column_stack([position, mass]), header="x y z mass")
+
+
+def options_of(info):
+    """Yield (class, options) of this package's components in a yaml block, whole or not."""
+    for kind in ("theory", "likelihood", "sampler"):
+        for name, options in ((info or {}).get(kind) or {}).items():
+            options = options or {}
+            name = options.get("class", name) if isinstance(options, dict) else name
+            if str(name).startswith(f"{PACKAGE}."):
+                yield name.rpartition(".")[2], options
+
+
+@every_page
+def test_yaml_options_exist(page):
+    for line, text in blocks(page, "yaml"):
+        info = yaml_load(text)
+        assert isinstance(info, dict), f"{page.name}:{line}"
+        for component, options in options_of(info):
+            assert component in COMPONENTS, f"{page.name}:{line}"
+            known = set(defaults(component)) | COMMON
+            assert not set(options) - known, f"{page.name}:{line}: {set(options) - known}"
+
+
+def defaults(component):
+    return yaml_load_file(str(ROOT / PACKAGE / f"{component}.yaml"))
+
+
+def in_backticks(page):
+    """What stands between single backticks outside code blocks."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.findall(r"`([^`\n]+)`", prose)
+
+
+@every_page
+def test_files_and_tests_exist(page):
+    for text in in_backticks(page):
+        if match := re.match(r"(?:cobaya_neuralbias|tests|yaml|docs)/[\w./-]*", text):
+            path = ROOT / match[0]
+            assert path.exists(), f"{page.name}: {text}"
+            if name := re.search(r"::(\w+)", text):
+                assert f"def {name[1]}(" in path.read_text(encoding="utf-8"), f"{page.name}: {text}"
+
+
+@every_page
+def test_links_between_pages(page):
+    for link in re.findall(r"\]\(([^)#:\s]+\.md)[#)]", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_pages_build_without_warnings(tmp_path):
+    for module in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(module)
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", str(tmp_path / "trees")]
+    command += ["-b", "html", str(DOCS), str(tmp_path / "html")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@every_page
+def test_components_exist(page):
+    for text in in_backticks(page):
+        if match := re.fullmatch(r"cobaya_neuralbias\.([A-Z]\w*)", text):
+            assert get_component_class(text).__name__ == match[1]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_option_is_mentioned(component):
+    mentioned = {name for page in PAGES for name in in_backticks(page)}
+    missing = set(defaults(component)) - {"params"} - mentioned
+    assert not missing
+
+
+def test_numbers_of_the_pages():
+    """What the pages say of names and numbers that the code decides."""
+    from cobaya_neuralbias.field_output import SERIES
+    from cobaya_neuralbias.neural_bias import NeuralBias
+    from cobaya_neuralbias.sampling import hamiltonian
+    from cobaya_neuralbias.sampling.adaptation import Warmup
+
+    def names(**options):
+        base = NeuralBias.get_defaults()
+        return list(NeuralBias.get_modified_defaults(base, input_options=options)["params"])
+
+    assert len(names(parametrisation="charnock2019")) == 17
+    normalised = names(parametrisation="normalised")
+    assert len(normalised) == 16 and "npe_w0" not in normalised
+    shells = [n[5:] for n in names(parametrisation="charnock2019", kernel_size=5) if "npe_w" in n]
+    assert ", ".join(shells) == "0, 1, 2, 3, 4, 5, 6, 8, 9, 12"
+    assert Warmup.WINDOWS == (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
+    assert Warmup.PRIOR_DRAWS == 10
+    assert hamiltonian.DIVERGENCE == 1000
+    quickstart = set(in_backticks(DOCS / "quickstart.md"))
+    assert set(SERIES) <= quickstart
+
+
+def test_field_file_is_described(workplace):
+    from cobaya_neuralbias.field_output import read_field_file
+
+    described = set(in_backticks(DOCS / "quickstart.md"))
+    assert set(read_field_file(workplace / "chains" / "quickstart.1.field.h5")) <= described
+
+
+def test_only_the_surface_imports_cobaya():
+    """The list of docs/developer_map.md."""
+    surface = {
+        "component.py", "eisenstein_hu.py", "lpt.py", "neural_bias.py", "qnhmc.py", "target.py",
+        "report/run.py",
+    }  # fmt: skip
+    found = set()
+    for path in (ROOT / PACKAGE).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            if any(module.split(".")[0] == "cobaya" for module in modules):
+                found.add(path.relative_to(ROOT / PACKAGE).as_posix())
+    assert found == surface
