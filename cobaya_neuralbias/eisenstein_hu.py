@@ -1,6 +1,6 @@
 """Cobaya theory: the analytic linear matter power spectrum and growth of flat LCDM.
 
-It answers under Cobaya's own names for a Boltzmann code, so ``camb`` or ``classy`` takes its place
+It answers under Cobaya's own names for a Boltzmann code, so ``camb`` takes its place
 by a change of the theory's name in the input.
 """
 

@@ -1,5 +1,5 @@
-"""The one exception of everything below the surface; the surface turns it into a ``LoggedError``."""
+"""The one exception of everything below the surface, which turns it into a ``LoggedError``."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: names the file or option, the value, and what was expected."""
+    """What the user gave cannot be used: names file or option, the value, and what was expected."""

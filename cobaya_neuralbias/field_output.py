@@ -1,4 +1,4 @@
-"""The files a run writes beside Cobaya's text chain: ``PREFIX.N.field.h5`` and ``PREFIX.N.state.h5``.
+"""The files a run writes beside Cobaya's chain: ``PREFIX.N.field.h5`` and ``PREFIX.N.state.h5``.
 
 The field file is for people and plots: running mean and variance of the initial white noise and
 the final density, the power of every sample, a few full samples. The state file is for resuming:

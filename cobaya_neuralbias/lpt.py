@@ -1,4 +1,4 @@
-"""Theory: whitened phases and linear power -> matter density at the catalogue's redshift (1LPT, 2LPT)."""
+"""Theory: whitened phases and linear power -> LPT matter density at the catalogue's redshift."""
 
 import numpy as np
 from cobaya.log import LoggedError
@@ -129,7 +129,7 @@ class LPT(FieldRevision, Theory):
     # Physics
 
     def forward_model(self):
-        """:class:`~cobaya_neuralbias.gravity.lagrangian.Lagrangian` at the provider's current cosmology."""
+        """:class:`~cobaya_neuralbias.gravity.lagrangian.Lagrangian` at the provider's cosmology."""
         grid = self.grid
         h = self.provider.get_Hubble(0.0)[0] / 100
         k, z, power = self.provider.get_Pk_grid(("delta_tot", "delta_tot"), nonlinear=False)

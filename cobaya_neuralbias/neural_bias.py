@@ -1,4 +1,4 @@
-"""Likelihood: matter density and halo catalogue -> point-process log-likelihood and its gradient."""
+"""Likelihood: matter density and halo catalogue -> point-process log-likelihood and gradient."""
 
 import numpy as np
 from cobaya.likelihood import Likelihood
@@ -208,7 +208,7 @@ class NeuralBias(FieldRevision, Likelihood):
         return self._halos
 
     def point_process(self, n_grid):
-        """:class:`~cobaya_neuralbias.bias.point_process.PointProcess` on a mesh of ``n_grid``^3 voxels."""
+        """:class:`~cobaya_neuralbias.bias.point_process.PointProcess` on ``n_grid``^3 voxels."""
         if n_grid not in self._point_process:
             halos = self.halos
             self._point_process[n_grid] = PointProcess(

@@ -35,18 +35,14 @@ from .sampling.metropolis import Metropolis
 from .target import FieldTarget, reference_point
 
 COUNTERS = ("n_gradients", "n_weight_evaluations", "n_divergent", "n_cycles")
+# A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
+MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
 
 
 class QNHMC(Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
-    # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
-    _at_resume_prefer_new = Sampler._at_resume_prefer_new + [
-        "max_samples",
-        "output_every",
-        "callback_function",
-        "callback_every",
-    ]
+    _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
 
     max_samples: int
     warmup: int
@@ -112,7 +108,8 @@ class QNHMC(Sampler):
         if stored is not None:
             self._restore(stored)
         self.mpi_info(
-            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s by Metropolis steps.",
+            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s"
+            " by Metropolis steps.",
             self.n_field,
             len(self.target.weight_names),
             len(self.target.other_names),
@@ -131,7 +128,7 @@ class QNHMC(Sampler):
             )
 
     def _proposal_scales(self):
-        """First guesses of the other parameters' spread at fixed phases: Cobaya's, as for its `mcmc`."""
+        """First guesses of the other parameters' spread at fixed phases, as for Cobaya's `mcmc`."""
         infos = self.model.parameterization.sampled_params_info()
         scales = []
         for name in self.target.other_names:
@@ -161,7 +158,7 @@ class QNHMC(Sampler):
         self._summary()
 
     def _cold_start(self):
-        """Phases drawn from their prior (unless the theory was given some), weights at their ``ref``."""
+        """Phases from their prior (unless the theory was given some), weights at their ``ref``."""
         theory = self.target.theory
         if theory.phases is None:
             theory.set_modes(self._rng.standard_normal(self.target.grid.shape))
@@ -172,7 +169,8 @@ class QNHMC(Sampler):
         if not np.isfinite(result.logpost):
             raise LoggedError(
                 self.log,
-                "The starting point %r has zero posterior (log-likelihoods %r). Give the parameters a `ref` inside their priors.",
+                "The starting point %r has zero posterior (log-likelihoods %r). "
+                "Give the parameters a `ref` inside their priors.",
                 values,
                 dict(zip(self.model.likelihood, result.loglikes, strict=True)),
             )
@@ -181,7 +179,7 @@ class QNHMC(Sampler):
         self._first_metric()
 
     def _first_metric(self):
-        """A first inverse mass from one gradient: curvature 1 + |likelihood gradient|^2 in each shell.
+        """A first inverse mass from one gradient: curvature 1 + |likelihood gradient|^2 per shell.
 
         Far from the typical set the gradient overstates the curvature, so the first steps are short
         rather than long.
@@ -253,7 +251,8 @@ class QNHMC(Sampler):
 
     def _end_of_warmup(self):
         self.log.info(
-            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). All tuning is frozen.",
+            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "
+            "All tuning is frozen.",
             self.n_gradients,
             time.monotonic() - self._started,
             self.tuning.step_size,
@@ -291,7 +290,8 @@ class QNHMC(Sampler):
         if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
             raise LoggedError(
                 self.log,
-                "The log-likelihood through Cobaya is %.12g, along the trajectory %.12g: a component changed between two evaluations of the same point.",
+                "The log-likelihood through Cobaya is %.12g, along the trajectory %.12g: "
+                "a component changed between two evaluations of the same point.",
                 likelihood,
                 expected,
             )
@@ -337,7 +337,8 @@ class QNHMC(Sampler):
 
     def _summary(self):
         self.log.info(
-            "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; mean acceptance %.2f; %d divergent trajectories.",
+            "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
+            "mean acceptance %.2f; %d divergent trajectories.",
             len(self.collection),
             self.n_gradients,
             self.n_weight_evaluations,
@@ -347,7 +348,9 @@ class QNHMC(Sampler):
         )
         if self.n_divergent:
             self.log.warning(
-                "%d trajectories diverged after warm-up (rejected, so the chain stays exact, but where it cannot go it is biased): a longer warm-up or a higher target_acceptance shortens the steps.",
+                "%d trajectories diverged after warm-up (rejected, so the chain stays exact, but "
+                "where it cannot go it is biased): a longer warm-up or a higher target_acceptance "
+                "shortens the steps.",
                 self.n_divergent,
             )
 
@@ -406,7 +409,7 @@ class QNHMC(Sampler):
         return mpi.share_mpi(collection)
 
     def products(self, combined=False, skip_samples=0, to_getdist=False):
-        """``sample`` (see :meth:`samples`) and ``fields``: mean and variance of the fields, spectra."""
+        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra."""
         return {
             "sample": self.samples(combined, skip_samples, to_getdist),
             "fields": self.field_output.products(),
@@ -414,7 +417,7 @@ class QNHMC(Sampler):
 
     @classmethod
     def output_files_regexps(cls, output, info=None, minimal=False):
-        """Chain, field and state files: what a re-run must not overwrite and a resumed run needs."""
+        """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
         regexps = [output.collection_regexp(name=None)]
         kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
         if not minimal:

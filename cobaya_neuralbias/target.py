@@ -5,8 +5,8 @@
 with the constants of the priors dropped. It equals Cobaya's log posterior at the same point, less
 the terms of the parameters not moved here, up to ``log_prior_constant``:
 
-    value = sum of the field likelihoods - |x|^2 / 2 + (1-d log priors of the weights) -
-    log_prior_constant
+    value = sum of the field likelihoods - |x|^2 / 2
+            + (1-d log priors of the weights) - log_prior_constant
 """
 
 import numpy as np
@@ -62,7 +62,7 @@ class WeightPriors:
 
 
 def reference_point(model, rng=None):
-    """Sampled parameters -> values drawn from their ``ref`` (empty for a model that samples none)."""
+    """Sampled parameters -> values drawn from their ``ref`` (empty if the model samples none)."""
     names = list(model.parameterization.sampled_params())
     if not names:
         return {}  # Cobaya's own draw divides by the number of parameters
@@ -87,7 +87,8 @@ class FieldTarget:
         if not isinstance(theory, THEORIES):
             raise LoggedError(
                 log,
-                "The model has no field to sample: expected a theory among %s and a likelihood among %s.",
+                "The model has no field to sample: expected a theory among %s and a likelihood "
+                "among %s.",
                 [t.__name__ for t in THEORIES],
                 [t.__name__ for t in LIKELIHOODS],
             )
@@ -105,7 +106,8 @@ class FieldTarget:
         names = [w for like in self.likelihoods.values() for w in like.weight_names]
         if len(set(names)) < len(names):
             log.warning(
-                "Likelihoods %s share weights; give each a parameter_prefix if it shall have its own.",
+                "Likelihoods %s share weights; give each a parameter_prefix if it shall have "
+                "its own.",
                 list(self.likelihoods),
             )
         elsewhere = {
@@ -119,7 +121,8 @@ class FieldTarget:
         if shared := model.prior.external_dependence.intersection(self.weight_names):
             raise LoggedError(
                 log,
-                "The external prior on %s has no gradient; give bias weights one-dimensional priors.",
+                "The external prior on %s has no gradient; give bias weights one-dimensional "
+                "priors.",
                 sorted(shared),
             )
         self.priors = WeightPriors([model.prior.pdf[sampled.index(p)] for p in self.weight_names])
@@ -231,7 +234,7 @@ class FieldTarget:
         return value, np.concatenate([modes_bar.ravel(), weights_bar])
 
     def weights_only(self, modes):
-        """(log density, gradient) as a function of the weights alone, at the density of ``modes``."""
+        """Function weights -> (log density, gradient) at the fixed density of ``modes``."""
         delta = self.forward_model.density(modes).delta
 
         def target(weights):

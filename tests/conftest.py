@@ -24,7 +24,7 @@ def _directional(function, x, direction, step):
 
 @pytest.fixture(scope="session")
 def directional():
-    """``directional(f, x, u, step)``: derivative of f at x along u, exact for degree 8 and below."""
+    """``directional(f, x, u, step)``: derivative of f at x along u, exact up to degree 8."""
     return _directional
 
 

@@ -1,1 +1,1 @@
-"""From matter density to the halo mass distribution and its likelihood. No cobaya, no input/output."""
+"""From matter density to the halo mass distribution and its likelihood; no cobaya, no I/O."""

@@ -12,15 +12,14 @@ from ..kernels import interpolation, mixture
 MEASURES = ("log_mass", "mass")
 SPACINGS = ("relu", "softplus")
 
-# Intervals of the rate's table, tried in turn until it is accurate enough; relative accuracy of
-# the sum.
+# Intervals of the rate's table, tried in turn until the sum has the relative accuracy below.
 TABLE_SIZES = (192, 768, 3072)
 TABLE_ACCURACY = 1e-11
 
 
 @dataclass(frozen=True)
 class MixtureDensityNetwork:
-    """``n_components`` log-normal components; ``6 n_components`` weights, shape (3, n_components, 2)."""
+    """``n_components`` log-normal components; 6 weights for each, shape (3, n_components, 2)."""
 
     n_components: int = 2
     measure: str = "log_mass"
@@ -58,7 +57,8 @@ class MixtureDensityNetwork:
         """``sum_i number_density(psi_i)``; adds its gradient to ``psi_bar``.
 
         The rate is a function of the one number psi: on large meshes it is tabulated
-        (:mod:`cobaya_neuralbias.kernels.interpolation`), finely enough that the sum is good to ``TABLE_ACCURACY``.
+        (:mod:`cobaya_neuralbias.kernels.interpolation`), finely enough that the sum is good to
+        ``TABLE_ACCURACY``.
 
         Parameters
         ----------

@@ -9,8 +9,8 @@ The monopole (l = 0) shares one weight in each shell of equal distance from the 
 Normalised, the network is written so that it can be sampled. Gain and offset of psi trade against
 the weights of whatever reads it; here both are fixed:
 
-    psi = (softplus(v + b) - psi_1) / (psi_2 - psi_1),   v = sum of u over a kernel that adds up
-    to 1,
+    psi = (softplus(v + b) - psi_1) / (psi_2 - psi_1),
+    v   = sum of u over a kernel that adds up to 1,
 
 where psi_1 and psi_2 are the same softplus for uniform patches of two anchor densities, so that
 psi is 0 at the first and 1 at the second whatever the weights. The central weight is one minus
@@ -51,7 +51,7 @@ def _sigmoid(x):
 
 @dataclass(frozen=True)
 class NeuralPhysicalEngine:
-    """Monopole kernel of odd ``kernel_size``; ``n_weights`` weights, the last one the additive bias.
+    """Monopole kernel of odd ``kernel_size``; ``n_weights`` weights, the last the additive bias.
 
     ``anchors`` are None for the paper's form, or, for the normalised one (which has one weight
     less: the central one), the two density contrasts where the output is 0 and 1.

@@ -38,7 +38,7 @@ class PointProcess:
 
     @cached_property
     def _halos_by_voxel(self):
-        """(occupied voxels, first halo of each and the number of halos, t), halos sorted by voxel."""
+        """(occupied voxels, first halo of each and number of halos, t), halos sorted by voxel."""
         order = np.argsort(self.voxel, kind="stable")
         voxel, first = np.unique(self.voxel[order], return_index=True)
         return voxel, np.append(first, len(order)), self.t[order]

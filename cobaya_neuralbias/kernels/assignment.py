@@ -29,7 +29,7 @@ def _wrap(i, n):
 @jit
 def _cic_nodes(x, n):
     """First node, second node, and the fraction of the mass that the second one gets."""
-    lower = int(floor(x))
+    lower = int(floor(x))  # noqa: RUF046 (a float in numba)
     i = _wrap(lower, n)
     return i, _wrap(i + 1, n), x - lower
 
@@ -37,7 +37,7 @@ def _cic_nodes(x, n):
 @jit
 def _tsc_nodes(x, n):
     """The three nodes around ``x`` and the distance to the middle one, in [-1/2, 1/2)."""
-    nearest = int(floor(x + 0.5))
+    nearest = int(floor(x + 0.5))  # noqa: RUF046 (a float in numba)
     i = _wrap(nearest, n)
     return (_wrap(i - 1, n), i, _wrap(i + 1, n)), x - nearest
 

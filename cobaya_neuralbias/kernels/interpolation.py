@@ -15,7 +15,7 @@ N_NODES = 6
 
 
 def _coefficient_matrices():
-    """(5, 6, 6): node values -> coefficients of s, for an interval that is the j-th of its nodes' five."""
+    """(5, 6, 6): node values -> coefficients of s, for the j-th of the nodes' five intervals."""
     out = np.empty((N_NODES - 1, N_NODES, N_NODES))
     for j in range(N_NODES - 1):
         out[j] = np.linalg.inv(np.vander(np.arange(N_NODES) - float(j), increasing=True))

@@ -9,9 +9,9 @@ Component ``c`` has three outputs, each linear in psi before its activation,
 with masses as ``t = ln(M / M_threshold) >= 0``. ``weights`` has shape ``(3, n_components, 2)``:
 [alpha, mu, sigma][component][slope, bias]. In the measure ``log_mass`` the number density per
 unit ln M is ``sum_c alpha_c Normal(t | mu_c, sigma_c)``. The measure ``mass`` of Charnock et al.
-(2020), ``sum_c alpha_c exp(-mu_c) Normal(ln M | mu_c, sigma_c)`` per unit M, is the same family with
-``log alpha -> log alpha + sigma^2/2`` and ``mu -> mu + sigma^2``. Both are returned per unit ln
-M, so that their likelihoods compare.
+(2020), ``sum_c alpha_c exp(-mu_c) Normal(ln M | mu_c, sigma_c)`` per unit M, is the same family
+with ``log alpha -> log alpha + sigma^2/2`` and ``mu -> mu + sigma^2``. Both are returned per unit
+ln M, so that their likelihoods compare.
 
 Everything is evaluated from logarithms: no weight up to hundreds overflows before the final
 exponential, and none gives NaN in a value.

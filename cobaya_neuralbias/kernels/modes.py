@@ -123,7 +123,7 @@ def gradient_inverse_laplacian(spectrum, freq, odd, scale, out):
 
 @jit
 def gradient_inverse_laplacian_vjp(out_bar, freq, odd, scale, spectrum_bar):
-    """Adjoint of :func:`gradient_inverse_laplacian`: ``sum_a scale * conj(i k_a / k^2) out_bar_a``."""
+    """Adjoint of :func:`gradient_inverse_laplacian`: ``scale sum_a conj(i k_a/k^2) out_bar_a``."""
     n0, n1, n2 = spectrum_bar.shape
     for i in range(n0):
         for j in range(n1):

@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass
 class DualAveraging:
-    """Step size that brings the mean acceptance to ``target`` (Hoffman & Gelman 2014, section 3.2)."""
+    """Step size that brings the mean acceptance to ``target`` (Hoffman & Gelman 2014, sec. 3.2)."""
 
     log_step: float
     target: float = 0.8
@@ -87,7 +87,7 @@ def geometric_mean(a, b):
 
 
 class Warmup:
-    """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then is done for good.
+    """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then done for good.
 
     Each window's draws and gradients give the metric of the next; the step sizes follow the
     acceptance throughout, and after the last window settle on its metric. The diagonal block's

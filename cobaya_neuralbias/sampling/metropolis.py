@@ -54,15 +54,14 @@ class Metropolis:
         self.scatter = self.scatter + np.outer(before, position - self.mean)
 
     def renew(self):
-        """Replace the covariance by that of the draws since the last renewal, where they suffice."""
+        """Replace the covariance by that of the draws since the last renewal, if they suffice."""
         d = self.mean.size
         if self.count > 10 * d:
             learned = self.scatter / self.count
             old = np.diag(self.covariance)
             new = np.diag(learned)
             if np.all(new > 0):
-                # Shrink towards its diagonal; carry the scale over so that the step stays as it
-                # was.
+                # Shrink towards its diagonal; carry the scale over so that the step stays the same.
                 weight = self.count / (self.count + 5 * d)
                 self.covariance = weight * learned + (1 - weight) * np.diag(new)
                 self.log_scale += 0.5 * float(np.mean(np.log(old / new)))

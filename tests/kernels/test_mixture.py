@@ -1,4 +1,4 @@
-"""The mixture density network against quadrature, closed forms, differences, and extreme weights."""
+"""Mixture density network against quadrature, closed forms, differences, and extreme weights."""
 
 import numpy as np
 import pytest

@@ -55,7 +55,14 @@ def finished(tmp_path_factory):
             "sigma8": 0.81,
             "mnu": 0.0,
         },
-        "sampler": {"cobaya_neuralbias.QNHMC": {"warmup": 5, "store_every": 1, "max_samples": N_SAMPLES, "seed": 1}},
+        "sampler": {
+            "cobaya_neuralbias.QNHMC": {
+                "warmup": 5,
+                "store_every": 1,
+                "max_samples": N_SAMPLES,
+                "seed": 1,
+            }
+        },
     }
     run(info, output=str(prefix))
     return prefix

@@ -11,7 +11,7 @@ LENGTHS = blocks.Lengths(joint_steps=8, dense_updates=1, dense_steps=6)
 
 
 class Gaussian:
-    """Independent groups of coordinates, and a rotated dense block; condition number 1e6 in each."""
+    """Independent groups of coordinates and a rotated dense block; condition number 1e6 each."""
 
     def __init__(self):
         self.groups = np.repeat(np.arange(6), 5)
@@ -96,7 +96,7 @@ def run(target, seed, n_cycles=2500, warmup=400, kernel=blocks.cycle):
 
 
 def scores(rows, n_batches=25):
-    """Mean of each statistic over its standard error from batch means: t with 24 degrees of freedom."""
+    """Mean of each statistic over its batch-means standard error: t with 24 degrees of freedom."""
     batches = (
         rows[: len(rows) // n_batches * n_batches].reshape(n_batches, -1, rows.shape[1]).mean(1)
     )
@@ -104,7 +104,7 @@ def scores(rows, n_batches=25):
 
 
 def worst(target, kernel=blocks.cycle):
-    """Root mean square and largest of the scores over statistics and three seeds (1.04 if exact)."""
+    """Root mean square and largest of scores over statistics and three seeds (1.04 if exact)."""
     all_scores = np.concatenate([scores(run(target, seed, kernel=kernel)) for seed in (1, 2, 3)])
     return np.sqrt(np.mean(all_scores**2)), np.abs(all_scores).max()
 

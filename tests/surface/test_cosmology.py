@@ -28,7 +28,7 @@ def info():
 
 
 def test_runs_and_moves_the_cosmology(info):
-    updated, sampler = run(info)
+    _, sampler = run(info)
     sample = sampler.samples()
     for name in ("omega_m", "sigma8", "H0"):
         assert len(np.unique(sample[name])) > 5

@@ -1,4 +1,4 @@
-"""The sampler's target and Cobaya's posterior are one function; phases never go stale in the cache."""
+"""The sampler's target and Cobaya's posterior are one function; cached phases never go stale."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_priors_other_than_normal(small_model, directional):
     assert target.value_and_gradient(phases, weights)[0] == pytest.approx(
         expected_value(target, model, phases, weights), rel=1e-10
     )
-    value, slope = target.priors.value_and_gradient(weights)
+    _, slope = target.priors.value_and_gradient(weights)
     for i, e in enumerate(np.eye(len(weights))):
         numeric = directional(lambda w: target.priors.value_and_gradient(w)[0], weights, e, 1e-4)
         assert slope[i] == pytest.approx(numeric, rel=1e-6, abs=1e-7)
@@ -139,7 +139,7 @@ def test_sampled_cosmology(small_model):
 
 def test_refusals(small_model):
     with_prior = {**small_model, "prior": {"odd": "lambda npe_b: -npe_b**2"}}
-    with pytest.raises(LoggedError, match="npe_b.*no gradient"):
+    with pytest.raises(LoggedError, match=r"npe_b.*no gradient"):
         field_target(get_model(with_prior))
     no_field = {
         "likelihood": {"gaussian": "lambda a: -a**2"},

@@ -200,7 +200,7 @@ def test_a_rerun_does_not_lose_data(small, tmp_path):
     small["output"] = str(tmp_path / "run")
     run(copy.deepcopy(small))
     before = open(small["output"] + ".1.txt", "rb").read()
-    with pytest.raises(LoggedError, match="[Ff]orce|resume|Delete"):
+    with pytest.raises(LoggedError, match=r"[Ff]orce|resume|Delete"):
         run(copy.deepcopy(small))
     assert open(small["output"] + ".1.txt", "rb").read() == before
     # Resuming a finished run adds nothing; forcing starts anew.

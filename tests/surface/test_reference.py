@@ -12,7 +12,7 @@ from cobaya_neuralbias.catalogue import HaloCatalogue, write_catalogue
 def test_log_posterior_and_gradients(n, reference, tmp_path):
     values = reference(n)
     box = float(values["box"])
-    # Halos are given by voxel; both codes keep the particle lattice and the mesh on the same points.
+    # Halos are given by voxel; both codes keep particle lattice and mesh on the same points.
     position = (values["halo_voxel_ijk"] + 0.5) * box / n
     write_catalogue(tmp_path / "mock.h5", HaloCatalogue(position, np.exp(values["lnM"]), box))
     model = get_model(
