@@ -33,10 +33,10 @@ class FieldRevision:
 
 @contextmanager
 def logged_errors(log):
-    """Turn an :class:`InputError` from below the surface into Cobaya's ``LoggedError``."""
+    """Turn an :class:`InputError`, or an error of the disk, into Cobaya's ``LoggedError``."""
     try:
         yield
-    except InputError as error:
+    except (InputError, OSError) as error:
         raise LoggedError(log, "%s", error) from error
 
 

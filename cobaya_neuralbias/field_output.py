@@ -123,6 +123,7 @@ class FieldOutput:
                 gradients=snapshot["counters"]["n_gradients"],
                 weight_evaluations=snapshot["counters"]["n_weight_evaluations"],
                 divergences=snapshot["counters"]["n_divergent"],
+                weight_divergences=snapshot["counters"]["n_weight_divergent"],
                 seconds=snapshot["seconds"],
                 step_size=sampler.tuning.step_size,
                 parameters=sampler.sampled_params,

@@ -6,6 +6,7 @@ warm-up has ended and all tuning is frozen.
 """
 
 import json
+import os
 import re
 import time
 from typing import Any
@@ -34,7 +35,13 @@ from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
 from .target import FieldTarget, reference_point
 
-COUNTERS = ("n_gradients", "n_weight_evaluations", "n_divergent", "n_cycles")
+COUNTERS = (
+    "n_gradients",
+    "n_weight_evaluations",
+    "n_divergent",
+    "n_weight_divergent",
+    "n_cycles",
+)
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
 MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
 
@@ -95,7 +102,8 @@ class QNHMC(Sampler):
         self.collection = SampleCollection(
             self.model, self.output, name=str(chain), resuming=stored is not None
         )
-        self.n_gradients = self.n_weight_evaluations = self.n_divergent = self.n_cycles = 0
+        for name in COUNTERS:
+            setattr(self, name, 0)
         self.seconds = 0.0
         self.acceptance = []
         metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
@@ -187,8 +195,8 @@ class QNHMC(Sampler):
         metric, state, n = self.tuning.metric, self.state, self.n_field
         squares = (state.gradient[:n] + state.position[:n]) ** 2
         curvature = 1 + group_mean(squares, metric.groups, metric.variance.size)
-        self.tuning.metric = Metric(
-            metric.groups, 1 / curvature, np.diag(1 / (1 + state.gradient[n:] ** 2))
+        self.tuning.set_metric(
+            Metric(metric.groups, 1 / curvature, np.diag(1 / (1 + state.gradient[n:] ** 2)))
         )
 
     def _cycle(self):
@@ -205,7 +213,8 @@ class QNHMC(Sampler):
         self.n_gradients += info.n_gradients
         self.n_weight_evaluations += info.n_dense_gradients
         if not warming:
-            self.n_divergent += sum(i.divergent for i in (info.joint, *info.dense))
+            self.n_divergent += info.joint.divergent
+            self.n_weight_divergent += sum(i.divergent for i in info.dense)
         self.acceptance.append(info.joint.accept_probability)
         if self.target.other_names:
             self._update_others(warming)
@@ -221,7 +230,6 @@ class QNHMC(Sampler):
     def _update_others(self, warming):
         weights = self.state.position[self.n_field :]
         self.target.theory.set_modes(self._modes())
-        before = self.target.forward_model
 
         def log_density(others):
             point = dict(zip(self.target.weight_names, weights, strict=True))
@@ -242,9 +250,8 @@ class QNHMC(Sampler):
             self.metropolis.renew()
         if moved:
             self.target.evaluate(weights, self.others)
-            if self.target.forward_model is not before:
-                self.state = hamiltonian.init(self.target.flat, self.state.position)
-                self.n_gradients += 1
+            self.state = hamiltonian.init(self.target.flat, self.state.position)
+            self.n_gradients += 1
 
     def _modes(self):
         return self.state.position[: self.n_field].reshape(self.target.grid.shape)
@@ -327,30 +334,34 @@ class QNHMC(Sampler):
             with logged_errors(self.log):
                 self.collection.out_update()
                 self.field_output.save(self._snapshot())
-            self._write_checkpoint()
+                self._write_checkpoint()
 
     def _write_checkpoint(self):
         if mpi.is_main_process():
             done = len(self.collection) >= self.max_samples
             info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
-            yaml_dump_file(self.checkpoint_filename(), info, error_if_exists=False)
+            # Renamed into place: Cobaya could not read half of it.
+            temporary = f"{self.checkpoint_filename()}.tmp"
+            yaml_dump_file(temporary, info, error_if_exists=False)
+            os.replace(temporary, self.checkpoint_filename())
 
     def _summary(self):
         self.log.info(
             "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
-            "mean acceptance %.2f; %d divergent trajectories.",
+            "mean acceptance %.2f; divergent: %d trajectories, %d of the weights alone.",
             len(self.collection),
             self.n_gradients,
             self.n_weight_evaluations,
             self.seconds,
             np.mean(self.acceptance) if self.acceptance else float("nan"),
             self.n_divergent,
+            self.n_weight_divergent,
         )
         if self.n_divergent:
             self.log.warning(
-                "%d trajectories diverged after warm-up (rejected, so the chain stays exact, but "
-                "where it cannot go it is biased): a longer warm-up or a higher target_acceptance "
-                "shortens the steps.",
+                "%d joint trajectories diverged after warm-up. They are rejected, so the chain "
+                "stays exact, but where its steps are too long it cannot go: a longer warm-up or a "
+                "higher target_acceptance shortens them.",
                 self.n_divergent,
             )
 
@@ -422,6 +433,6 @@ class QNHMC(Sampler):
         kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
         if not minimal:
             kinds += (r"\d+\.(field|state)\.h5\.tmp",)
-            kinds += (re.escape(Extension.checkpoint.lstrip(".")),)
+            kinds += (re.escape(Extension.checkpoint.lstrip(".")) + r"(\.tmp)?",)
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .metric import Metric
+
 
 @dataclass
 class DualAveraging:
@@ -100,13 +102,23 @@ class Warmup:
 
     def __init__(self, n_cycles, metric, step_size, dense_step_size, target_acceptance):
         self.n_cycles = n_cycles
-        self.metric = metric
+        self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
         self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS})
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
+
+    def set_metric(self, metric):
+        """Start from ``metric``, for the dense coordinates alone too."""
+        self.metric = metric
+        self.conditional = metric.covariance
+
+    @property
+    def dense_metric(self):
+        """Metric of the dense coordinates at fixed diagonal ones."""
+        return Metric(self.metric.groups[:0], self.metric.variance[:0], self.conditional)
 
     def _reset(self):
         n_dense = len(self.metric.covariance)
@@ -156,6 +168,8 @@ class Warmup:
         ends = self.ends_window
         self.cycle += 1
         if ends:
+            if len(self.conditional):
+                self.conditional = self._learned_conditional(self.conditional)
             self.metric = self._learned()
             self._joint = DualAveraging.start(self._joint.average_step_size, self._target)
             self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
@@ -173,7 +187,7 @@ class Warmup:
         covariance = self.metric.covariance
         if len(covariance):
             covariance = self._learned_covariance(covariance)
-        return type(self.metric)(groups, 1 / curvature, covariance)
+        return Metric(groups, 1 / curvature, covariance)
 
     def _learned_covariance(self, covariance):
         # In coordinates where the present metric is the unit matrix, so that shrinking towards it
@@ -182,10 +196,19 @@ class Warmup:
         root = np.linalg.cholesky(covariance)
         half = np.linalg.solve(root, self._positions.variance())
         spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
-        slope = weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(
+        return root @ geometric_mean(spread, np.linalg.inv(self._slope(root))) @ root.T
+
+    def _learned_conditional(self, covariance):
+        root = np.linalg.cholesky(covariance)
+        learned = root @ np.linalg.inv(self._slope(root)) @ root.T
+        return 0.5 * (learned + learned.T)
+
+    def _slope(self, root):
+        """Covariance of the gradients where ``root root^T`` is the unit matrix, shrunk to it."""
+        weight = self._gradients.count / (self._gradients.count + self.PRIOR_DRAWS)
+        return weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(
             len(root)
         )
-        return root @ geometric_mean(spread, np.linalg.inv(slope)) @ root.T
 
     # The state in arrays, to be stored and put back
 
@@ -194,6 +217,7 @@ class Warmup:
             "cycle": self.cycle,
             "variance": self.metric.variance,
             "covariance": self.metric.covariance,
+            "conditional": self.conditional,
             "square": self._square,
             "n_square": self._n_square,
         }
@@ -212,9 +236,10 @@ class Warmup:
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
         self.cycle = int(stored["cycle"])
-        self.metric = type(self.metric)(
+        self.metric = Metric(
             self.metric.groups, np.array(stored["variance"]), np.array(stored["covariance"])
         )
+        self.conditional = np.array(stored["conditional"])
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])
         for name in ("_joint", "_dense"):

@@ -29,10 +29,17 @@ class CycleInfo(NamedTuple):
     n_dense_gradients: int
 
 
-def _draw_step_size(rng, step_size):
-    # Random, and independent of the state: trajectories keep out of resonance, and the chain leaves
-    # corners where the usual step is too long.
+# Step sizes are random, and independent of the state: trajectories keep out of resonance, and the
+# chain leaves corners where the usual step is too long. The curvature of the dense coordinates
+# changes by orders of magnitude from place to place, so their steps spread over a decade.
+
+
+def _joint_step_size(rng, step_size):
     return step_size * rng.uniform(0.7, 1.1)
+
+
+def _dense_step_size(rng, step_size):
+    return step_size * 10.0 ** -rng.uniform(0, 1)
 
 
 def _draw_n_steps(rng, mean):
@@ -62,7 +69,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
         target,
         state,
         metric,
-        _draw_step_size(rng, tuning.step_size),
+        _joint_step_size(rng, tuning.step_size),
         _draw_n_steps(rng, lengths.joint_steps),
     )
     if warming:
@@ -71,7 +78,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
     n = metric.n_diagonal
     if lengths.dense_updates and len(metric.covariance):
         dense_target = conditional(state.position)
-        dense_metric = metric.dense_only()
+        dense_metric = tuning.dense_metric
         dense_state = hamiltonian.init(dense_target, state.position[n:])
         for _ in range(lengths.dense_updates):
             dense_state, info = hamiltonian.step(
@@ -79,7 +86,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
                 dense_target,
                 dense_state,
                 dense_metric,
-                _draw_step_size(rng, tuning.dense_step_size),
+                _dense_step_size(rng, tuning.dense_step_size),
                 _draw_n_steps(rng, lengths.dense_steps),
             )
             dense.append(info)

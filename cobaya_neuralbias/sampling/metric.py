@@ -49,10 +49,6 @@ class Metric:
     def _cholesky(self):
         return np.linalg.cholesky(self.covariance)
 
-    def dense_only(self):
-        """The same metric for the dense coordinates alone."""
-        return Metric(self.groups[:0], self.variance[:0], self.covariance)
-
     def draw_momentum(self, rng):
         """Momentum ~ N(0, mass), shape (n_diagonal + n_dense,)."""
         n = self.n_diagonal

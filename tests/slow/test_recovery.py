@@ -1,4 +1,4 @@
-"""The whole pipeline on mocks drawn from its own model: what went in must come out, with honest errors.
+"""The whole pipeline on mocks of its own model: what went in must come out, with honest errors.
 
 On the N-body catalogue the gravity model is not the truth; here it is, so any disagreement is the
 sampler's.
@@ -96,8 +96,8 @@ def make_mock(seed, folder):
     return make_info(path), noise, dict(zip(like.weight_names, weights, strict=True))
 
 
-def recover(seed, folder, patch=None):
-    """Pulls of the truth: weights, and power in shells; and r(k) of the mean field with the truth."""
+def recover(seed, folder):
+    """Pulls of the truth (weights, power in shells), z of the power against the prior, and r(k)."""
     info, noise, weights = make_mock(seed, folder)
     info["sampler"]["cobaya_neuralbias.QNHMC"]["seed"] = seed
     spectra = []
