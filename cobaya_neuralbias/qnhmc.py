@@ -6,19 +6,15 @@ warm-up has ended and all tuning is frozen.
 """
 
 import json
-import os
-import re
 import time
 from typing import Any
 
 import numpy as np
 from cobaya import mpi
 from cobaya.collection import SampleCollection
-from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
-from cobaya.yaml import yaml_dump_file
 
 from .component import (
     POSITIVE_INTEGER,
@@ -29,6 +25,7 @@ from .component import (
     logged_errors,
 )
 from .field_output import FieldOutput
+from .run_files import RunFiles
 from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
@@ -46,7 +43,7 @@ COUNTERS = (
 MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
 
 
-class QNHMC(Sampler):
+class QNHMC(RunFiles, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
     _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
@@ -93,7 +90,7 @@ class QNHMC(Sampler):
         self.n_field = self.target.grid.n**3
         self.sampled_params = list(self.model.parameterization.sampled_params())
         chain = 1 + mpi.rank()
-        self._check_number_of_chains()
+        self.check_number_of_chains()
         with logged_errors(self.log):
             self.field_output = FieldOutput(self, self.output, chain)
             stored = self.field_output.load() if self.output.is_resuming() else None
@@ -123,17 +120,6 @@ class QNHMC(Sampler):
             len(self.target.other_names),
             f" ({', '.join(self.target.other_names)})" if self.target.other_names else "",
         )
-
-    def _check_number_of_chains(self):
-        """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
-        before = getattr(self, "n_chains", None)
-        if self.output.is_resuming() and before not in (None, mpi.size()):
-            raise LoggedError(
-                self.log,
-                "The run to resume has %d chain(s), but there are %d MPI processes: start as many.",
-                before,
-                mpi.size(),
-            )
 
     def _proposal_scales(self):
         """First guesses of the other parameters' spread at fixed phases, as for Cobaya's `mcmc`."""
@@ -334,16 +320,7 @@ class QNHMC(Sampler):
             with logged_errors(self.log):
                 self.collection.out_update()
                 self.field_output.save(self._snapshot())
-                self._write_checkpoint()
-
-    def _write_checkpoint(self):
-        if mpi.is_main_process():
-            done = len(self.collection) >= self.max_samples
-            info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
-            # Renamed into place: Cobaya could not read half of it.
-            temporary = f"{self.checkpoint_filename()}.tmp"
-            yaml_dump_file(temporary, info, error_if_exists=False)
-            os.replace(temporary, self.checkpoint_filename())
+                self.write_checkpoint()
 
     def _summary(self):
         self.log.info(
@@ -397,42 +374,3 @@ class QNHMC(Sampler):
         self.target.evaluate(position[n:], self.others)
         self.state = hamiltonian.init(self.target.flat, position)
         self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))
-
-    # Cobaya
-
-    def samples(self, combined=False, skip_samples=0, to_getdist=False):
-        """The chain: Cobaya's ``SampleCollection``, or getdist's ``MCSamples`` of all chains.
-
-        Warm-up is not part of it, so there is nothing to skip by default.
-        """
-        collection = self.collection.skip_samples(skip_samples, inplace=False)
-        if not (combined or to_getdist):
-            return collection
-        collections = mpi.gather(collection)
-        if mpi.is_main_process():
-            first, *rest = collections
-            if to_getdist:
-                collection = first.to_getdist(combine_with=rest)
-            else:
-                for other in rest:
-                    first._append(other)
-                collection = first
-        return mpi.share_mpi(collection)
-
-    def products(self, combined=False, skip_samples=0, to_getdist=False):
-        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra."""
-        return {
-            "sample": self.samples(combined, skip_samples, to_getdist),
-            "fields": self.field_output.products(),
-        }
-
-    @classmethod
-    def output_files_regexps(cls, output, info=None, minimal=False):
-        """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
-        regexps = [output.collection_regexp(name=None)]
-        kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
-        if not minimal:
-            kinds += (r"\d+\.(field|state)\.h5\.tmp",)
-            kinds += (re.escape(Extension.checkpoint.lstrip(".")) + r"(\.tmp)?",)
-        regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
-        return [(regexp, None) for regexp in regexps]

@@ -84,8 +84,12 @@ def mass_function(mass):
         [], [], yerr=[], color="0.3", fmt="o", mfc="white", mew=0.9, elinewidth=0.9
     )
     band = (Patch(color="0.3", alpha=0.25, lw=0), Line2D([], [], color="0.3"))
+    # Below the first legend, above the curves.
     main.legend(
-        [point, band], ["halos, Poisson error", r"posterior mean, 1$\sigma$"], loc="lower left"
+        [point, band],
+        ["halos, Poisson error", r"posterior mean, 1$\sigma$"],
+        loc="upper right",
+        bbox_to_anchor=(1, 0.75),
     )
     for panel in ratios:
         panel.set_xlim(main.get_xlim())

@@ -1,0 +1,70 @@
+"""How a field sampler meets Cobaya: its products, its files, its checkpoint."""
+
+import os
+import re
+
+from cobaya import mpi
+from cobaya.conventions import Extension
+from cobaya.log import LoggedError
+from cobaya.yaml import yaml_dump_file
+
+
+class RunFiles:
+    """Mixin for a Cobaya sampler with a ``collection`` of samples and a ``field_output``."""
+
+    def samples(self, combined=False, skip_samples=0, to_getdist=False):
+        """The chain: Cobaya's ``SampleCollection``, or getdist's ``MCSamples`` of all chains.
+
+        Warm-up is not part of it, so there is nothing to skip by default.
+        """
+        collection = self.collection.skip_samples(skip_samples, inplace=False)
+        if not (combined or to_getdist):
+            return collection
+        collections = mpi.gather(collection)
+        if mpi.is_main_process():
+            first, *rest = collections
+            if to_getdist:
+                collection = first.to_getdist(combine_with=rest)
+            else:
+                for other in rest:
+                    first._append(other)
+                collection = first
+        return mpi.share_mpi(collection)
+
+    def products(self, combined=False, skip_samples=0, to_getdist=False):
+        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra."""
+        return {
+            "sample": self.samples(combined, skip_samples, to_getdist),
+            "fields": self.field_output.products(),
+        }
+
+    @classmethod
+    def output_files_regexps(cls, output, info=None, minimal=False):
+        """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
+        regexps = [output.collection_regexp(name=None)]
+        kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
+        if not minimal:
+            kinds += (r"\d+\.(field|state)\.h5\.tmp",)
+            kinds += (re.escape(Extension.checkpoint.lstrip(".")) + r"(\.tmp)?",)
+        regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
+        return [(regexp, None) for regexp in regexps]
+
+    def check_number_of_chains(self):
+        """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
+        before = getattr(self, "n_chains", None)
+        if self.output.is_resuming() and before not in (None, mpi.size()):
+            raise LoggedError(
+                self.log,
+                "The run to resume has %d chain(s), but there are %d MPI processes: start as many.",
+                before,
+                mpi.size(),
+            )
+
+    def write_checkpoint(self):
+        """Cobaya's own small yaml file, renamed into place: it could not read half of it."""
+        if mpi.is_main_process():
+            done = len(self.collection) >= self.max_samples
+            info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
+            temporary = f"{self.checkpoint_filename()}.tmp"
+            yaml_dump_file(temporary, info, error_if_exists=False)
+            os.replace(temporary, self.checkpoint_filename())

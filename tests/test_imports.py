@@ -1,0 +1,58 @@
+"""Imports run one way, and Cobaya is known at the surface only (docs/developer_map.md)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cobaya_neuralbias
+
+ROOT = Path(cobaya_neuralbias.__file__).parent
+# What each room may import of the package, besides itself.
+ALLOWED = {
+    "errors": set(),
+    "kernels": set(),
+    "sampling": set(),
+    "gravity": {"kernels"},
+    "bias": {"kernels"},
+    "store": {"errors"},
+    "catalogue": {"errors", "store"},
+    "component": {"errors"},
+    "field_output": {"errors", "gravity", "store"},
+    "run_files": set(),
+    "eisenstein_hu": {"gravity", "component"},
+    "lpt": {"catalogue", "component", "gravity"},
+    "neural_bias": {"bias", "catalogue", "component"},
+    "target": {"gravity", "lpt", "neural_bias"},
+    "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
+}
+SURFACE = {"component", "eisenstein_hu", "lpt", "neural_bias", "qnhmc", "run_files", "target"}
+
+
+def imported(path):
+    """(rooms of this package, top-level names of others) that a file imports anywhere."""
+    depth = len(path.relative_to(ROOT).parts)
+    rooms, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            others |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            others.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            rooms |= {name.split(".")[0] for name in names}
+    return rooms, others
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_room(room):
+    files = [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").exists() else (ROOT / room).glob("*.py")
+    for path in files:
+        rooms, others = imported(path)
+        assert rooms <= ALLOWED[room] | {room}, path
+        assert "cobaya" not in others or room in SURFACE, path
+
+
+def test_every_room_is_listed():
+    rooms = {p.stem for p in ROOT.glob("*.py")} | {p.parent.name for p in ROOT.glob("*/*.py")}
+    assert rooms - {"__init__", "cli", "report"} == set(ALLOWED)
