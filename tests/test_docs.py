@@ -1,6 +1,5 @@
 """The pages: their blocks run, their yaml is valid, what they name exists, no option is missing."""
 
-import ast
 import copy
 import re
 import shutil
@@ -216,22 +215,3 @@ def test_field_file_is_described(workplace):
 
     described = set(in_backticks(DOCS / "quickstart.md"))
     assert set(read_field_file(workplace / "chains" / "quickstart.1.field.h5")) <= described
-
-
-def test_only_the_surface_imports_cobaya():
-    """The list of docs/developer_map.md."""
-    surface = {
-        "component.py", "eisenstein_hu.py", "lpt.py", "neural_bias.py", "qnhmc.py", "target.py",
-        "report/run.py",
-    }  # fmt: skip
-    found = set()
-    for path in (ROOT / PACKAGE).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                modules = [node.module]
-            if any(module.split(".")[0] == "cobaya" for module in modules):
-                found.add(path.relative_to(ROOT / PACKAGE).as_posix())
-    assert found == surface
