@@ -37,7 +37,7 @@ def logged_errors(log):
     try:
         yield
     except (InputError, OSError) as error:
-        raise LoggedError(log, "%s", error) from error
+        raise LoggedError(log, "%s", error) from None
 
 
 def check_option(log, name, value, allowed):

@@ -151,6 +151,15 @@ class NeuralBias(FieldRevision, Likelihood):
                 mass_unit=self.mass_unit,
             )
             self._halos = everything.above(self.mass_threshold)
+        reach = float(everything.position.max())
+        if reach < 0.75 * self.box_size:
+            self.log.warning(
+                "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
+                "is that the right box?",
+                everything.source,
+                reach,
+                self.box_size,
+            )
         density = len(self._halos.mass) / self.box_size**3
         alpha_shift = np.log(density) if self.alpha_shift is None else float(self.alpha_shift)
         self.network = MixtureDensityNetwork(
@@ -249,5 +258,5 @@ class NeuralBias(FieldRevision, Likelihood):
     def close(self):
         if self.n_impossible:
             self.log.info(
-                "%d evaluations were not finite and counted as zero likelihood.", self.n_impossible
+                "%d proposed points had no finite likelihood and were rejected.", self.n_impossible
             )

@@ -39,6 +39,7 @@ COUNTERS = (
     "n_weight_divergent",
     "n_cycles",
 )
+LOW_ACCEPTANCE = 0.2
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
 MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
 
@@ -316,6 +317,13 @@ class QNHMC(RunFiles, Sampler):
             self.tuning.step_size,
             self.state.log_density,
         )
+        if self.tuning.done and recent < LOW_ACCEPTANCE:
+            self.log.warning(
+                "The mean acceptance of the last 50 trajectories is %.2f: the chain nearly stands "
+                "still, its frozen steps too long for where it is. Start anew, with a longer warmup "
+                "or a higher target_acceptance.",
+                recent,
+            )
         if self.output:
             with logged_errors(self.log):
                 self.collection.out_update()
@@ -336,10 +344,10 @@ class QNHMC(RunFiles, Sampler):
         )
         if self.n_divergent:
             self.log.warning(
-                "%d joint trajectories diverged after warm-up. They are rejected, so the chain "
-                "stays exact, but where its steps are too long it cannot go: a longer warm-up or a "
-                "higher target_acceptance shortens them.",
+                "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
+                "harmless; if they are many, use a longer warmup or a higher target_acceptance.",
                 self.n_divergent,
+                len(self.acceptance),
             )
 
     # State

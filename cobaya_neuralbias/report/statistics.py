@@ -214,7 +214,8 @@ def mass_function_agreement(counts, expected):
     Returns
     -------
     list of dict: ``quartile`` (1: emptiest), ``fraction_within_1sigma``,
-    ``fraction_within_2sigma`` (None where no bin counts) and ``n_bins``
+    ``fraction_within_2sigma`` (None where no bin counts), ``n_bins``, and ``outside_2sigma``, the
+    bins whose wider bar misses the model
     """
     out = []
     for q, (data, model) in enumerate(zip(counts, expected, strict=True), 1):
@@ -224,5 +225,7 @@ def mass_function_agreement(counts, expected):
             low, high = poisson_interval(data, n_sigma)
             within = ((low <= model) & (model <= high))[telling]
             entry[f"fraction_within_{n_sigma}sigma"] = float(within.mean()) if len(within) else None
+        outside = telling & ((model < low) | (model > high))
+        entry["outside_2sigma"] = [int(i) for i in np.flatnonzero(outside)]
         out.append({**entry, "n_bins": int(telling.sum())})
     return out

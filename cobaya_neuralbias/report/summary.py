@@ -13,15 +13,19 @@ ACCEPTANCE = (0.6, 0.95)
 LARGEST_Z = 3.0
 # Below this many effective samples a weight's mean and error are not to be trusted
 FEW_SAMPLES = 50
+FEW_FIELDS = 20
 
 
 def summarise(run, analysis):
     """Everything measured, ready for JSON (numbers that are not finite become None)."""
-    mass_function = [
-        {"likelihood": name, **entry}
-        for name, mass in analysis.mass.items()
-        for entry in mass_function_agreement(mass.counts, mass.expected)
-    ]
+    mass_function = []
+    for name, mass in analysis.mass.items():
+        for q, entry in enumerate(mass_function_agreement(mass.counts, mass.expected)):
+            entry["outside_2sigma"] = [
+                {"mass": mass.centres[i], "halos": mass.counts[q, i], "model": mass.expected[q, i]}
+                for i in entry["outside_2sigma"]
+            ]
+            mass_function.append({"likelihood": name, **entry})
     columns = run.columns(run.weight_names)
     weights = {}
     for i, name in enumerate(run.weight_names):
@@ -51,6 +55,7 @@ def summarise(run, analysis):
         ),
         "mass_function": mass_function,
         "weights": weights,
+        "stored_fields": len(run.phases),
     }
     summary["checks"] = checks(summary)
     return _finite(summary)
@@ -124,8 +129,26 @@ def as_text(summary):
         ess = s["weights"][worst]["ess"]
         if ess < FEW_SAMPLES:
             lines.append(
-                f"  note     few independent samples: {ess:.0f} of '{worst}'. Means and errors of "
-                "the weights may still drift; run longer."
+                f"  note     the weights are not converged: '{worst}' has {ess:.0f} effective "
+                f"samples, {FEW_SAMPLES} would do. Look at weights_trace.png; run longer before "
+                "using their means and errors."
+            )
+    if s["stored_fields"] < FEW_FIELDS:
+        lines.append(
+            f"  note     the bands of the mass function and the maps of one sample and of the std "
+            f"rest on {s['stored_fields']} stored fields; a smaller store_every keeps more."
+        )
+    if s["divergences"]:
+        lines.append(
+            f"  note     {s['divergences']} joint trajectories ran away and were rejected; a few "
+            "are harmless, many mean that the chain cannot enter a region: raise warmup."
+        )
+    for entry in s["mass_function"]:
+        for miss in entry["outside_2sigma"]:
+            lines.append(
+                f"  note     {miss['mass']:.2g} Msun/h, density quartile {entry['quartile']} "
+                f"({entry['likelihood']}): {miss['halos']:.3g} halos, model {miss['model']:.3g}, "
+                "more than two error bars apart"
             )
     per_sample = s["gradients"] / s["samples"]
     lines += [
@@ -133,6 +156,7 @@ def as_text(summary):
         f"  samples       {s['samples']:>10d}",
         f"  gradients     {s['gradients']:>10d}   ({per_sample:.1f} a sample, warm-up included)",
         f"  seconds       {s['seconds']:>10.0f}",
+        f"  stored fields {s['stored_fields']:>10d}",
         f"  acceptance    {_number(s['acceptance'], 10, 3)}",
         f"  divergences   {s['divergences']:>10d}",
         *_title("Initial conditions: power against the prior, correlation with the truth"),

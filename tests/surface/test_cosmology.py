@@ -13,13 +13,14 @@ from cobaya_neuralbias import field_target
 
 FOLDER = Path(__file__).parents[2] / "yaml"
 QNHMC = "cobaya_neuralbias.QNHMC"
+NEURAL_BIAS = "cobaya_neuralbias.NeuralBias"
 
 
 @pytest.fixture
 def info():
     info = yaml_load_file(str(FOLDER / "cosmology.yaml"))
     info["theory"]["cobaya_neuralbias.LPT"]["n_grid"] = 8
-    info["likelihood"]["bias"]["mass_threshold"] = 2e13
+    info["likelihood"][NEURAL_BIAS]["mass_threshold"] = 2e13
     info["sampler"][QNHMC].update(
         warmup=30, max_samples=60, leapfrog_steps=3, store_every=0, metropolis_updates=3
     )
@@ -33,7 +34,7 @@ def test_runs_and_moves_the_cosmology(info):
     for name in ("omega_m", "sigma8", "H0"):
         assert len(np.unique(sample[name])) > 5
     assert 0.02 < sampler.metropolis.accepted / sampler.metropolis.proposed < 0.9
-    total = sample["chi2__bias"] + sample["chi2__H0.riess2020"]
+    total = sample[f"chi2__{NEURAL_BIAS}"] + sample["chi2__H0.riess2020"]
     np.testing.assert_allclose(sample["chi2"], total, rtol=1e-10)
     likelihood = -0.5 * ((sample["H0"] - 73.2) / 1.3) ** 2
     np.testing.assert_allclose(
@@ -49,7 +50,7 @@ def test_log_likelihoods_add(info):
     target = field_target(model)
     start = next(iter(target.likelihoods.values())).default_weights
     result = target.evaluate(start, [0.31, 0.8, 72.0])
-    assert list(model.likelihood) == ["bias", "H0.riess2020"]
+    assert list(model.likelihood) == [NEURAL_BIAS, "H0.riess2020"]
     assert result.loglike == pytest.approx(sum(result.loglikes), rel=1e-10)
     alone = copy.deepcopy(info)
     alone["likelihood"].pop("H0.riess2020")
@@ -91,7 +92,7 @@ def test_charnock2019_is_the_papers_setup():
     info.pop("output")
     target = field_target(get_model(info))
     assert len(target.weight_names) == 17
-    like = target.likelihoods["bias"]
+    like = target.likelihoods[NEURAL_BIAS]
     assert like.network.measure == "mass"
     phases = np.random.default_rng(0).standard_normal(target.grid.shape)
     assert np.isfinite(target.value_and_gradient(phases, like.default_weights)[0])
