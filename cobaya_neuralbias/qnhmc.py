@@ -320,8 +320,8 @@ class QNHMC(RunFiles, Sampler):
         if self.tuning.done and recent < LOW_ACCEPTANCE:
             self.log.warning(
                 "The mean acceptance of the last 50 trajectories is %.2f: the chain nearly stands "
-                "still, its frozen steps too long for where it is. Start anew, with a longer warmup "
-                "or a higher target_acceptance.",
+                "still, its frozen steps too long for where it is. Start anew with a longer "
+                "warmup or a higher target_acceptance.",
                 recent,
             )
         if self.output:
