@@ -13,7 +13,8 @@ import numpy as np
 
 from .errors import InputError
 from .gravity.fourier import bin_spectrum, from_modes
-from .store import RunningField, SeriesBuffer, load_state, replacing, save_state
+from .sampling.moments import Moments
+from .store import SeriesBuffer, load_state, replacing, save_state
 
 SERIES = ("power/spectrum", "power/whitened", "samples/phases", "samples/point", "samples/index")
 
@@ -34,10 +35,10 @@ class FieldOutput:
         grid = sampler.target.grid
         self.grid = grid
         self.n_bins = grid.n // 2
-        self.fields = {name: RunningField(grid.shape) for name in ("initial", "final")}
+        self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
         self.series = SeriesBuffer(SERIES)
         self._recorded = 0
-        self._power = RunningField((self.n_bins,))
+        self._power = Moments((self.n_bins,))
         if self._enabled:
             # As Cobaya names its chains: without a dot where `output` is only a folder.
             stem = Path(output.folder) / (f"{output.prefix}." if output.prefix else "")

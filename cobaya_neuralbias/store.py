@@ -107,33 +107,6 @@ def load_state(path):
     raise InputError("No state of the run can be read. " + " ".join(problems))
 
 
-class RunningField:
-    """Mean and variance of a field over the samples, without keeping them."""
-
-    def __init__(self, shape):
-        self.count = 0
-        self.mean = np.zeros(shape)
-        self.scatter = np.zeros(shape)
-
-    def update(self, field):
-        self.count += 1
-        before = field - self.mean
-        self.mean += before / self.count
-        self.scatter += before * (field - self.mean)
-
-    @property
-    def variance(self):
-        return self.scatter / max(self.count - 1, 1)
-
-    def to_dict(self):
-        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
-
-    def restore(self, stored):
-        self.count = int(stored["count"])
-        self.mean = np.array(stored["mean"])
-        self.scatter = np.array(stored["scatter"])
-
-
 class SeriesBuffer:
     """Rows waiting to be appended to the datasets of a field file.
 

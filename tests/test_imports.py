@@ -18,7 +18,7 @@ ALLOWED = {
     "store": {"errors"},
     "catalogue": {"errors", "store"},
     "component": {"errors"},
-    "field_output": {"errors", "gravity", "store"},
+    "field_output": {"errors", "gravity", "sampling", "store"},
     "run_files": set(),
     "eisenstein_hu": {"gravity", "component"},
     "lpt": {"catalogue", "component", "gravity"},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .metric import Metric
+from .moments import Moments
 
 
 @dataclass
@@ -46,26 +47,6 @@ class DualAveraging:
     @property
     def average_step_size(self):
         return float(np.exp(self.log_average)) if self.count else self.step_size
-
-
-class Moments:
-    """Running count, mean and sum of squared deviations (Welford), per coordinate or full."""
-
-    def __init__(self, shape, dense=False):
-        self.count = 0
-        self.mean = np.zeros(shape)
-        self.scatter = np.zeros((*shape, *shape) if dense else shape)
-        self._dense = dense
-
-    def update(self, x):
-        self.count += 1
-        before = x - self.mean
-        self.mean += before / self.count
-        after = x - self.mean
-        self.scatter += np.outer(before, after) if self._dense else before * after
-
-    def variance(self):
-        return self.scatter / max(self.count - 1, 1)
 
 
 def group_mean(values, groups, n_groups):
@@ -194,7 +175,7 @@ class Warmup:
         # needs no scale; draws that never moved leave it as it is.
         weight = self._positions.count / (self._positions.count + self.PRIOR_DRAWS)
         root = np.linalg.cholesky(covariance)
-        half = np.linalg.solve(root, self._positions.variance())
+        half = np.linalg.solve(root, self._positions.variance)
         spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
         return root @ geometric_mean(spread, np.linalg.inv(self._slope(root))) @ root.T
 
@@ -206,9 +187,7 @@ class Warmup:
     def _slope(self, root):
         """Covariance of the gradients where ``root root^T`` is the unit matrix, shrunk to it."""
         weight = self._gradients.count / (self._gradients.count + self.PRIOR_DRAWS)
-        return weight * root.T @ self._gradients.variance() @ root + (1 - weight) * np.eye(
-            len(root)
-        )
+        return weight * root.T @ self._gradients.variance @ root + (1 - weight) * np.eye(len(root))
 
     # The state in arrays, to be stored and put back
 
@@ -226,11 +205,8 @@ class Warmup:
             out[f"averaging{name}"] = np.array(
                 [getattr(averaging, f) for f in DualAveraging.__dataclass_fields__]
             )
-        for name in ("_positions", "_gradients"):
-            moments = getattr(self, name)
-            out[f"count{name}"] = moments.count
-            out[f"mean{name}"] = moments.mean
-            out[f"scatter{name}"] = moments.scatter
+        out["positions"] = self._positions.to_dict()
+        out["gradients"] = self._gradients.to_dict()
         return out
 
     def restore(self, stored):
@@ -252,8 +228,5 @@ class Warmup:
                 name,
                 DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}),
             )
-        for name in ("_positions", "_gradients"):
-            moments = getattr(self, name)
-            moments.count = int(stored[f"count{name}"])
-            moments.mean = np.array(stored[f"mean{name}"])
-            moments.scatter = np.array(stored[f"scatter{name}"])
+        self._positions.restore(stored["positions"])
+        self._gradients.restore(stored["gradients"])
