@@ -8,8 +8,8 @@ from scipy.stats import chi2, norm
 from ..gravity import fourier
 
 N_QUARTILES = 4
-# Width of a mass bin [dex], and points of its Gauss-Legendre average. The check of the mass function
-# depends on the width (docs/limits.md has its outcome for three).
+# Width of a mass bin [dex], and points of its Gauss-Legendre average. The check of the mass
+# function depends on the width (docs/limits.md has its outcome for three).
 MASS_BIN = 0.3
 MASS_POINTS = 6
 # psi enters the mass function as a histogram: voxels of nearly the same psi are one
