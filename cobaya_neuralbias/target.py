@@ -14,10 +14,10 @@ from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
 from .lpt import LPT
-from .neural_bias import NeuralBias
+from .halo_likelihood import HaloLikelihood
 
 THEORIES = (LPT,)
-LIKELIHOODS = (NeuralBias,)
+LIKELIHOODS = (HaloLikelihood,)
 
 
 class WeightPriors:

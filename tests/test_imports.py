@@ -22,11 +22,15 @@ ALLOWED = {
     "run_files": set(),
     "eisenstein_hu": {"gravity", "component"},
     "lpt": {"catalogue", "component", "gravity"},
-    "neural_bias": {"bias", "catalogue", "component"},
-    "target": {"gravity", "lpt", "neural_bias"},
+    "halo_likelihood": {"bias", "catalogue", "component"},
+    "neural_bias": {"bias", "component", "halo_likelihood"},
+    "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }
-SURFACE = {"component", "eisenstein_hu", "lpt", "neural_bias", "qnhmc", "run_files", "target"}
+SURFACE = {
+    *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
+    "target",
+}
 
 
 def imported(path):

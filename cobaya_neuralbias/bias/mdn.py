@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import interpolation, mixture
+from .likelihood import Weight
 
 MEASURES = ("log_mass", "mass")
 SPACINGS = ("relu", "softplus")
@@ -26,10 +27,28 @@ class MixtureDensityNetwork:
     spacing: str = "relu"
     alpha_shift: float = 0.0
     sigma_shift: float = 0.0
+    slope: float = 1.0  #: starting value of the amplitudes' slope
 
     @property
     def n_weights(self):
         return 6 * self.n_components
+
+    def weights(self):
+        """Name -> :class:`Weight`.
+
+        The start: amplitudes rise with psi; the mass distribution is broad and the same at all psi.
+        """
+        starts = {
+            "alpha": (self.slope, lambda c: -np.log(self.n_components)),
+            "mu": (0.0, lambda c: -1.0 if c == 0 else 1.0),
+            "sigma": (0.0, lambda c: 1.0),
+        }
+        out = {}
+        for output, (slope, bias) in starts.items():
+            for c in range(self.n_components):
+                out[f"{output}_w{c}"] = Weight(slope, rf"w_{{\{output},{c}}}")
+                out[f"{output}_b{c}"] = Weight(float(bias(c)), rf"b_{{\{output},{c}}}")
+        return out
 
     def _options(self, weights):
         return (

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import stencil
+from .likelihood import Weight
 
 INPUTS = ("log_density", "density")
 # Below this offset the normalised softplus is an exponential to machine precision, and no longer
@@ -86,6 +87,14 @@ class NeuralPhysicalEngine:
     @property
     def n_weights(self):
         return len(self.weight_shells) + 1
+
+    def weights(self):
+        """Name -> :class:`Weight`. The start: psi follows the density of the voxel itself."""
+        out = {
+            f"npe_w{distance}": Weight(1.0 if distance == 0 else 0.0, f"w_{{r^2={distance}}}")
+            for distance in self.weight_shells
+        }
+        return {**out, "npe_b": Weight(0.0, r"b_\psi")}
 
     def _pad(self, field):
         padded = np.empty((field.shape[0] + 2 * self.radius,) * 3)

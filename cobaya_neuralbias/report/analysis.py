@@ -84,7 +84,7 @@ def analyse(run):
                 single[name].append(r(name, field))
         quartile = quartiles(sample.delta)
         for name, like in run.likelihoods.items():
-            process = like.point_process(n)
+            process = like.data_model(n)
             network_weights = process.split(sample.weights[name])[1]
             counts[name].append(binned_data(quartile, *halos[name], edges[name]))
             expected[name].append(

@@ -131,7 +131,7 @@ class Run:
                 for name, like in self.likelihoods.items()
             }
             psi = {
-                name: like.point_process(self.grid.n).psi(delta, weights[name])
+                name: like.data_model(self.grid.n).psi(delta, weights[name])
                 for name, like in self.likelihoods.items()
             }
             yield StoredSample(

@@ -83,7 +83,7 @@ def make_mock(seed, folder):
     scales = np.array([prior_scale(name) for name in like.weight_names])
     weights = like.default_weights + scales * rng.standard_normal(len(scales))
     noise = rng.standard_normal(target.grid.shape)
-    process = like.point_process(N)
+    process = like.data_model(N)
     psi = process.psi(target.forward_model.density(to_modes(noise)).delta, weights).ravel()
     network_weights = process.split(weights)[1]
     counts = rng.poisson(process.voxel_volume * like.network.number_density(psi, network_weights))
