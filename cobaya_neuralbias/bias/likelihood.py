@@ -1,16 +1,26 @@
 """What the likelihoods of a halo catalogue share: a bias model, the halos, and the chain rule.
 
 A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel;
-the *network* makes of psi the halo mass distribution. An engine has
+the *network* makes of psi the halo mass distribution. With masses as ``t = ln(M / M_threshold)
+>= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine has
 
-    n_weights, weights(), forward(delta, w) -> response with .psi, forward_vjp(response, w, psi_bar)
+    n_weights, weights() -> {name: Weight}
+    radius                                  voxels that its kernel reaches
+    forward(delta, w) -> response           with .psi, of the shape of delta
+    forward_vjp(response, w, psi_bar) -> delta_bar, w_bar
 
 and a network has
 
-    n_weights, weights(), number_density(psi, w), log_density(psi, t, w),
-    log_likelihood_with_vjp(psi, volume, halos, w)
+    n_weights, weights() -> {name: Weight}
+    number_density(psi, w), log_density(psi, t, w)
+    number_density_vjp(psi, out_bar, w) -> psi_bar, w_bar
+    binned_density(psi, edges, w) -> (n_bins, m)
+    binned_density_vjp(psi, edges, out_bar, w) -> psi_bar, w_bar
+    sum_log_density_with_vjp(psi, halos, w) -> value, psi_bar, w_bar
+    log_likelihood_with_vjp(psi, volume, halos, w, completeness=None) -> value, psi_bar, w_bar
 
-with masses as ``t = ln(M / M_threshold) >= 0``. Neither knows what it is compared with.
+where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
+:class:`~cobaya_neuralbias.bias.mdn.MixtureDensityNetwork`. Neither knows what it is compared with.
 """
 
 from dataclasses import dataclass
