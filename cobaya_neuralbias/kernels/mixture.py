@@ -86,6 +86,8 @@ def _log_interval(a, b, width):
         return log(width) - 0.5 * m2 - HALF_LOG_2PI + log1p(series)
     if a <= 0.0:
         return log(0.5 * (erf(b * SQRT_HALF) - erf(a * SQRT_HALF)))
+    if a < 30.0:
+        return log(0.5 * (erfc(a * SQRT_HALF) - erfc(b * SQRT_HALF)))
     from_a = log_ndtr(-a)
     return from_a + log(-expm1(log_ndtr(-b) - from_a))
 
