@@ -4,6 +4,7 @@ import numpy as np
 from cobaya.log import LoggedError
 
 from .bias.mdn import MEASURES, SPACINGS, MixtureDensityNetwork
+from .bias.natural import NaturalEngine, NaturalNetwork
 from .bias.npe import INPUTS, NeuralPhysicalEngine
 from .component import NUMBER, POSITIVE_INTEGER, POSITIVE_NUMBER, is_integer, is_number
 from .halo_likelihood import HaloLikelihood
@@ -14,7 +15,7 @@ OPTIONAL_NUMBER = ("a finite number or null", lambda v: v is None or is_number(v
 
 
 # Density contrasts where the normalised psi is 0 and 1: the mean, and a dense voxel.
-ANCHORS = {"charnock2019": None, "normalised": (0.0, 5.0)}
+ANCHORS = {"charnock2019": None, "normalised": (0.0, 5.0), "natural": None}
 
 
 class NeuralBias(HaloLikelihood):
@@ -53,6 +54,11 @@ class NeuralBias(HaloLikelihood):
     def bias_model(cls, options, mean_density=None):
         if not (ODD_INTEGER[1](options["kernel_size"]) and is_integer(options["n_components"], 1)):
             raise ValueError("kernel_size, n_components")
+        if options["parametrisation"] == "natural":
+            return (
+                NaturalEngine(options["kernel_size"], (0, 1), float(options["floor"])),
+                NaturalNetwork(options["n_components"], mean_density or 1.0),
+            )
         engine = NeuralPhysicalEngine(
             options["kernel_size"],
             options["input"],

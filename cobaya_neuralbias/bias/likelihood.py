@@ -37,6 +37,11 @@ from .weight import Weight
 __all__ = ["CatalogueLikelihood", "Weight"]
 
 
+def flat(psi):
+    """psi (n, n, n), or (k, n, n, n) where the engine has k outputs, with the voxels on one axis."""
+    return psi.reshape(*psi.shape[:-3], -1)
+
+
 @dataclass(frozen=True)
 class CatalogueLikelihood:
     """A bias model and the halos it is compared with; subclasses say how, in :meth:`halo_terms`.
@@ -60,6 +65,8 @@ class CatalogueLikelihood:
     completeness: np.ndarray | None = None
     scatter: Any = field(default_factory=Poisson)
 
+    #: whether the likelihood sees the mass of each halo
+    sees_masses = False
     #: (lower, upper) t of the halos that the likelihood counts
     mass_range = (0.0, np.inf)
 
@@ -102,9 +109,9 @@ class CatalogueLikelihood:
 
     def expected_counts(self, delta, weights):
         """(n, n, n) expected halos above threshold in each voxel, completeness included."""
-        psi = self.psi(delta, weights)
+        psi = flat(self.psi(delta, weights))
         density = self.network.number_density(psi, self.split(weights)[1])
-        return (self.effective_volume * density.ravel()).reshape(psi.shape)
+        return (self.effective_volume * density).reshape(delta.shape)
 
     def draw_counts(self, rng, delta, weights):
         """(n, n, n) int64 numbers of halos above threshold, drawn from their distribution."""
@@ -174,11 +181,11 @@ class CatalogueLikelihood:
         # Infinite rates, in a voxel without data too, make no likelihood: the sum tells.
         with np.errstate(invalid="ignore", over="ignore"):
             value, psi_bar, other_bar = self.of_psi(
-                response.psi.ravel(), w_network, self.scatter_weights(weights)
+                flat(response.psi), w_network, self.scatter_weights(weights)
             )
         if not np.isfinite(value):
             return -np.inf, np.zeros(delta.shape), np.zeros(self.n_weights)
         delta_bar, engine_bar = self.engine.forward_vjp(
-            response, w_engine, psi_bar.reshape(delta.shape)
+            response, w_engine, psi_bar.reshape(response.psi.shape)
         )
         return value, delta_bar, np.concatenate([engine_bar, other_bar])

@@ -80,6 +80,10 @@ class Warmup:
     """
 
     WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
+    # In the first windows the dense coordinates stay where they start, so that the others, drawn at
+    # random, settle around them: weights that follow a field that means nothing yet can end on a
+    # lesser maximum, from which the field cannot bring them back.
+    HELD = 2
 
     def __init__(self, n_cycles, metric, step_size, dense_step_size, target_acceptance):
         self.n_cycles = n_cycles
@@ -95,6 +99,23 @@ class Warmup:
         """Start from ``metric``, for the dense coordinates alone too."""
         self.metric = metric
         self.conditional = metric.covariance
+
+    @property
+    def held(self):
+        """Whether the dense coordinates do not move yet."""
+        return self.cycle < self._ends[min(self.HELD, len(self._ends)) - 1]
+
+    @property
+    def joint_metric(self):
+        """Metric of all coordinates together."""
+        if not self.held:
+            return self.metric
+        return Metric(
+            self.metric.groups, self.metric.variance, self.STILL * np.eye(len(self.conditional))
+        )
+
+    #: inverse mass of coordinates that are to stay where they are
+    STILL = 1e-24
 
     @property
     def dense_metric(self):
@@ -149,9 +170,10 @@ class Warmup:
         ends = self.ends_window
         self.cycle += 1
         if ends:
-            if len(self.conditional):
+            held = self.cycle <= self._ends[min(self.HELD, len(self._ends)) - 1]
+            if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
-            self.metric = self._learned()
+            self.metric = self._learned(held)
             self._joint = DualAveraging.start(self._joint.average_step_size, self._target)
             self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
             self._reset()
@@ -160,13 +182,13 @@ class Warmup:
     # block (which matters to small groups only), the present metric for the dense block.
     PRIOR_DRAWS = 10
 
-    def _learned(self):
+    def _learned(self, held):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
         covariance = self.metric.covariance
-        if len(covariance):
+        if len(covariance) and not held:
             covariance = self._learned_covariance(covariance)
         return Metric(groups, 1 / curvature, covariance)
 

@@ -50,7 +50,7 @@ def _draw_n_steps(rng, mean):
 def cycle(rng, target, conditional, state, tuning, lengths):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
-    The number and order of the random draws depend on ``lengths`` only.
+    The number and order of the random draws depend on ``lengths`` and the stage of the warm-up only.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
         rng,
         target,
         state,
-        metric,
+        tuning.joint_metric,
         _joint_step_size(rng, tuning.step_size),
         _draw_n_steps(rng, lengths.joint_steps),
     )
@@ -77,7 +77,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
         tuning.observe_joint(state, joint)
     n_gradients, dense = joint.n_gradients, []
     n = metric.n_diagonal
-    if lengths.dense_updates and len(metric.covariance):
+    if lengths.dense_updates and len(metric.covariance) and not tuning.held:
         dense_target = conditional(state.position)
         dense_metric = tuning.dense_metric
         dense_state = hamiltonian.init(dense_target, state.position[n:])
