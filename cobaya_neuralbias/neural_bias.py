@@ -4,13 +4,32 @@ import numpy as np
 from cobaya.log import LoggedError
 
 from .bias.mdn import MEASURES, SPACINGS, MixtureDensityNetwork
+from .bias.multipoles import DEGREES
 from .bias.natural import NaturalEngine, NaturalNetwork
-from .bias.npe import INPUTS, NeuralPhysicalEngine
-from .component import NUMBER, POSITIVE_INTEGER, POSITIVE_NUMBER, is_integer, is_number
+from .bias.normalised import NormalisedEngine
+from .bias.npe import ACTIVATIONS, INPUTS, NeuralPhysicalEngine
+from .component import (
+    BOOLEAN,
+    NUMBER,
+    POSITIVE_INTEGER,
+    POSITIVE_NUMBER,
+    check_option,
+    is_integer,
+    is_number,
+)
 from .halo_likelihood import HaloLikelihood
 
 ODD_INTEGER = ("an odd positive integer", lambda v: is_integer(v, 1) and v % 2 == 1)
 NON_NEGATIVE = ("a number >= 0", lambda v: is_number(v, 0))
+SOME_DEGREES = (
+    "null or a list of one or more of " + ", ".join(map(str, DEGREES)) + ", each once",
+    lambda v: (
+        v is None
+        or isinstance(v, (list, tuple))
+        and all(is_integer(degree, 0) and degree in DEGREES for degree in v)
+        and 0 < len(v) == len(set(v))
+    ),
+)
 OPTIONAL_NUMBER = ("a finite number or null", lambda v: v is None or is_number(v))
 
 
@@ -26,6 +45,10 @@ class NeuralBias(HaloLikelihood):
     """
 
     kernel_size: int
+    multipoles: list | None
+    invariant: bool
+    layers: int
+    activation: str
     input: str
     floor: float
     parametrisation: str
@@ -39,6 +62,10 @@ class NeuralBias(HaloLikelihood):
     _OPTIONS = {
         **HaloLikelihood._OPTIONS,
         "kernel_size": ODD_INTEGER,
+        "multipoles": SOME_DEGREES,
+        "invariant": BOOLEAN,
+        "layers": POSITIVE_INTEGER,
+        "activation": tuple(ACTIVATIONS),
         "input": INPUTS,
         "floor": NON_NEGATIVE,
         "parametrisation": tuple(ANCHORS),
@@ -52,19 +79,32 @@ class NeuralBias(HaloLikelihood):
 
     @classmethod
     def bias_model(cls, options, mean_density=None):
-        if not (ODD_INTEGER[1](options["kernel_size"]) and is_integer(options["n_components"], 1)):
-            raise ValueError("kernel_size, n_components")
-        if options["parametrisation"] == "natural":
+        for name in ("kernel_size", "multipoles", "layers", "n_components"):
+            if not cls._OPTIONS[name][1](options[name]):
+                raise ValueError(name)
+        natural = options["parametrisation"] == "natural"
+        multipoles = tuple(sorted(options["multipoles"] or ([0, 1] if natural else [0])))
+        if natural:
+            # Number counts alone tell nothing of masses: there are no weights for them then.
+            n_components = 0 if options["likelihood"] == "counts" else options["n_components"]
             return (
-                NaturalEngine(options["kernel_size"], (0, 1), float(options["floor"])),
-                NaturalNetwork(options["n_components"], mean_density or 1.0),
+                NaturalEngine(
+                    options["kernel_size"], multipoles, float(options["floor"]), n_components > 0
+                ),
+                NaturalNetwork(n_components, mean_density or 1.0),
             )
         engine = NeuralPhysicalEngine(
-            options["kernel_size"],
-            options["input"],
-            float(options["floor"]),
-            ANCHORS[options["parametrisation"]],
+            kernel_size=options["kernel_size"],
+            input=options["input"],
+            floor=float(options["floor"]),
+            multipoles=multipoles,
+            layers=options["layers"],
+            invariant=options["invariant"],
+            activation=options["activation"],
         )
+        anchors = ANCHORS[options["parametrisation"]]
+        if anchors is not None:
+            engine = NormalisedEngine(engine, anchors)
         alpha_shift = options["alpha_shift"]
         if alpha_shift is None:
             alpha_shift = 0.0 if mean_density is None else np.log(mean_density)
@@ -74,13 +114,50 @@ class NeuralBias(HaloLikelihood):
             options["spacing"],
             float(alpha_shift),
             float(options["sigma_shift"]),
-            slope=1.0 if engine.anchors is None else 2.0,
+            slope=1.0 if anchors is None else 2.0,
         )
         return engine, network
 
     @classmethod
     def default_prior(cls, options):
         return {"dist": "norm", "loc": 0, "scale": options["sigma_prior"]}
+
+    def initialize(self):
+        for name in ("kernel_size", "multipoles", "layers"):
+            check_option(self.log, name, getattr(self, name), self._OPTIONS[name])
+        if self.kernel_size == 1 and not set(self.multipoles or [0]) <= {0}:
+            self._refuse("kernel_size", "multipoles", "a kernel of one voxel has multipole 0 only")
+        if self.activation == "linear" and self.layers > 1:
+            self._refuse("activation", "layers", "a stack of linear layers is one linear layer")
+        if self.parametrisation == "normalised" and 0 not in (self.multipoles or [0]):
+            self._refuse("parametrisation", "multipoles", "psi is normalised by multipole 0")
+        if self.parametrisation == "natural":
+            self._check_natural()
+        super().initialize()
+
+    def _check_natural(self):
+        """Refuse what belongs to the paper's network, rather than ignore it."""
+        if 0 not in (self.multipoles or [0]):
+            self._refuse("parametrisation", "multipoles", "the monopole is always there")
+        if not self.floor > 0:
+            self._refuse("parametrisation", "floor", "its logarithm needs a floor above 0")
+        defaults = self.get_defaults()
+        for name in self._PAPER_ONLY:
+            if getattr(self, name) != defaults[name]:
+                self._refuse("parametrisation", name, "that option is of the paper's network")
+
+    # Options that the natural parametrisation has no use for
+    _PAPER_ONLY = (
+        *("invariant", "layers", "activation", "input"),
+        *("measure", "spacing", "alpha_shift", "sigma_shift"),
+    )
+
+    def _refuse(self, first, second, why):
+        raise LoggedError(
+            self.log,
+            "Options '%s: %s' and '%s: %s' do not go together: %s.",
+            *(first, getattr(self, first), second, getattr(self, second), why),
+        )
 
     def _read(self):
         super()._read()
@@ -94,5 +171,15 @@ class NeuralBias(HaloLikelihood):
                 self.log,
                 "Option 'kernel_size' is %d; expected at most n_grid = %d.",
                 self.kernel_size,
+                n_grid,
+            )
+        if 2 * self.engine.radius + 1 > n_grid:
+            raise LoggedError(
+                self.log,
+                "Option 'layers' is %d: with kernel_size %d they see %d voxels a side; "
+                "expected at most n_grid = %d.",
+                self.layers,
+                self.kernel_size,
+                2 * self.engine.radius + 1,
                 n_grid,
             )

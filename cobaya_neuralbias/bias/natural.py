@@ -70,11 +70,13 @@ class NaturalEngine:
     kernel_size : int, odd
     multipoles : tuple of int, 0 and those of 1, 2 whose invariants enter psi
     floor : float, > 0, of the logarithm
+    mass_index : bool, whether the shells have weights in x (False where nothing reads x)
     """
 
     kernel_size: int = 3
     multipoles: tuple = (0, 1)
     floor: float = 0.1
+    mass_index: bool = True
 
     @property
     def radius(self):
@@ -160,7 +162,7 @@ class NaturalEngine:
             # Few halos beside a peak: the weights of the faces start where they usually end.
             start = {(0, 1): -0.3, (1, 1): -3.0}.get((degree, r2), 0.0)
             out[name] = Weight(start, label)
-        for r2 in self.shells:
+        for r2 in self.shells if self.mass_index else ():
             out[f"npe_x_w{r2}"] = Weight(0.0, f"y_{{r^2={r2}}}")
         return out
 
@@ -169,7 +171,8 @@ class NaturalEngine:
         n = 2 + len(HINGES)
         rows = np.zeros((2, len(self.features)))
         rows[0] = weights[n : n + len(self.features)]
-        rows[1, : len(self.shells)] = weights[n + len(self.features) :]
+        if self.mass_index:
+            rows[1, : len(self.shells)] = weights[n + len(self.features) :]
         return weights[0], weights[1], weights[2:n], rows
 
     @cached_property
@@ -228,7 +231,7 @@ class NaturalEngine:
                 [b_bar, np.vdot(inputs, psi_bar[0]) - patches[0] * b_bar],
                 [np.vdot(hinge, psi_bar[0]) for hinge in response.hinges] - at_mean * b_bar,
                 rows_bar[0],
-                rows_bar[1, :n_shells],
+                rows_bar[1, : n_shells if self.mass_index else 0],
             ]
         )
         inputs_bar /= response.base
@@ -239,6 +242,8 @@ class NaturalEngine:
 class NaturalNetwork:
     """``n(t | psi, x) = mean_density exp(psi) p(t | x)``, a mixture of ``n_components``.
 
+    With none of them it gives numbers alone, no masses.
+
     ``psi`` arguments are (2, ...): psi and the mass index x.
     """
 
@@ -247,10 +252,12 @@ class NaturalNetwork:
 
     @property
     def n_weights(self):
-        return 4 * self.n_components - 1
+        return max(0, 4 * self.n_components - 1)
 
     def weights(self):
         """Name -> :class:`Weight`, in the order of the kernel."""
+        if not self.n_components:
+            return {}
         out = {
             "beta_b": Weight(-0.2, r"b_\beta"),
             "kappa_w": Weight(-1.2, r"w_\kappa"),

@@ -1,20 +1,16 @@
-"""Neural physical engine: a convolution whose weights are shared by symmetry, then a softplus.
+"""Neural physical engine: convolutions whose weights are shared by symmetry, and activations.
 
-    u = log(1 + delta + floor)   or   u = delta
-    psi_i = softplus(sum_shells w_s sum_{o in shell s} u_{i+o} + b)
+    u      = log(1 + delta + floor)   or   u = delta
+    C_lm   = sum_o w_{l m |o|} Y_lm(o) u_{i+o}                    (:mod:`.multipoles`)
+    f      = C_lm for every (l, m),   or, invariant,   C_00 and sqrt(sum_m C_lm^2 + eps) for l > 0
+    phi_1  = A(f + b)
+    phi_k  = A(K_k * phi_{k-1} + b_k)      K_k a monopole kernel; k = 2 ... layers
+    psi    = sum of the last phi over all f
 
-The monopole (l = 0) shares one weight in each shell of equal distance from the centre: 4 weights
-(centre, faces, edges, corners) for ``kernel_size`` 3. Charnock et al. (2020), eqs. 5-6.
-
-Normalised, the network is written so that it can be sampled. Gain and offset of psi trade against
-the weights of whatever reads it; here both are fixed:
-
-    psi = (softplus(v + b) - psi_1) / (psi_2 - psi_1),
-    v   = sum of u over a kernel that adds up to 1,
-
-where psi_1 and psi_2 are the same softplus for uniform patches of two anchor densities, so that
-psi is 0 at the first and 1 at the second whatever the weights. The central weight is one minus
-the others; ``b`` bends psi from exponential (b << 0) to linear (b >> 0) in v.
+Each f is a pathway of its own, with its own kernels and biases in further layers. Those kernels are
+monopoles: what has become of the harmonic's sign and direction after an activation is a number for
+each voxel like any other. With one layer and l = 0 this is the engine of Charnock et al. (2020),
+eqs. 5-6: 4 weights (centre, faces, edges, corners) for ``kernel_size`` 3, and a bias.
 """
 
 from dataclasses import dataclass
@@ -23,152 +19,201 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import stencil
+from ..kernels import elementary, stencil
 from .likelihood import Weight
+from .multipoles import MultipoleKernels
 
 INPUTS = ("log_density", "density")
-# Below this offset the normalised softplus is an exponential to machine precision, and no longer
-# depends on the offset.
-LOWEST_OFFSET = -40.0
+ACTIVATIONS = {
+    "softplus": elementary.softplus,
+    "tanh": elementary.tanh,
+    "linear": elementary.linear,
+}
+# Added to the sum of squares, so that the root has a slope where all maps of an l vanish: an
+# invariant much below 0.1 (u has a scatter of order 1) is quadratic in them, above it is linear.
+INVARIANT_EPS = 1e-2
+# Starts for l > 0: of the last bias, where the softplus adds little to psi, and of the kernels of
+# an invariant, which is stationary where they are zero.
+QUIET = -4.0
+SMALL = 0.05
 
 
 class Response(NamedTuple):
     """A forward evaluation and what its adjoint needs again."""
 
-    psi: np.ndarray  #: (n, n, n), anchored if asked
-    inputs: np.ndarray  #: (n, n, n) u
-    slope: np.ndarray  #: (n, n, n) derivative of the activation
-    span: float  #: psi_2 - psi_1, or 1 without anchors
-
-
-def _softplus(x):
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def _sigmoid(x):
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    psi: np.ndarray  #: (n, n, n)
+    inputs: np.ndarray  #: u, padded
+    maps: np.ndarray  #: (n_maps, n, n, n); in place of C_lm, the derivative of its f or phi_1
+    slopes: list  #: of each pathway, for each layer: (n, n, n) derivative of the activation
+    hidden: list  #: of each pathway, for each layer after the first: its input, padded
 
 
 @dataclass(frozen=True)
 class NeuralPhysicalEngine:
-    """Monopole kernel of odd ``kernel_size``; ``n_weights`` weights, the last the additive bias.
+    """Kernels of odd ``kernel_size`` for all m of the degrees ``multipoles``, in ``layers`` layers.
 
-    ``anchors`` are None for the paper's form, or, for the normalised one (which has one weight
-    less: the central one), the two density contrasts where the output is 0 and 1.
+    The weights are ordered by layer, in each the kernels before the biases, and there by pathway.
+    A ``linear`` engine has no biases: they would shift psi, as the network's own do.
     """
 
     kernel_size: int = 3
     input: str = "log_density"
     floor: float = 0.05
-    anchors: tuple | None = None
+    multipoles: tuple = (0,)
+    layers: int = 1
+    invariant: bool = False
+    activation: str = "softplus"
 
     @property
     def radius(self):
-        return self.kernel_size // 2
+        """Voxels along an axis from psi to the farthest density it depends on."""
+        return self.layers * self._kernels.radius
 
     @cached_property
-    def offsets(self):
-        """(kernel_size^3, 3) int64"""
-        axis = np.arange(-self.radius, self.radius + 1)
-        return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    def _kernels(self):
+        return MultipoleKernels(self.kernel_size, tuple(self.multipoles), self.invariant)
 
     @cached_property
-    def shells(self):
-        """(kernel_size^3,) int64, shell of each offset, by increasing distance."""
-        return np.unique((self.offsets**2).sum(1), return_inverse=True)[1].reshape(-1)
+    def _deeper(self):
+        return MultipoleKernels(self.kernel_size)
+
+    @property
+    def _has_biases(self):
+        return self.activation != "linear"
+
+    def _shells(self, layer, pathway):
+        return self._deeper.pathways[0].shells if layer else pathway.shells
 
     @cached_property
-    def weight_shells(self):
-        """Squared distance [voxel sides] of each shell that has a weight of its own."""
-        distances = np.unique((self.offsets**2).sum(1))
-        return distances if self.anchors is None else distances[1:]
+    def _slices(self):
+        """For each layer, the slice of each pathway's kernel in the weights, and of all biases."""
+        out, stop = [], 0
+        for layer in range(self.layers):
+            kernels = []
+            for pathway in self._kernels.pathways:
+                start, stop = stop, stop + len(self._shells(layer, pathway))
+                kernels.append(slice(start, stop))
+            start, stop = stop, stop + len(kernels) * self._has_biases
+            out.append((kernels, slice(start, stop)))
+        return out
 
     @property
     def n_weights(self):
-        return len(self.weight_shells) + 1
+        return self._slices[-1][1].stop
+
+    def _named(self, layer):
+        """(pathway, start of its weights' names, superscript of their labels) of each pathway."""
+        number, superscript = (f"_{layer + 1}", f"({layer + 1})") if layer else ("", "")
+        for pathway in self._kernels.pathways:
+            label = ",".join(filter(None, (superscript, pathway.latex)))
+            yield (
+                pathway,
+                f"npe{number}_{pathway.name}".rstrip("_"),
+                f"^{{{label}}}" if label else "",
+            )
 
     def weights(self):
-        """Name -> :class:`Weight`. The start: psi follows the density of the voxel itself."""
-        out = {
-            f"npe_w{distance}": Weight(1.0 if distance == 0 else 0.0, f"w_{{r^2={distance}}}")
-            for distance in self.weight_shells
-        }
-        return {**out, "npe_b": Weight(0.0, r"b_\psi")}
+        """Name -> :class:`Weight`.
 
-    def _pad(self, field):
-        padded = np.empty((field.shape[0] + 2 * self.radius,) * 3)
-        stencil.pad_periodic(field, self.radius, padded)
+        The start: psi follows the density of the voxel itself; other multipoles add little.
+        """
+        out = {}
+        for layer in range(self.layers):
+            for pathway, name, label in self._named(layer):
+                for shell in self._shells(layer, pathway):
+                    start = self._kernel_start(layer, pathway, shell)
+                    out[f"{name}_w{shell}"] = Weight(start, f"w{label}_{{r^2={shell}}}")
+            for pathway, name, label in self._named(layer) if self._has_biases else ():
+                out[f"{name}_b"] = Weight(self._bias_start(layer, pathway), rf"b{label}_\psi")
+        return out
+
+    def _kernel_start(self, layer, pathway, shell):
+        if self.invariant and pathway.degree > 0 and layer == 0:
+            return SMALL
+        return 1.0 if shell == 0 else 0.0
+
+    def _bias_start(self, layer, pathway):
+        last = layer == self.layers - 1
+        return QUIET if pathway.degree > 0 and last and self.activation == "softplus" else 0.0
+
+    # From density to psi, and back
+
+    def _padded(self, n):
+        return np.empty((n + 2 * self._kernels.radius,) * 3)
+
+    def _pad_inputs(self, delta):
+        padded = self._padded(len(delta))
+        if self.input == "density":
+            stencil.pad_periodic(delta, self._kernels.radius, padded)
+        else:
+            stencil.pad_log(delta, 1 + self.floor, self._kernels.radius, padded)
         return padded
 
-    def _inputs(self, delta):
-        if self.input == "density":
-            return delta
-        # A trajectory that blew up has densities that are not numbers; the sum tells.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log(delta + (1 + self.floor))
+    def _inputs_vjp(self, padded, field_bar):
+        if self.input == "log_density":
+            stencil.pad_log_vjp(padded, self._kernels.radius, field_bar)
+        return field_bar
 
-    @cached_property
-    def _multiplicity(self):
-        return np.bincount(self.shells).astype(float)
+    def _first_kernels(self, weights):
+        """The weights of all kernels of the first layer."""
+        return weights[: self._kernels.n_weights]
 
-    def _kernel(self, weights):
-        """Weight of every shell."""
-        if self.anchors is None:
-            return weights[:-1]
-        return np.concatenate([[1 - self._multiplicity[1:] @ weights[:-1]], weights[:-1]])
-
-    def _kernel_vjp(self, kernel_bar):
-        if self.anchors is None:
-            return kernel_bar
-        return kernel_bar[1:] - self._multiplicity[1:] * kernel_bar[0]
-
-    def _anchor_inputs(self, weights):
-        """Pre-activations of uniform patches of the two anchor densities."""
-        return self._inputs(np.array(self.anchors, dtype=float)) + self._offset(weights)
-
-    def _offset(self, weights):
-        return weights[-1] if self.anchors is None else max(weights[-1], LOWEST_OFFSET)
+    def _activate(self, x, weights, layer, f):
+        """phi of one layer of pathway ``f``; ``x`` becomes the slope."""
+        bias = weights[self._slices[layer][1]][f] if self._has_biases else 0.0
+        phi = np.empty(x.shape)
+        ACTIVATIONS[self.activation](x.reshape(-1), bias, phi.reshape(-1))
+        return phi
 
     def forward(self, delta, weights):
         """psi of the density contrast ``delta`` (n, n, n), all above -1; see :class:`Response`."""
-        inputs = self._inputs(delta)
-        pre = np.empty(delta.shape)
-        kernel = self._kernel(weights)
-        stencil.convolve(self._pad(inputs), self.offsets, self.shells, kernel, pre)
-        pre += self._offset(weights)
-        psi = _softplus(pre)
-        span = 1.0
-        if self.anchors is not None:
-            psi_1, psi_2 = _softplus(self._anchor_inputs(weights))
-            span = psi_2 - psi_1
-            # Offsets beyond the range of float leave no span: an impossible point.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                psi = (psi - psi_1) / span
-        return Response(psi, inputs, _sigmoid(pre), span)
+        inputs = self._pad_inputs(delta)
+        maps = self._kernels.convolve(inputs, self._first_kernels(weights))
+        psi, slopes, hidden = None, [], []
+        for f, pathway in enumerate(self._kernels.pathways):
+            x = maps[pathway.maps.start]
+            if pathway.n_maps > 1:
+                x = np.empty(delta.shape)
+                elementary.length(
+                    maps[pathway.maps].reshape(pathway.n_maps, -1), INVARIANT_EPS, x.reshape(-1)
+                )
+            phi = self._activate(x, weights, 0, f)
+            slopes.append([x])
+            hidden.append([])
+            for layer in range(1, self.layers):
+                padded = self._padded(len(delta))
+                stencil.pad_periodic(phi, self._kernels.radius, padded)
+                x = self._deeper.convolve(padded, weights[self._slices[layer][0][f]])[0]
+                phi = self._activate(x, weights, layer, f)
+                slopes[f].append(x)
+                hidden[f].append(padded)
+            psi = phi if psi is None else psi + phi
+        return Response(psi, inputs, maps, slopes, hidden)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
-        psi_bar = psi_bar / response.span
-        pre_bar = psi_bar * response.slope
-        inputs_bar = np.empty(pre_bar.shape)
-        kernel_bar = np.empty(len(self._multiplicity))
-        stencil.convolve_vjp(
-            self._pad(pre_bar),
-            self.offsets,
-            self.shells,
-            self._kernel(weights),
-            response.inputs,
-            inputs_bar,
-            kernel_bar,
-        )
-        offset_bar = pre_bar.sum()
-        if self.anchors is not None:
-            moved = float(np.vdot(psi_bar, response.psi))
-            anchor_bar = np.array([moved - psi_bar.sum(), -moved])
-            offset_bar += _sigmoid(self._anchor_inputs(weights)) @ anchor_bar
-            offset_bar *= weights[-1] > LOWEST_OFFSET
-        weights_bar = np.append(self._kernel_vjp(kernel_bar), offset_bar)
-        if self.input == "log_density":
-            inputs_bar *= np.exp(-response.inputs)
-        return inputs_bar, weights_bar
+        radius = self._kernels.radius
+        padded_bar = self._padded(len(psi_bar))
+        weights_bar = np.zeros(self.n_weights)
+        inputs_bar = None
+        for f, pathway in enumerate(self._kernels.pathways):
+            bar = psi_bar
+            for layer in range(self.layers - 1, -1, -1):
+                kernels, biases = self._slices[layer]
+                bias_bar = stencil.pad_product(bar, response.slopes[f][layer], radius, padded_bar)
+                if self._has_biases:
+                    weights_bar[biases.start + f] = bias_bar
+                if layer > 0:
+                    bar, weights_bar[kernels[f]] = self._deeper.convolve_vjp(
+                        0, padded_bar, response.hidden[f][layer - 1], weights[kernels[f]]
+                    )
+            for m in range(pathway.maps.start, pathway.maps.stop):
+                if pathway.n_maps > 1:
+                    x_bar = bar * response.slopes[f][0]
+                    stencil.pad_product(x_bar, response.maps[m], radius, padded_bar)
+                part, kernels_bar = self._kernels.convolve_vjp(
+                    m, padded_bar, response.inputs, self._first_kernels(weights)
+                )
+                inputs_bar = part if inputs_bar is None else inputs_bar + part
+                weights_bar[: len(kernels_bar)] += kernels_bar
+        return self._inputs_vjp(response.inputs, inputs_bar), weights_bar

@@ -5,6 +5,7 @@ import pytest
 from scipy import integrate, stats
 
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
+from cobaya_neuralbias.bias.normalised import NormalisedEngine
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
 
@@ -15,7 +16,7 @@ VOLUME = 2.5
 def setup(measure="log_mass", spacing="softplus", n_halos=200, anchors=None):
     rng = np.random.default_rng(0)
     process = PointProcess(
-        NeuralPhysicalEngine(anchors=anchors),
+        NormalisedEngine(NeuralPhysicalEngine(), anchors) if anchors else NeuralPhysicalEngine(),
         MixtureDensityNetwork(2, measure, spacing, -1.0),
         VOLUME,
         rng.integers(0, N**3, n_halos),

@@ -1,0 +1,79 @@
+"""The vectorisable functions against numpy's, at ordinary and at extreme arguments."""
+
+import numpy as np
+import pytest
+
+from cobaya_neuralbias.kernels import elementary
+
+RNG = np.random.default_rng(0)
+EVERYWHERE = np.concatenate([RNG.normal(0, 3, 2000), RNG.uniform(-700, 700, 2000), [0.0, -0.0]])
+
+
+def applied(kernel, x, *options):
+    """Value and slope of an activation."""
+    slope, value = np.array(x, dtype=float), np.empty(len(x))
+    kernel(slope, *options, value)
+    return value, slope
+
+
+def test_exp():
+    got = [elementary.exp(x) for x in EVERYWHERE]
+    np.testing.assert_allclose(got, np.exp(EVERYWHERE), rtol=1e-15)
+    assert elementary.exp(-1000.0) < 1e-307
+    assert np.isfinite(elementary.exp(1000.0))
+    assert np.isnan(elementary.exp(np.nan))
+
+
+def test_log():
+    x = np.concatenate([np.exp(EVERYWHERE), 1 + RNG.normal(0, 1e-3, 1000), [1.0]])
+    got = [elementary.log(v) for v in x]
+    np.testing.assert_allclose(got, np.log(x), rtol=1e-15)
+    assert elementary.log(0.0) == -np.inf
+    assert elementary.log(np.inf) == np.inf
+    assert np.isnan(elementary.log(-1.0)) and np.isnan(elementary.log(np.nan))
+
+
+ACTIVATIONS = {
+    "softplus": (lambda t: np.logaddexp(0, t), lambda t: np.exp(-np.logaddexp(0, -t))),
+    "tanh": (np.tanh, lambda t: np.cosh(np.minimum(abs(t), 350)) ** -2.0),
+    "linear": (lambda t: t, np.ones_like),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(name):
+    value, slope = applied(getattr(elementary, name), EVERYWHERE, 0.3)
+    expected, derivative = (f(EVERYWHERE + 0.3) for f in ACTIVATIONS[name])
+    np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(slope, derivative, rtol=1e-12, atol=1e-300)
+    for odd in (1e5, -1e5, np.inf, -np.inf):
+        assert not np.isnan(applied(getattr(elementary, name), [odd], 0.0)).any()
+    assert np.isnan(applied(getattr(elementary, name), [np.nan], 0.0)[0])
+
+
+def test_softplus_of_a_very_negative_number_keeps_its_digits():
+    value, slope = applied(elementary.softplus, [-40.0, -500.0], 0.0)
+    np.testing.assert_allclose(value, np.exp([-40.0, -500.0]), rtol=1e-15)
+    np.testing.assert_allclose(slope, value, rtol=1e-15)
+
+
+def test_length():
+    maps = RNG.normal(size=(5, 40))
+    before, out = maps.copy(), np.empty(40)
+    elementary.length(maps, 0.3, out)
+    np.testing.assert_allclose(out, np.sqrt((before**2).sum(0) + 0.3), rtol=1e-15)
+    np.testing.assert_allclose(maps * out, before, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["softplus", "tanh", "linear", "length"])
+def test_compiled_as_interpreted(name):
+    kernel = getattr(elementary, name)
+    results = []
+    for run in (kernel, kernel.py_func):
+        x = np.linspace(-5, 5, 12).reshape((3, 4) if name == "length" else 12)
+        out = np.empty(x.shape[-1])
+        run(x, 0.1, out)
+        results.append(np.append(out, x))
+    np.testing.assert_allclose(*results, rtol=1e-14)
+    for function in (elementary.exp, elementary.log):
+        assert function(1.7) == pytest.approx(function.py_func(1.7), rel=1e-15)
