@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import erfcx, log_ndtr, logsumexp, ndtr, ndtri_exp
 
-from .likelihood import Weight
+from ..kernels import truncated_mixture
+from .weight import Weight
 
 SQRT_HALF = np.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
@@ -116,17 +117,19 @@ class MassFunction:
     def sum_log_density_with_vjp(self, t, weights):
         """``sum_j ln f(t_j)`` over the halos ``t`` (n_halos,), and its gradient (n_weights,)."""
         c = self.components(weights)
-        terms = self._log_terms(c, t)
-        total = logsumexp(terms, axis=0)
-        share = np.exp(terms - total)
-        slope = scaled_log_ndtr_slope(c.x)
-        n = share.sum(1)
-        mean_t = (share @ t) / c.sigma
-        # Twice the exponent of each term, summed over the halos with their shares
-        exponent = (share @ t) / c.sigma * (2 * c.mu / c.sigma) - (share @ t**2) / c.sigma**2
-        mu_bar = (mean_t - n * slope) / c.sigma
-        sigma_bar = (n * (c.x * slope - 1) - exponent) / c.sigma
-        return float(total.sum()), self._weights_bar(c, n, mu_bar, sigma_bar)
+        peaked = c.x > 0
+        norm = np.where(peaked, log_ndtr(c.x), scaled_log_ndtr(np.minimum(c.x, 0)))
+        sums = np.empty((3, self.n_components))
+        value = truncated_mixture.sum_log_density(
+            t, c.log_share - np.log(c.sigma) - HALF_LOG_2PI - norm, c.mu, c.sigma, sums
+        )
+        n, u, square = sums
+        # Derivative of the norm in x; and of the exponent in ln sigma, both kinds of component
+        slope = scaled_log_ndtr_slope(c.x) - np.where(peaked, c.x, 0)
+        stretch = square - np.where(peaked, 0, 2 * c.x * u)
+        mu_bar = (u - n * slope) / c.sigma
+        sigma_bar = (stretch + n * (c.x * slope - 1)) / c.sigma
+        return value, self._weights_bar(c, n, mu_bar, sigma_bar)
 
     def fractions(self, edges, weights):
         """(n_bins,) share of the halos with t in ``[edges[b], edges[b + 1])``."""

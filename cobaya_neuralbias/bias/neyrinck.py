@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import local_bias
-from .likelihood import Weight
 from .mass_function import MassFunction
+from .weight import Weight
 
 FORMS = ("neyrinck", "power_law", "linear")
 ALL_MASSES = (0.0, np.inf)
@@ -119,7 +119,8 @@ class LocalRate:
 
     def number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of psi (m,) and of the weights (n_weights,)."""
-        bar = out_bar * self.number_density(psi, weights)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bar = out_bar * self.number_density(psi, weights)
         return self.log_number_density_vjp(psi, bar, weights)
 
     def binned_density(self, psi, edges, weights):
@@ -170,10 +171,11 @@ class LocalRate:
         as :meth:`sum_log_density_with_vjp`; where not finite, the gradient is zero
         """
         value, psi_bar, weights_bar = self.sum_log_density_with_vjp(psi, halos, weights)
-        expected = volume * self.number_density(psi, weights)
-        if completeness is not None:
-            expected *= completeness
-        value -= float(expected.sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = volume * self.number_density(psi, weights)
+            if completeness is not None:
+                expected *= completeness
+            value -= float(expected.sum())
         if not np.isfinite(value):
             return -np.inf, np.zeros(psi.shape), np.zeros(self.n_weights)
         voxels_bar, bar = self.log_number_density_vjp(psi, -expected, weights)
