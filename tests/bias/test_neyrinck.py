@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from cobaya_neuralbias.bias.mass_function import MassFunction, scaled_log_ndtr_slope
 from cobaya_neuralbias.bias.neyrinck import DensityContrast, LocalBias, LocalRate
@@ -395,3 +395,35 @@ def test_bins(rate, directional):
     assert np.vdot(u, psi_bar) == pytest.approx(np.vdot(slope, v), rel=1e-8)
     t = network.draw_t(np.random.default_rng(1), psi, weights)
     assert t.shape == psi.shape and (t >= 0).all()
+
+
+@pytest.mark.parametrize("form", ["neyrinck", "power_law", "linear"])
+def test_recovers_what_a_mock_was_drawn_with(form):
+    """Counts and masses drawn at known weights; the fit is as close to them as chance has it."""
+    n, volume = 20, 100.0
+    rng = np.random.default_rng(11)
+    delta = np.exp(0.9 * rng.standard_normal((n, n, n)) - 0.4) - 1
+    rate = LocalRate(form, 0.05, UNIT)
+    truth = {
+        "neyrinck": [1.2, 0.2, 0.1, -0.2],
+        "power_law": [0.1, 0.3],
+        "linear": [0.1, 1.3],
+    }[form]
+    truth = np.append(truth, MASSES)
+    network = LocalBias(rate, MassFunction(2))
+    expected = volume * network.number_density(delta.ravel(), truth)
+    voxel = np.repeat(np.arange(n**3), rng.poisson(expected))
+    t = network.draw_t(rng, delta.ravel()[voxel], truth)
+    process = PointProcess(DensityContrast(), network, volume, voxel, t)
+
+    def minus(weights):
+        value, _, slope = process.value_and_gradient(delta, weights)
+        return -value, -slope
+
+    fit = optimize.minimize(minus, truth, jac=True, method="BFGS", options={"gtol": 1e-3})
+    # Twice the gain over the truth follows chi^2, also along the curved valleys of the masses.
+    gain = 2 * (minus(truth)[0] - fit.fun)
+    assert 0 <= gain < stats.chi2.isf(1e-3, len(truth))
+    # Other weights are told from them, one by one: the data say something of each.
+    for e in 0.5 * np.eye(len(truth))[: rate.n_weights]:
+        assert 2 * (minus(truth + e)[0] - fit.fun) > 50

@@ -72,6 +72,13 @@ def test_parameters():
     assert names(likelihood="counts", scatter="negative_binomial")[-1] == "ln_phi"
 
 
+def test_references():
+    """What `cobaya-bib` prints: the model's paper and that of the comparison."""
+    text = Neyrinck.get_bibtex()
+    assert "Neyrinck, Mark C." in text and "1309.6641" in text
+    assert "Charnock, Tom" in text
+
+
 @pytest.mark.parametrize("form", RATES)
 @every_likelihood
 def test_target(neyrinck_model, form, options, directional):
