@@ -52,8 +52,11 @@ class Neyrinck(HaloLikelihood):
         return {"dist": "norm", "loc": 0, "scale": options["sigma_prior"]}
 
     def initialize(self):
-        super().initialize()
         self._told_of_empty_voxels = False
+        super().initialize()
+
+    def _check_bins(self):
+        super()._check_bins()
         if self.likelihood == "binned" and len(self.mass_bins) == 2:
             raise LoggedError(
                 self.log,
@@ -69,12 +72,20 @@ class Neyrinck(HaloLikelihood):
     def value_and_gradient(self, density, weights):
         result = super().value_and_gradient(density, weights)
         if self.floor == 0 and not np.isfinite(result[0]) and not self._told_of_empty_voxels:
-            voxels = self.data_model(density.shape[0]).voxel
-            if n_lost := np.count_nonzero(density.ravel()[voxels] <= -1):
-                self._told_of_empty_voxels = True
-                self.log.warning(
-                    "%d halos stand in voxels without matter, where floor: 0 allows none: such "
-                    "points have zero likelihood.",
-                    n_lost,
-                )
+            self._tell_of_empty_voxels(density, weights)
         return result
+
+    def _tell_of_empty_voxels(self, density, weights):
+        """Say once that halos stand where the model without floor has none."""
+        model = self.data_model(density.shape[0])
+        rate = getattr(self.network, "rate", self.network)
+        rates = rate.log_number_density(
+            density.ravel()[model.voxel], model.split(weights)[1][: rate.n_weights]
+        )
+        if n_lost := np.count_nonzero(np.isneginf(rates)):
+            self._told_of_empty_voxels = True
+            self.log.warning(
+                "%d halos stand in voxels where the model has none, for the density there is too "
+                "low and floor is 0: such points have zero likelihood. Raise floor to allow them.",
+                n_lost,
+            )
