@@ -9,8 +9,10 @@ import pytest
 from cobaya.log import LoggedError
 from cobaya.model import get_model
 from cobaya.run import run
+from scipy import optimize
 
 from cobaya_neuralbias import NeuralBias, field_target
+from cobaya_neuralbias.bias.scatter import NegativeBinomial
 from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, write_catalogue
 
 BOX, N = 250.0, 8
@@ -99,6 +101,35 @@ def test_sampled_over_dispersion(small):
     bias(small, scatter="negative_binomial", likelihood="counts")
     products = run(small)[1].products()
     assert products["sample"]["ln_phi"].std() > 0
+
+
+@pytest.mark.parametrize(("n_grid", "phi", "gain"), [(64, 0.06, 14), (10, 0.10, 710)])
+def test_over_dispersion_of_the_bundled_catalogue(small_model, n_grid, phi, gain):
+    """Fitted phi of counts at the true phases, and its gain over Poisson: the table of the docs."""
+    theory = {"n_grid": n_grid, "phases": "bundled::truth/white_noise"}
+    small_model["theory"]["cobaya_neuralbias.LPT"].update(theory)
+    model = get_model(small_model)
+    model.logposterior(model.prior.reference())
+    delta = model.theory["cobaya_neuralbias.LPT"].get_matter_density()
+    counts = read_catalogue("bundled", BOX).above(2e12).counts(n_grid).ravel()
+    basis = np.vander(np.log(1.05 + delta).ravel(), 4, increasing=True)
+
+    def poisson(w):
+        log_rate = np.clip(basis @ w, -40, 40)
+        rate = np.exp(log_rate)
+        return np.sum(rate - counts * log_rate), basis.T @ (rate - counts)
+
+    start = [np.log(counts.mean()), 1, 0, 0]
+    expected = np.exp(basis @ optimize.minimize(poisson, start, jac=True, method="BFGS").x)
+    occupied = np.flatnonzero(counts)
+    halos = occupied, counts[occupied].astype(int)
+
+    def loss(ln_phi):
+        return -NegativeBinomial().log_mean_factor(expected, *halos, np.array([ln_phi]))[0]
+
+    fitted = optimize.minimize_scalar(loss, bounds=(-12, 2), method="bounded")
+    assert np.exp(fitted.x) == pytest.approx(phi, rel=0.1)
+    assert expected.sum() - fitted.fun == pytest.approx(gain, rel=0.1)
 
 
 # -- masks and boundaries ----------------------------------------------------------------------
