@@ -76,6 +76,10 @@ class NeuralBias(HaloLikelihood):
     def default_prior(cls, options):
         return {"dist": "norm", "loc": 0, "scale": options["sigma_prior"]}
 
+    @property
+    def options_from_catalogue(self):
+        return {"alpha_shift": float(self.network.alpha_shift)}
+
     def _read(self):
         super()._read()
         # Compile now, where an error shows, rather than inside the first likelihood.
