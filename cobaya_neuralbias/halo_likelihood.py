@@ -1,17 +1,44 @@
 """What the likelihoods of a halo catalogue share at Cobaya's surface: data, mesh, weights."""
 
+from itertools import pairwise
+
 import numpy as np
 from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
 
+from .bias.binned_counts import BinnedCounts
 from .bias.point_process import PointProcess
-from .catalogue import read_catalogue
+from .bias.scatter import SCATTERS
+from .catalogue import join, read_catalogues
+from .catalogue.selection import Survey
 from .component import (
     BOOLEAN,
     POSITIVE_NUMBER,
     FieldRevision,
     check_option,
+    is_number,
     logged_errors,
+)
+
+LIKELIHOODS = ("point_process", "binned", "counts")
+BOUNDARIES = ("periodic", "open")
+
+
+def _are_mass_bins(edges):
+    """Whether ``edges`` ascend from a positive number; the last may be infinite."""
+    return (
+        isinstance(edges, list | tuple)
+        and len(edges) > 1
+        and all(is_number(edge) for edge in edges[:-1])
+        and (is_number(edges[-1]) or edges[-1] == float("inf"))
+        and edges[0] > 0
+        and all(a < b for a, b in pairwise(edges))
+    )
+
+
+MASS_BINS = (
+    "null or a list of at least two ascending masses [Msun/h], the last of which may be .inf",
+    lambda v: v is None or _are_mass_bins(v),
 )
 
 
@@ -25,13 +52,19 @@ class HaloLikelihood(FieldRevision, Likelihood):
     :meth:`value_and_gradient` for a density of any mesh.
     """
 
-    catalogue: str
+    catalogue: str | list
     columns: dict | None
     wrap: bool
     length_unit: str
     mass_unit: str
     box_size: float | None
     mass_threshold: float
+    likelihood: str
+    mass_bins: list | None
+    scatter: str
+    completeness: str | None
+    drop_masked: bool
+    boundary: str
     parameter_prefix: str
 
     # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
@@ -39,6 +72,11 @@ class HaloLikelihood(FieldRevision, Likelihood):
     _OPTIONS = {
         "wrap": BOOLEAN,
         "mass_threshold": POSITIVE_NUMBER,
+        "likelihood": LIKELIHOODS,
+        "mass_bins": MASS_BINS,
+        "scatter": tuple(SCATTERS),
+        "drop_masked": BOOLEAN,
+        "boundary": BOUNDARIES,
         "parameter_prefix": ("a string", lambda v: isinstance(v, str)),
     }
 
@@ -60,8 +98,8 @@ class HaloLikelihood(FieldRevision, Likelihood):
     def weights(cls, options):
         """Name (prefix included) -> Weight, in the order of the likelihood."""
         prefix = options["parameter_prefix"]
-        halves = cls.bias_model(options)
-        return {prefix + name: w for half in halves for name, w in half.weights().items()}
+        parts = *cls.bias_model(options), SCATTERS[options["scatter"]]()
+        return {prefix + name: w for part in parts for name, w in part.weights().items()}
 
     @classmethod
     def get_modified_defaults(cls, defaults, input_options=None):
@@ -88,18 +126,45 @@ class HaloLikelihood(FieldRevision, Likelihood):
             check_option(self.log, name, getattr(self, name), allowed)
         if self.box_size is not None:
             check_option(self.log, "box_size", self.box_size, POSITIVE_NUMBER)
+        self._check_bins()
+        if self.drop_masked and self.completeness is None:
+            raise LoggedError(
+                self.log, "Option 'drop_masked' is of no use without the option 'completeness'."
+            )
         self._data_model = {}
         self._halos = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
         self.weight_names = list(weights)
         self.default_weights = np.array([weight.start for weight in weights.values()])
+        with logged_errors(self.log):
+            self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
         if self.box_size is not None:
             self._read()
 
+    def _check_bins(self):
+        """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
+        if (self.mass_bins is not None) != (self.likelihood == "binned"):
+            raise LoggedError(
+                self.log,
+                "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for "
+                "'binned', and for no other.",
+                self.mass_bins,
+                self.likelihood,
+            )
+        edges = self.mass_bins or [self.mass_threshold, np.inf]
+        if edges[0] < self.mass_threshold:
+            raise LoggedError(
+                self.log,
+                "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g Msun/h.",
+                edges[0],
+                self.mass_threshold,
+            )
+        self._bins = np.log(np.array(edges, dtype=float) / self.mass_threshold)
+
     def _read(self):
         with logged_errors(self.log):
-            everything = read_catalogue(
+            parts = read_catalogues(
                 self.catalogue,
                 self.box_size,
                 columns=self.columns,
@@ -107,9 +172,13 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 length_unit=self.length_unit,
                 mass_unit=self.mass_unit,
             )
+            everything = join(parts)
             self._halos = everything.above(self.mass_threshold)
+        self._files = [(part.source, len(part)) for part in parts]
+        self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
+        self._t = np.log(self._halos.mass / self.mass_threshold)
         reach = float(everything.position.max())
-        if reach < 0.75 * self.box_size:
+        if reach < 0.75 * self.box_size and self.completeness is None:
             self.log.warning(
                 "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
                 "is that the right box?",
@@ -117,7 +186,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 reach,
                 self.box_size,
             )
-        density = len(self._halos.mass) / self.box_size**3
+        density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
         self.engine, self.network = self.bias_model(vars(self), density)
         self.log.info(
             "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
@@ -127,6 +196,24 @@ class HaloLikelihood(FieldRevision, Likelihood):
             self.mass_threshold,
             density,
         )
+        inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
+        if not inside.any():
+            raise LoggedError(self.log, "No halo lies in the mass bins %r.", self.mass_bins)
+        if not inside.all():
+            self.log.info(
+                "%d of them lie outside the mass bins, %g to %g Msun/h, and are left out.",
+                np.count_nonzero(~inside),
+                self.mass_bins[0],
+                self.mass_bins[-1],
+            )
+
+    def _name_of(self, halo):
+        """File of a halo above the threshold, and its number there."""
+        row = self._rows[halo]
+        for file, length in self._files:
+            if row < length:
+                return f"{file}, halo {row} (from 0)"
+            row -= length
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
@@ -141,6 +228,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 self.box_size,
                 grid.box_size,
             )
+        self.data_model(grid.n)
 
     def get_requirements(self):
         return {"matter_density": None, **dict.fromkeys(self.weight_names)}
@@ -168,14 +256,33 @@ class HaloLikelihood(FieldRevision, Likelihood):
         """:class:`~cobaya_neuralbias.bias.likelihood.CatalogueLikelihood` on n_grid^3 voxels."""
         if n_grid not in self._data_model:
             halos = self.halos
-            self._data_model[n_grid] = PointProcess(
-                self.engine,
-                self.network,
-                (self.box_size / n_grid) ** 3,
-                halos.voxel(n_grid),
-                np.log(halos.mass / self.mass_threshold),
-            )
+            with logged_errors(self.log):
+                selected = self._survey.select(halos, n_grid, self.engine.radius, self._name_of)
+            for message in selected.messages:
+                self.log.info(message)
+            self._data_model[n_grid] = self._compare(n_grid, selected.enters, selected.completeness)
         return self._data_model[n_grid]
+
+    def _compare(self, n_grid, enters, completeness):
+        """Data model of the halos that enter, of the kind that the options say."""
+        data = {
+            "engine": self.engine,
+            "network": self.network,
+            "voxel_volume": (self.box_size / n_grid) ** 3,
+            "voxel": self._halos.voxel(n_grid)[enters],
+            "t": self._t[enters],
+            "completeness": completeness,
+            "scatter": SCATTERS[self.scatter](),
+        }
+        if self.likelihood == "point_process":
+            return PointProcess(**data)
+        return BinnedCounts(**data, edges=self._bins)
+
+    def _warm_up(self, n_grid):
+        """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
+        masked = self._survey.completeness is not None or self._survey.open
+        model = self._compare(n_grid, slice(None), np.ones(n_grid**3) if masked else None)
+        model.value_and_gradient(np.zeros(3 * (n_grid,)), self.default_weights)
 
     def value_and_gradient(self, density, weights):
         """Log-likelihood and its gradients with respect to the density and to the weights.

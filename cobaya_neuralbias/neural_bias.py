@@ -82,9 +82,7 @@ class NeuralBias(HaloLikelihood):
 
     def _read(self):
         super()._read()
-        # Compile now, where an error shows, rather than inside the first likelihood.
-        self.value_and_gradient(np.zeros((self.kernel_size + 1,) * 3), self.default_weights)
-        self.n_impossible = 0
+        self._warm_up(self.kernel_size + 1)
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)

@@ -1,43 +1,55 @@
 """What the likelihoods of a halo catalogue share: a bias model, the halos, and the chain rule.
 
 A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel;
-the *network* makes of psi the halo mass distribution. An engine has
+the *network* makes of psi the halo mass distribution. With masses as ``t = ln(M / M_threshold)
+>= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine has
 
-    n_weights, weights(), forward(delta, w) -> response with .psi, forward_vjp(response, w, psi_bar)
+    n_weights, weights() -> {name: Weight}
+    radius                                  voxels that its kernel reaches
+    forward(delta, w) -> response           with .psi, of the shape of delta
+    forward_vjp(response, w, psi_bar) -> delta_bar, w_bar
 
 and a network has
 
-    n_weights, weights(), number_density(psi, w), log_density(psi, t, w),
-    log_likelihood_with_vjp(psi, volume, halos, w)
+    n_weights, weights() -> {name: Weight}
+    number_density(psi, w), log_density(psi, t, w)
+    number_density_vjp(psi, out_bar, w) -> psi_bar, w_bar
+    binned_density(psi, edges, w) -> (n_bins, m)
+    binned_density_vjp(psi, edges, out_bar, w) -> psi_bar, w_bar
+    sum_log_density_with_vjp(psi, halos, w) -> value, psi_bar, w_bar
+    log_likelihood_with_vjp(psi, volume, halos, w, completeness=None) -> value, psi_bar, w_bar
+    density_with_pullback(psi, edges, w)    optional: binned_density of one bin on a whole mesh,
+                                            and its adjoint, where there is a faster way
 
-with masses as ``t = ln(M / M_threshold) >= 0``. Neither knows what it is compared with.
+where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
+:class:`~cobaya_neuralbias.bias.mdn.MixtureDensityNetwork`. Neither knows what it is compared with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .scatter import Poisson
+from .weight import Weight
 
-class Weight(NamedTuple):
-    """A weight's starting value, LaTeX label, and Cobaya prior (None: the component's default)."""
-
-    start: float
-    latex: str
-    prior: dict | None = None
+__all__ = ["CatalogueLikelihood", "Weight"]
 
 
 @dataclass(frozen=True)
 class CatalogueLikelihood:
-    """A bias model and the halos it is compared with; subclasses say how, in :meth:`of_psi`.
+    """A bias model and the halos it is compared with; subclasses say how, in :meth:`halo_terms`.
 
     Attributes
     ----------
-    engine, network : the two halves of the model; their weights are concatenated in this order
+    engine, network : the two halves of the model
     voxel_volume : float [(Mpc/h)^3]
     voxel : (n_halos,) int64, flat index of each halo's voxel
     t : (n_halos,) float64, ln(M / M_threshold), all >= 0
+    completeness : (m,) float64 in [0, 1], of each voxel, 0 where there are no data; above 0 in
+        every voxel that holds a halo. None: 1 everywhere
+    scatter : of the counts, see :mod:`cobaya_neuralbias.bias.scatter`
     """
 
     engine: Any
@@ -45,10 +57,16 @@ class CatalogueLikelihood:
     voxel_volume: float
     voxel: np.ndarray
     t: np.ndarray
+    completeness: np.ndarray | None = None
+    scatter: Any = field(default_factory=Poisson)
+
+    #: (lower, upper) t of the halos that the likelihood counts
+    mass_range = (0.0, np.inf)
 
     @property
     def n_weights(self):
-        return self.engine.n_weights + self.network.n_weights
+        """Of engine, network and scatter, concatenated in this order."""
+        return self.engine.n_weights + self.network.n_weights + self.scatter.n_weights
 
     @cached_property
     def halos_by_voxel(self):
@@ -57,24 +75,90 @@ class CatalogueLikelihood:
         voxel, first = np.unique(self.voxel[order], return_index=True)
         return voxel, np.append(first, len(order)), self.t[order]
 
+    @cached_property
+    def occupied(self):
+        """(voxels, number of halos in each), of the halos in the mass range."""
+        low, high = self.mass_range
+        return np.unique(self.voxel[(self.t >= low) & (self.t < high)], return_counts=True)
+
+    @cached_property
+    def effective_volume(self):
+        """Voxel volume times completeness [(Mpc/h)^3], float or (m,) float64."""
+        return self.voxel_volume * (1.0 if self.completeness is None else self.completeness)
+
     def split(self, weights):
         """Weights of the engine, weights of the network."""
         weights = np.ascontiguousarray(weights, dtype=float)
-        return weights[: self.engine.n_weights], weights[self.engine.n_weights :]
+        first, last = self.engine.n_weights, self.engine.n_weights + self.network.n_weights
+        return weights[:first], weights[first:last]
+
+    def scatter_weights(self, weights):
+        """Weights of the scatter."""
+        return np.asarray(weights, dtype=float)[self.n_weights - self.scatter.n_weights :]
 
     def psi(self, delta, weights):
         """(n, n, n) output of the engine."""
         return self.engine.forward(delta, self.split(weights)[0]).psi
 
     def expected_counts(self, delta, weights):
-        """(n, n, n) expected halos above threshold in each voxel."""
-        w_engine, w_network = self.split(weights)
-        psi = self.engine.forward(delta, w_engine).psi
-        return self.voxel_volume * self.network.number_density(psi, w_network)
+        """(n, n, n) expected halos above threshold in each voxel, completeness included."""
+        psi = self.psi(delta, weights)
+        density = self.network.number_density(psi, self.split(weights)[1])
+        return (self.effective_volume * density.ravel()).reshape(psi.shape)
 
-    def of_psi(self, psi, network_weights):
-        """Log-likelihood and its gradients in ``psi`` (m,) and the weights of the network."""
+    def draw_counts(self, rng, delta, weights):
+        """(n, n, n) int64 numbers of halos above threshold, drawn from their distribution."""
+        expected = self.expected_counts(delta, weights)
+        return self.scatter.draw(rng, expected, self.scatter_weights(weights))
+
+    def halo_terms(self, psi, network_weights):
+        """The likelihood's terms that are sums over halos, and their gradient.
+
+        Returns
+        -------
+        float, (m,) float64, (n_network_weights,) float64
+        """
         raise NotImplementedError
+
+    def count_terms(self, psi, network_weights, scatter_weights):
+        """``sum_voxels ln <g^n exp(-g lambda)>`` (:mod:`cobaya_neuralbias.bias.scatter`).
+
+        Returns
+        -------
+        float, (m,) float64, (n_network_weights + n_scatter_weights,) float64
+        """
+        of_mesh = getattr(self.network, "density_with_pullback", self._density)
+        density, pullback = of_mesh(psi, np.array(self.mass_range), network_weights)
+        value, expected_bar, scatter_bar = self.scatter.log_mean_factor(
+            self.effective_volume * density, *self.occupied, scatter_weights
+        )
+        psi_bar, network_bar = pullback(self.effective_volume * expected_bar)
+        return value, psi_bar, np.concatenate([network_bar, scatter_bar])
+
+    def _density(self, psi, edges, weights):
+        """Halos with t between two edges per (Mpc/h)^3 at each psi, and the adjoint of that."""
+        network = self.network
+        if tuple(edges) == (0.0, np.inf):
+            return (
+                network.number_density(psi, weights),
+                lambda out_bar: network.number_density_vjp(psi, out_bar, weights),
+            )
+        return (
+            network.binned_density(psi, edges, weights)[0],
+            lambda out_bar: network.binned_density_vjp(psi, edges, out_bar[None], weights),
+        )
+
+    def of_psi(self, psi, network_weights, scatter_weights):
+        """Log-likelihood and its gradients in ``psi`` (m,) and the weights of network and scatter.
+
+        Returns
+        -------
+        float, (m,) float64, (n_network_weights + n_scatter_weights,) float64
+        """
+        value, psi_bar, weights_bar = self.count_terms(psi, network_weights, scatter_weights)
+        halos, halos_psi_bar, halos_bar = self.halo_terms(psi, network_weights)
+        weights_bar[: len(halos_bar)] += halos_bar
+        return value + halos, psi_bar + halos_psi_bar, weights_bar
 
     def log_likelihood(self, delta, weights):
         """Log-likelihood of the density contrast ``delta`` (n, n, n) and the ``weights``."""
@@ -87,10 +171,14 @@ class CatalogueLikelihood:
         """
         w_engine, w_network = self.split(weights)
         response = self.engine.forward(delta, w_engine)
-        value, psi_bar, network_bar = self.of_psi(response.psi.ravel(), w_network)
+        # Infinite rates, in a voxel without data too, make no likelihood: the sum tells.
+        with np.errstate(invalid="ignore", over="ignore"):
+            value, psi_bar, other_bar = self.of_psi(
+                response.psi.ravel(), w_network, self.scatter_weights(weights)
+            )
         if not np.isfinite(value):
             return -np.inf, np.zeros(delta.shape), np.zeros(self.n_weights)
         delta_bar, engine_bar = self.engine.forward_vjp(
             response, w_engine, psi_bar.reshape(delta.shape)
         )
-        return value, delta_bar, np.concatenate([engine_bar, network_bar])
+        return value, delta_bar, np.concatenate([engine_bar, other_bar])

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import interpolation, mixture
+from ..kernels import mixture
 from .likelihood import Weight
+from .rate_table import TABLE_SIZES, RateTable
 from .truncated_normal import above_zero
 
 MEASURES = ("log_mass", "mass")
 SPACINGS = ("relu", "softplus")
-
-# Intervals of the rate's table, tried in turn until the sum has the relative accuracy below.
-TABLE_SIZES = (192, 768, 3072)
-TABLE_ACCURACY = 1e-11
+ABOVE_THRESHOLD = (0.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,41 @@ class MixtureDensityNetwork:
         mixture.number_density(flat, *self._options(weights), out)
         return out.reshape(np.shape(psi))
 
+    def number_density_vjp(self, psi, out_bar, weights):
+        """Cotangents of ``psi`` (same shape) and of the weights of :meth:`number_density`."""
+        flat = np.ascontiguousarray(psi, dtype=float).ravel()
+        out_bar = np.ascontiguousarray(out_bar, dtype=float).ravel()
+        options = self._options(weights)
+        psi_bar, weights_bar = np.zeros(flat.shape), np.zeros(options[0].shape)
+        mixture.number_density_vjp(flat, out_bar, *options, psi_bar, weights_bar)
+        return psi_bar.reshape(np.shape(psi)), weights_bar.ravel()
+
+    def binned_density(self, psi, edges, weights):
+        """Halos per (Mpc/h)^3 with t in [edges[b], edges[b + 1]) at each psi.
+
+        Parameters
+        ----------
+        psi : (m,) float64
+        edges : (n_bins + 1,) float64, ascending from >= 0; the last may be infinite
+        weights : (n_weights,) float64
+
+        Returns
+        -------
+        (n_bins, m) float64
+        """
+        psi, edges = (np.ascontiguousarray(x, dtype=float) for x in (psi, edges))
+        out = np.empty((len(edges) - 1, len(psi)))
+        mixture.binned_density(psi, edges, *self._options(weights), out)
+        return out
+
+    def binned_density_vjp(self, psi, edges, out_bar, weights):
+        """Cotangents of ``psi`` and of the weights of :meth:`binned_density`."""
+        psi, edges, out_bar = (np.ascontiguousarray(x, dtype=float) for x in (psi, edges, out_bar))
+        options = self._options(weights)
+        psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
+        mixture.binned_density_vjp(psi, edges, out_bar, *options, psi_bar, weights_bar)
+        return psi_bar, weights_bar.ravel()
+
     def log_density(self, psi, t, weights):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` and ``t = ln(M/M_threshold)``, broadcast together."""
         psi, t = np.broadcast_arrays(np.asarray(psi, dtype=float), np.asarray(t, dtype=float))
@@ -73,37 +106,116 @@ class MixtureDensityNetwork:
         mixture.log_density(psi.ravel(), t.ravel(), *self._options(weights), out)
         return out.reshape(psi.shape)
 
-    def total_with_vjp(self, psi, weights, psi_bar):
-        """``sum_i number_density(psi_i)``; adds its gradient to ``psi_bar``.
-
-        The rate is a function of the one number psi: on large meshes it is tabulated
-        (:mod:`cobaya_neuralbias.kernels.interpolation`), finely enough that the sum is good to
-        ``TABLE_ACCURACY``.
+    def sum_log_density_with_vjp(self, psi, halos, weights):
+        """Sum of :meth:`log_density` over halos, and its gradient.
 
         Parameters
         ----------
-        psi, psi_bar : (m,) float64
+        psi : (m,) float64, of every voxel
+        halos : tuple (voxel, first, t), see
+            :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`
         weights : (n_weights,) float64
 
         Returns
         -------
-        float, (n_weights,) float64
+        float, (m,) float64, (n_weights,) float64
         """
         options = self._options(weights)
+        psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
+        value = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
+        return value, psi_bar, weights_bar.ravel()
+
+    def _rate(self, edges, options):
+        """(rate, rate_vjp): functions of psi (m,), for the masses between the two ``edges``."""
+        edges = np.array(edges, dtype=float)
+        whole = tuple(edges) == ABOVE_THRESHOLD
+
+        def rate(psi):
+            out = np.empty((1, len(psi)))
+            if whole:
+                mixture.number_density(psi, *options, out[0])
+            else:
+                mixture.binned_density(psi, edges, *options, out)
+            return out[0]
+
+        def rate_vjp(psi, out_bar):
+            psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
+            if whole:
+                mixture.number_density_vjp(psi, out_bar, *options, psi_bar, weights_bar)
+            else:
+                bars = psi_bar, weights_bar
+                mixture.binned_density_vjp(psi, edges, out_bar[None], *options, *bars)
+            return psi_bar, weights_bar.ravel()
+
+        return rate, rate_vjp
+
+    def total_with_vjp(self, psi, weights, completeness=None):
+        """``sum_i S_i number_density(psi_i)`` and its gradient.
+
+        The rate is a function of the one number psi: on large meshes it is tabulated
+        (:mod:`cobaya_neuralbias.bias.rate_table`), finely enough that the sum is good to
+        ``TABLE_ACCURACY``.
+
+        Parameters
+        ----------
+        psi : (m,) float64
+        weights : (n_weights,) float64
+        completeness : (m,) float64, S; None: 1 everywhere
+
+        Returns
+        -------
+        float, (m,) float64, (n_weights,) float64
+        """
+        if completeness is not None:
+            values, pullback = self.density_with_pullback(psi, ABOVE_THRESHOLD, weights)
+            return float(completeness @ values), *pullback(completeness)
+        rate, rate_vjp = self._rate(ABOVE_THRESHOLD, self._options(weights))
+        for table in self._tables(psi, rate, weights):
+            if result := table.sum_with_slopes(psi):
+                total, nodes_bar, slopes = result
+                return total, slopes, rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
+        return rate(psi).sum(), *rate_vjp(psi, np.ones(psi.shape))
+
+    def density_with_pullback(self, psi, edges, weights):
+        """Halos per (Mpc/h)^3 with t between two ``edges``, and its adjoint, for a whole mesh.
+
+        As :meth:`binned_density` with one bin, through a table on large meshes; there the values
+        may be off by ``TABLE_ACCURACY`` of their mean, and so negative.
+
+        Parameters
+        ----------
+        psi : (m,) float64
+        edges : (float, float)
+        weights : (n_weights,) float64
+
+        Returns
+        -------
+        (m,) float64, and a function out_bar (m,) -> psi_bar (m,), weights_bar (n_weights,)
+        """
+        rate, rate_vjp = self._rate(edges, self._options(weights))
+        for table in self._tables(psi, rate, weights):
+            if result := table.interpolate(psi):
+                values, slopes = result
+
+                def pullback(out_bar, table=table, slopes=slopes):
+                    nodes_bar = table.interpolate_vjp(psi, out_bar)
+                    weights_bar = rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
+                    return slopes * out_bar, weights_bar
+
+                return values, pullback
+        return rate(psi), lambda out_bar: rate_vjp(psi, out_bar)
+
+    def _tables(self, psi, rate, weights):
+        """Yield tables of the rate over the range of psi, coarse to fine, as long as one pays."""
         low, high = psi.min(), psi.max()
-        if np.isfinite(low) and np.isfinite(high) and high > low:
-            for n_intervals in TABLE_SIZES:
-                edges = self._segments(low, high, options[0])
-                if 4 * n_intervals * (len(edges) - 1) > psi.size:
-                    break
-                result = self._tabulated_total(psi, edges, n_intervals, options, psi_bar)
-                if result is not None:
-                    return result
-        weights_bar = np.zeros(options[0].shape)
-        density = np.empty(psi.shape)
-        mixture.number_density(psi, *options, density)
-        mixture.number_density_vjp(psi, np.ones(psi.shape), *options, psi_bar, weights_bar)
-        return density.sum(), weights_bar.ravel()
+        if not (np.isfinite(low) and np.isfinite(high) and high > low):
+            return
+        edges = self._segments(low, high, self._options(weights)[0])
+        for n_intervals in TABLE_SIZES:
+            if 4 * n_intervals * (len(edges) - 1) > psi.size:
+                return
+            if table := RateTable.of(rate, edges, n_intervals):
+                yield table
 
     def _segments(self, low, high, weights):
         """Edges of the range of psi and, between them, the kinks of the relu spacing."""
@@ -116,69 +228,27 @@ class MixtureDensityNetwork:
                     kinks.append(kink)
         return np.array([low, *sorted(set(kinks)), high])
 
-    def _tabulated_total(self, psi, edges, n_intervals, options, psi_bar):
-        """:meth:`total_with_vjp` by a table, or None where that is not accurate enough."""
-        n_segments = len(edges) - 1
-        width = np.diff(edges)[:, None]
-        place = np.linspace(0, 1, 2 * n_intervals + 1)
-        # On a kink the slopes belong to one side or the other: keep the nodes just inside.
-        points = edges[:-1, None] + width * np.clip(place, 1e-11, 1 - 1e-11)
-        values = np.empty(points.shape)
-        mixture.number_density(points.ravel(), *options, values.ravel())
-        if not np.isfinite(values).all():
-            return None
-        nodes = np.ascontiguousarray(points[:, ::2])
-        coefficients = np.empty((n_segments, n_intervals, interpolation.N_NODES))
-        matrices = interpolation.COEFFICIENTS
-        for segment, at_nodes in zip(coefficients, values[:, ::2], strict=True):
-            interpolation.interval_coefficients(np.ascontiguousarray(at_nodes), matrices, segment)
-        moments = np.empty(coefficients.shape)
-        slopes = np.zeros(psi.shape)
-        interpolation.moments_and_slopes(
-            psi, edges, n_intervals, coefficients, 1.0, moments, slopes
-        )
-        total = float(np.vdot(moments, coefficients))
-        # The polynomials err most halfway between nodes; the points there tell what the sum misses.
-        halfway = coefficients @ 0.5 ** np.arange(interpolation.N_NODES)
-        missed = np.vdot(moments[:, :, 0], np.abs(halfway - values[:, 1::2]))
-        if not missed <= TABLE_ACCURACY * abs(total):
-            return None
-        nodes_bar = np.empty(nodes.shape)
-        for segment_bar, at_nodes in zip(moments, nodes_bar, strict=True):
-            interpolation.interval_coefficients_vjp(segment_bar, matrices, at_nodes)
-        weights_bar = np.zeros(options[0].shape)
-        mixture.number_density_vjp(
-            nodes.ravel(), nodes_bar.ravel(), *options, np.zeros(nodes.size), weights_bar
-        )
-        psi_bar += slopes
-        return total, weights_bar.ravel()
-
-    def log_likelihood_with_vjp(self, psi, volume, halos, weights):
-        """``sum_j ln n(t_j | psi of its voxel) - volume sum_i N(psi_i)`` and its gradient.
+    def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):
+        """``sum_j ln n(t_j | psi of its voxel) - volume sum_i S_i N(psi_i)`` and its gradient.
 
         Parameters
         ----------
         psi : (m,) float64
         volume : float, of a voxel [(Mpc/h)^3]
-        halos : tuple (voxel, first, t), see
-            :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`
+        halos : as in :meth:`sum_log_density_with_vjp`
         weights : (n_weights,) float64
+        completeness : (m,) float64 in [0, 1], S; None: 1 everywhere
 
         Returns
         -------
         float, (m,) float64, (n_weights,) float64
         """
-        options = self._options(weights)
-        psi_bar = np.zeros(psi.shape)
-        total, total_bar = self.total_with_vjp(psi, weights, psi_bar)
+        total, psi_bar, total_bar = self.total_with_vjp(psi, weights, completeness)
         psi_bar *= -volume
+        options = self._options(weights)
         weights_bar = np.zeros(options[0].shape)
         log_density = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
-        return (
-            log_density - volume * total,
-            psi_bar,
-            weights_bar.ravel() - volume * total_bar,
-        )
+        return log_density - volume * total, psi_bar, weights_bar.ravel() - volume * total_bar
 
     def draw_t(self, rng, psi, weights):
         """``t = ln(M / M_threshold)`` of one halo at each psi, from ``dn/dlnM`` above threshold.

@@ -1,20 +1,39 @@
-"""Poisson point-process likelihood of a halo catalogue given the matter density.
+"""Point-process likelihood of a halo catalogue given the matter density.
 
-    ln L = sum_{halos j} ln n(M_j | psi(voxel of j)) - V sum_voxels int_{M_th}^inf n(M | psi_i) dM
+    ln L = sum_{halos j} ln [S n(M_j | psi)]  -  V sum_voxels S int_{M_th}^inf n(M | psi) dM
 
-with n per unit volume and per unit ln M. Charnock et al. (2020), eq. 4.
+with n per unit volume and per unit ln M, psi and the completeness S those of the voxel. Charnock et
+al. (2020), eq. 4. With over-dispersed counts (:mod:`cobaya_neuralbias.bias.scatter`) the second
+sum becomes that of the logarithms of the counts' mean factor: a Cox process.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from .likelihood import CatalogueLikelihood
 
 
 @dataclass(frozen=True)
 class PointProcess(CatalogueLikelihood):
-    """Positions (to the voxel) and masses of the halos, each a Poisson event."""
+    """Positions (to the voxel) and masses of the halos."""
 
-    def of_psi(self, psi, network_weights):
-        return self.network.log_likelihood_with_vjp(
-            psi, self.voxel_volume, self.halos_by_voxel, network_weights
+    @cached_property
+    def _log_completeness(self):
+        """Sum over the halos."""
+        return 0.0 if self.completeness is None else np.log(self.completeness[self.voxel]).sum()
+
+    def halo_terms(self, psi, network_weights):
+        value, psi_bar, weights_bar = self.network.sum_log_density_with_vjp(
+            psi, self.halos_by_voxel, network_weights
         )
+        return value + self._log_completeness, psi_bar, weights_bar
+
+    def of_psi(self, psi, network_weights, scatter_weights):
+        if self.scatter.n_weights:
+            return super().of_psi(psi, network_weights, scatter_weights)
+        value, psi_bar, weights_bar = self.network.log_likelihood_with_vjp(
+            psi, self.voxel_volume, self.halos_by_voxel, network_weights, self.completeness
+        )
+        return value + self._log_completeness, psi_bar, weights_bar

@@ -174,6 +174,69 @@ def read_catalogue(
     return HaloCatalogue(position, mass, box_size, source, velocity)
 
 
+def read_catalogues(paths, box_size, **options):
+    """Read the catalogues of one file, or of several with the same ``options``.
+
+    Parameters
+    ----------
+    paths : str, Path, or list of them
+    box_size, options : as in :func:`read_catalogue`
+
+    Returns
+    -------
+    list of HaloCatalogue
+
+    Raises
+    ------
+    InputError
+        As :func:`read_catalogue`; and for a file given twice, or a halo that is in two of them.
+    """
+    if isinstance(paths, str | os.PathLike):
+        return [read_catalogue(paths, box_size, **options)]
+    if not isinstance(paths, list | tuple) or not paths:
+        raise InputError(f"catalogue = {paths!r}, expected the name of a file or a list of names.")
+    files = {}
+    for path in paths:
+        file = resolve(path).resolve()
+        if file in files:
+            raise InputError(f"catalogue: '{files[file]}' and '{path}' are the same file.")
+        files[file] = path
+    parts = [read_catalogue(path, box_size, **options) for path in paths]
+    _refuse_common_halos(parts)
+    return parts
+
+
+def _refuse_common_halos(parts):
+    file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    row = np.concatenate([np.arange(len(part)) for part in parts])
+    halo = np.concatenate([np.column_stack([part.position, part.mass]) for part in parts])
+    order = np.lexsort((file, *halo.T))
+    file, row, halo = file[order], row[order], halo[order]
+    common = (halo[1:] == halo[:-1]).all(1) & (file[1:] != file[:-1])
+    if common.any():
+        first = int(np.argmax(common))
+        a, b = (f"halo {row[i]} (from 0) of '{parts[file[i]].source}'" for i in (first, first + 1))
+        x, y, z, mass = halo[first]
+        raise InputError(
+            f"catalogue: {a} and {b} are the same: at ({x:g}, {y:g}, {z:g}) Mpc/h, {mass:g} "
+            f"Msun/h (pairs like it: {common.sum()}); expected every halo in one file."
+        )
+
+
+def join(parts):
+    """One :class:`HaloCatalogue` of the halos of several of one box, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    velocity = [part.velocity for part in parts]
+    return HaloCatalogue(
+        np.concatenate([part.position for part in parts]),
+        np.concatenate([part.mass for part in parts]),
+        parts[0].box_size,
+        " + ".join(part.source for part in parts),
+        None if any(v is None for v in velocity) else np.concatenate(velocity),
+    )
+
+
 def read_truth(path):
     """What an HDF5 file knows of the field its halos formed in.
 

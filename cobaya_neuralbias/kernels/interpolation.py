@@ -103,3 +103,50 @@ def moments_and_slopes(points, edges, n_intervals, coefficients, scale, moments,
         m[3] += s2 * s
         m[4] += s4
         m[5] += s4 * s
+
+
+@jit
+def _place(x, edges, n_intervals):
+    """Segment, interval, place in the interval, and intervals per unit length of the segment."""
+    g = 0
+    while g < edges.size - 2 and x >= edges[g + 1]:
+        g += 1
+    rate = n_intervals / (edges[g + 1] - edges[g])
+    y = (x - edges[g]) * rate
+    interval = min(max(int(y), 0), n_intervals - 1)
+    return g, interval, y - interval, rate
+
+
+@jit
+def interpolate(points, edges, n_intervals, coefficients, values, slopes, numbers):
+    """Value and slope of the table's polynomial at each point, and the points in each interval.
+
+    Parameters
+    ----------
+    points, values, slopes : (m,) float64; values and slopes are outputs
+    edges : (n_segments + 1,) float64, ascending, enclosing all points
+    n_intervals : int, of each segment
+    coefficients : (n_segments, n_intervals, 6) float64
+    numbers : (n_segments, n_intervals) float64, output
+    """
+    numbers[:] = 0.0
+    for i in range(points.size):
+        g, interval, s, rate = _place(points[i], edges, n_intervals)
+        c = coefficients[g, interval]
+        values[i] = c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * (c[4] + s * c[5]))))
+        slopes[i] = rate * (
+            c[1] + s * (2.0 * c[2] + s * (3.0 * c[3] + s * (4.0 * c[4] + s * 5.0 * c[5])))
+        )
+        numbers[g, interval] += 1.0
+
+
+@jit
+def interpolate_vjp(points, values_bar, edges, n_intervals, coefficients_bar):
+    """Cotangent of the coefficients of :func:`interpolate`; overwrites ``coefficients_bar``."""
+    coefficients_bar[:] = 0.0
+    for i in range(points.size):
+        g, interval, s, _ = _place(points[i], edges, n_intervals)
+        power = values_bar[i]
+        for k in range(N_NODES):
+            coefficients_bar[g, interval, k] += power
+            power *= s

@@ -17,7 +17,7 @@ Everything is evaluated from logarithms: no weight up to hundreds overflows befo
 exponential, and none gives NaN in a value.
 """
 
-from math import erfc, exp, log, log1p, sqrt
+from math import erf, erfc, exp, expm1, inf, log, log1p, sqrt
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from .jit import jit
 
 HALF_LOG_2PI = 0.9189385332046727
 SQRT_HALF = sqrt(0.5)
+# Half-width times (1 + distance from the peak) up to which an interval is integrated by its series
+NARROW = 0.03
 # 1/sigma is held below exp(120): narrower components are spikes no data can tell apart, and the
 # squares below stay finite.
 MAX_LOG_INVERSE_SIGMA = 120.0
@@ -62,6 +64,32 @@ def log_ndtr(x):
     y = 1.0 / (x * x)
     series = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y * (1.0 - 9.0 * y))))
     return -0.5 * x * x - HALF_LOG_2PI - log(-x) + log(series)
+
+
+@jit
+def _log_interval(a, b, width):
+    """log of the normal probability between ``a`` and ``b = a + width``.
+
+    To near machine precision: in the tails from the side where the probability is small, and for
+    narrow intervals from the series in Hermite polynomials about the middle.
+    """
+    if a + b < 0.0:
+        a, b = -b, -a
+    half = 0.5 * width
+    if half * (1.0 + b) < NARROW:
+        middle = a + half
+        m2, h2 = middle * middle, half * half
+        he2 = m2 - 1.0
+        he4 = m2 * (m2 - 6.0) + 3.0
+        he6 = m2 * (m2 * (m2 - 15.0) + 45.0) - 15.0
+        series = h2 / 6.0 * (he2 + h2 / 20.0 * (he4 + h2 / 42.0 * he6))
+        return log(width) - 0.5 * m2 - HALF_LOG_2PI + log1p(series)
+    if a <= 0.0:
+        return log(0.5 * (erf(b * SQRT_HALF) - erf(a * SQRT_HALF)))
+    if a < 30.0:
+        return log(0.5 * (erfc(a * SQRT_HALF) - erfc(b * SQRT_HALF)))
+    from_a = log_ndtr(-a)
+    return from_a + log(-expm1(log_ndtr(-b) - from_a))
 
 
 @jit
@@ -189,6 +217,73 @@ def number_density_vjp(
             bar[0, c] = out_bar[i] * exp(forward[0, c] + log_ndtr(x))
             bar[1, c] = out_bar[i] * slope * inverse_sigma
             bar[2, c] = -out_bar[i] * slope * x
+        psi_bar[i] += _backward(psi[i], weights, forward, bar, mass_measure, weights_bar)
+
+
+@jit
+def binned_density(psi, edges, weights, shifts, mass_measure, soft_spacing, out):
+    """Expected halos per unit volume with t between successive ``edges``, for each psi.
+
+    Parameters
+    ----------
+    psi : (m,) float64
+    edges : (n_bins + 1,) float64, ascending; the last may be infinite
+    weights, shifts, mass_measure, soft_spacing : as in :func:`number_density`
+    out : (n_bins, m) float64, output
+    """
+    forward = np.empty((7, weights.shape[1]))
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        out[:, i] = 0.0
+        for c in range(weights.shape[1]):
+            inverse_sigma = _inverse_sigma(forward[2, c])
+            lower = (edges[0] - forward[1, c]) * inverse_sigma
+            for b in range(edges.size - 1):
+                width = (edges[b + 1] - edges[b]) * inverse_sigma
+                upper = (edges[b + 1] - forward[1, c]) * inverse_sigma
+                out[b, i] += exp(forward[0, c] + _log_interval(lower, upper, width))
+                lower = upper
+
+
+@jit
+def binned_density_vjp(
+    psi, edges, out_bar, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+):
+    """Adds the cotangents of psi and of the weights of :func:`binned_density`.
+
+    Parameters
+    ----------
+    psi, psi_bar : (m,) float64
+    edges : (n_bins + 1,) float64
+    out_bar : (n_bins, m) float64
+    weights, weights_bar : (3, n_components, 2) float64
+    """
+    n_components = weights.shape[1]
+    forward = np.empty((7, n_components))
+    bar = np.empty((3, n_components))
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        bar[:] = 0.0
+        for c in range(n_components):
+            inverse_sigma = _inverse_sigma(forward[2, c])
+            peak = forward[0, c] - HALF_LOG_2PI
+            lower = (edges[0] - forward[1, c]) * inverse_sigma
+            for b in range(edges.size - 1):
+                width = (edges[b + 1] - edges[b]) * inverse_sigma
+                upper = (edges[b + 1] - forward[1, c]) * inverse_sigma
+                at_upper = exp(peak - 0.5 * upper * upper)
+                # The difference of the densities at both ends, from the larger
+                exponent = 0.5 * width * (lower + upper)
+                if exponent >= 0.0:
+                    drop = -expm1(-exponent) * exp(peak - 0.5 * lower * lower)
+                else:
+                    drop = expm1(exponent) * at_upper
+                lost = width * at_upper if width < inf else 0.0
+                probability = exp(forward[0, c] + _log_interval(lower, upper, width))
+                bar[0, c] += out_bar[b, i] * probability
+                bar[1, c] += out_bar[b, i] * drop * inverse_sigma
+                bar[2, c] += out_bar[b, i] * (lower * drop - lost)
+                lower = upper
         psi_bar[i] += _backward(psi[i], weights, forward, bar, mass_measure, weights_bar)
 
 

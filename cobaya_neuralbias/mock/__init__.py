@@ -71,11 +71,10 @@ def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False)
                     f"the draw has no halo; the model expects {expected_number(*at):.3g} at these "
                     "parameters."
                 )
+            source = f"mock of '{name}'"
+            catalogues[name] = place_halos(rng, drawn, point.grid, like.mass_threshold, source)
         except InputError as error:
             raise InputError(f"'{path}', likelihood '{name}': {error}") from error
-        catalogues[name] = place_halos(
-            rng, drawn, point.grid, like.mass_threshold, f"mock of '{name}'"
-        )
         lines.append(
             f"'{files[name]}': {len(drawn.voxel)} halos of '{name}' above "
             f"{like.mass_threshold:g} Msun/h, {expected_number(*at):.1f} expected"

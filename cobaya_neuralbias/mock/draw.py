@@ -27,7 +27,7 @@ class HaloDraw(NamedTuple):
 
 
 def draw_halos(rng, data_model, delta, weights):
-    """Halos drawn from a model: counts in voxels, then the mass of each.
+    """Halos drawn from a model: counts in voxels, as the survey sees them, then masses.
 
     Parameters
     ----------
@@ -44,8 +44,7 @@ def draw_halos(rng, data_model, delta, weights):
     Raises
     ------
     InputError
-        If the expected number of halos is not finite or above ``MOST_HALOS``, or a mass drawn
-        overflows.
+        If the expected number of halos is not finite or above ``MOST_HALOS``.
     """
     expected = expected_number(data_model, delta, weights)
     if not expected <= MOST_HALOS:
@@ -53,7 +52,7 @@ def draw_halos(rng, data_model, delta, weights):
             f"the model expects {expected:.3g} halos at these parameters, more than the "
             f"{MOST_HALOS:.0e} that can be drawn: are they sensible ones?"
         )
-    counts = rng.poisson(data_model.expected_counts(delta, weights)).ravel()
+    counts = data_model.draw_counts(rng, delta, weights).ravel()
     voxel = np.repeat(np.arange(counts.size), counts)
     psi = data_model.psi(delta, weights).ravel()
     network_weights = data_model.split(weights)[1]
@@ -61,11 +60,6 @@ def draw_halos(rng, data_model, delta, weights):
     for start in range(0, voxel.size, CHUNK):
         part = slice(start, start + CHUNK)
         t[part] = data_model.network.draw_t(rng, psi[voxel[part]], network_weights)
-    if len(t) and not t.max() < HIGHEST_T:
-        raise InputError(
-            f"the model draws a halo mass of e^{t.max():.3g} times the threshold at these "
-            "parameters: are they sensible ones?"
-        )
     return HaloDraw(voxel, t)
 
 
@@ -91,7 +85,17 @@ def place_halos(rng, draw, grid, mass_threshold, source="mock"):
     Returns
     -------
     HaloCatalogue
+
+    Raises
+    ------
+    InputError
+        If a mass is too large for a number.
     """
+    if len(draw.t) and not draw.t.max() < HIGHEST_T:
+        raise InputError(
+            f"the model draws a halo mass of e^{draw.t.max():.3g} times the threshold at these "
+            "parameters: are they sensible ones?"
+        )
     corner = np.stack(np.unravel_index(draw.voxel, grid.shape), axis=1)
     position = (corner + rng.uniform(MARGIN, 1 - MARGIN, corner.shape)) * grid.voxel_side
     return HaloCatalogue(position, mass_threshold * np.exp(draw.t), grid.box_size, source)

@@ -67,10 +67,8 @@ def analyse(run):
     thickness = max(1, round(SLAB / grid.voxel_side))
     start = (n - thickness) // 2
     slab = slice(start, start + thickness)
-    halos = {
-        name: (like.halos.voxel(n), np.log(like.halos.mass / like.mass_threshold))
-        for name, like in run.likelihoods.items()
-    }
+    models = {name: like.data_model(n) for name, like in run.likelihoods.items()}
+    halos = {name: (model.voxel, model.t) for name, model in models.items()}
     edges = {name: mass_edges(t.max()) for name, (_, t) in halos.items()}
     counts, expected = ({name: [] for name in halos} for _ in range(2))
     psi = {name: 0.0 for name in halos}
@@ -83,17 +81,17 @@ def analyse(run):
             if name in reference:
                 single[name].append(r(name, field))
         quartile = quartiles(sample.delta)
-        for name, like in run.likelihoods.items():
-            process = like.data_model(n)
-            network_weights = process.split(sample.weights[name])[1]
+        for name, model in models.items():
+            network_weights = model.split(sample.weights[name])[1]
             counts[name].append(binned_data(quartile, *halos[name], edges[name]))
             expected[name].append(
                 binned_model(
                     quartile,
                     sample.psi[name],
-                    lambda p, t, net=process.network, w=network_weights: net.log_density(p, t, w),
+                    lambda p, t, net=model.network, w=network_weights: net.log_density(p, t, w),
                     grid.voxel_volume,
                     edges[name],
+                    model.completeness,
                 )
             )
             psi[name] = psi[name] + sample.psi[name] / len(run.phases)
@@ -133,7 +131,7 @@ def analyse(run):
         mass={
             name: MassFunction(
                 np.exp(edges[name]) * run.likelihoods[name].mass_threshold,
-                grid.box_size**3 / N_QUARTILES,
+                np.mean(models[name].effective_volume) * n**3 / N_QUARTILES,
                 np.mean(counts[name], axis=0),
                 np.mean(expected[name], axis=0),
                 np.std(expected[name], axis=0),

@@ -1,9 +1,10 @@
 """Posterior-predictive checks: catalogues drawn from the model against the data. No files.
 
 Every statistic is computed in the same way for the data and for a draw: halos are assigned to
-voxels, no shot noise is subtracted, no window is divided out. Where it uses the matter density
-(density quartiles, cross-spectra), it uses that of the sample the draw came from, for both; so data
-and draw are compared sample by sample.
+voxels, no shot noise is subtracted, no window is divided out. With a completeness, contrasts are
+relative to unclustered halos seen through it, and the matter is weighted by it. Where a statistic
+uses the matter density (density quartiles, cross-spectra), it uses that of the sample the draw came
+from, for both; so data and draw are compared sample by sample.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .statistics import binned_data, cross_correlation, mass_edges, quartiles
 LARGEST_CELL = 1 / 8
 # Mass bins beyond the most massive halo of the data, for draws that go further.
 MORE_MASS_BINS = 2
+SHARED = ("k", "cells", "edges", "n_halos", "volume", "shot_noise")
 STATISTICS = ("mass_function", "dispersion", "power", "cross_power", "cross_correlation")
 
 
@@ -32,7 +34,8 @@ class Predictive:
     cells : (n_cells,) float64 [Mpc/h], sides of the cubic cells
     edges : (b + 1,) float64, mass bins in t = ln(M / M_threshold); halos above are in the last bin
     n_halos : int, of the data
-    volume : float, of the box [(Mpc/h)^3]
+    volume : float, of the box, times the mean completeness [(Mpc/h)^3]
+    shot_noise : float [(Mpc/h)^3], the power of as many halos at random
     data, draws : dict
         Each name of ``STATISTICS`` -> (n_draws, ...) float64:
         ``mass_function`` (n_draws, 4, b), halos by density quartile and mass;
@@ -46,13 +49,9 @@ class Predictive:
     edges: np.ndarray
     n_halos: int
     volume: float
+    shot_noise: float
     data: dict
     draws: dict
-
-    @property
-    def shot_noise(self):
-        """1 / mean number density [(Mpc/h)^3]: the power of as many halos at random."""
-        return self.volume / self.n_halos
 
 
 def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
@@ -80,15 +79,20 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
     """
     n = delta.shape[0]
     grid = Grid(n, n * float(np.cbrt(data_model.voxel_volume)))
-    edges = mass_edges(data_model.t.max())
-    more = edges[-1] + (edges[1] - edges[0]) * np.arange(1, MORE_MASS_BINS + 1)
-    edges = np.concatenate([edges, more])
+    low, high = data_model.mass_range
+    seen = data_model.completeness
+    seen = np.ones(grid.shape) if seen is None else seen.reshape(grid.shape)
     quartile = quartiles(delta)
     voxels = cell_voxels(n)
 
     def statistics(voxel, t):
-        return halo_statistics(voxel, t, delta, quartile, grid, edges, voxels)
+        enters = (t >= low) & (t < high)
+        return halo_statistics(voxel[enters], t[enters], delta, quartile, grid, edges, voxels, seen)
 
+    data_t = data_model.t[(data_model.t >= low) & (data_model.t < high)]
+    edges = mass_edges(data_t.max())
+    more = edges[-1] + (edges[1] - edges[0]) * np.arange(1, MORE_MASS_BINS + 1)
+    edges = np.concatenate([edges, more])
     of_data = statistics(data_model.voxel, data_model.t)
     of_draws = []
     for _ in range(n_draws):
@@ -96,12 +100,14 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
         of_draws.append(statistics(draw.voxel, draw.t))
         if catalogues is not None:
             catalogues.append(draw)
+    volume = grid.box_size**3 * seen.mean()
     return Predictive(
         k=grid.k_fundamental * np.arange(1, n // 2),
         cells=grid.voxel_side * np.array(voxels),
         edges=edges,
-        n_halos=len(data_model.t),
-        volume=grid.box_size**3,
+        n_halos=len(data_t),
+        volume=volume,
+        shot_noise=volume * seen.mean() / len(data_t),
         data={name: np.stack(n_draws * [of_data[name]]) for name in STATISTICS},
         draws={name: np.stack([s[name] for s in of_draws]) for name in STATISTICS},
     )
@@ -111,7 +117,7 @@ def joined(parts):
     """One :class:`Predictive` of several of the same data, at different samples."""
     first = parts[0]
     return Predictive(
-        *(getattr(first, name) for name in ("k", "cells", "edges", "n_halos", "volume")),
+        *(getattr(first, name) for name in SHARED),
         *(
             {name: np.concatenate([getattr(p, which)[name] for p in parts]) for name in STATISTICS}
             for which in ("data", "draws")
@@ -119,7 +125,7 @@ def joined(parts):
     )
 
 
-def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels):
+def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
     """The ``STATISTICS`` of one catalogue.
 
     Parameters
@@ -131,25 +137,25 @@ def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels):
     grid : Grid
     edges : (b + 1,) float64, of t
     voxels : list of int, voxels along the side of a cell
+    seen : (n, n, n) float64, completeness
 
     Returns
     -------
     dict, name -> array; a catalogue without halos has no spectra (NaN)
     """
     counts = np.bincount(voxel, minlength=grid.n**3).reshape(grid.shape).astype(float)
-    mean = counts.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        contrast = counts / mean - 1
+        contrast = counts * (seen.sum() / counts.sum()) - seen
     halos = fourier.to_modes(contrast)
     n_bins = grid.n // 2
     volume = grid.voxel_volume
-    matter = fourier.to_modes(delta)
+    matter = fourier.to_modes(seen * delta)
     return {
         "mass_function": binned_data(quartile, voxel, np.minimum(t, _below(edges[-1])), edges),
-        "dispersion": np.array([dispersion(counts, m) for m in voxels]),
+        "dispersion": np.array([dispersion(counts, m, seen) for m in voxels]),
         "power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins)[1:],
         "cross_power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins, matter)[1:],
-        "cross_correlation": cross_correlation(contrast, delta, grid, n_bins),
+        "cross_correlation": cross_correlation(contrast, seen * delta, grid, n_bins),
     }
 
 
@@ -163,20 +169,30 @@ def cell_voxels(n_grid):
     return [m for m in range(1, largest + 1) if n_grid % m == 0]
 
 
-def dispersion(counts, side):
+def dispersion(counts, side, seen):
     """Variance over mean of the halo counts in cells of ``side``^3 voxels.
 
-    1 on average for halos at random, with the unbiased variance (n_cells - 1).
+    ``sum (n - e)^2 / e`` over the cells, by their number less one, where e is the expected number
+    of unclustered halos, in proportion to the completeness; cells without any are left out. 1 on
+    average for halos at random. With e the same everywhere it is the unbiased variance over mean.
 
     Parameters
     ----------
     counts : (n, n, n) float64
     side : int, divides n
+    seen : (n, n, n) float64, completeness
     """
-    m = counts.shape[0] // side
-    cells = counts.reshape(m, side, m, side, m, side).sum((1, 3, 5))
+
+    def cells(field):
+        m = len(field) // side
+        return field.reshape(m, side, m, side, m, side).sum((1, 3, 5))
+
     with np.errstate(invalid="ignore", divide="ignore"):
-        return cells.var(ddof=1) / cells.mean()
+        expected = cells(seen) * (counts.sum() / seen.sum())
+        inside = expected > 0
+        return np.sum(((cells(counts) - expected)[inside]) ** 2 / expected[inside]) / (
+            inside.sum() - 1
+        )
 
 
 # -- what the draws say of the data ------------------------------------------------------------

@@ -168,9 +168,9 @@ def mass_function(result, mass_threshold):
         for low, high, alpha in intervals:
             panel.fill_between(x, low[shown] / middle, high[shown] / middle, alpha=alpha, **style)
         panel.plot(x, np.ones(len(x)), color=colour, ls=line)
-        panel.plot(x, data[shown] / middle, **points, clip_on=False)
+        panel.plot(x, data[shown] / middle, **points)
         top = np.clip(1.2 * np.max(data[shown] / middle, initial=0.0), 2, 10)
-        panel.set(xscale="log", ylim=(0, top), ylabel="data/draws")
+        panel.set(xscale="log", ylim=(-0.06 * top, top), ylabel="data/draws")
         panel.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
     main.set(
         xscale="log",

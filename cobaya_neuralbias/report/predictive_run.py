@@ -42,12 +42,12 @@ def predict(run, n_draws, seed, folder=None, overwrite=False):
                 at = like.data_model(run.grid.n), sample.delta, sample.weights[name]
                 try:
                     results[name].append(predictive(*at, rng, catalogues=drawn))
+                    if folder is not None:
+                        catalogues[name] = place_halos(rng, drawn[0], run.grid, like.mass_threshold)
                 except InputError as error:
                     raise InputError(
                         f"'{run.prefix}', likelihood '{name}', stored sample {row}: {error}"
                     ) from error
-                if folder is not None:
-                    catalogues[name] = place_halos(rng, drawn[0], run.grid, like.mass_threshold)
             if folder is not None:
                 point = _point(run, sample)
                 about = {"seed": seed, "run": run.prefix, "stored_sample": int(row)}

@@ -98,8 +98,9 @@ class Run:
         from ..catalogue import read_truth
 
         for like in self.target.likelihoods.values():
-            if truth := read_truth(like.catalogue):
-                return truth
+            for path in _files_of(like.catalogue):
+                if truth := read_truth(path):
+                    return truth
         return None
 
     @property
@@ -339,16 +340,20 @@ def _check_catalogue(path, name, options):
     """Say where a relative path was looked for: Cobaya's file does not tell where the run began."""
     from ..catalogue import resolve
 
-    catalogue = options.get("catalogue") if isinstance(options, dict) else None
-    if not isinstance(catalogue, str):
-        return
-    try:
-        resolve(catalogue)
-    except InputError as error:
-        hint = ""
-        if not os.path.isabs(os.path.expanduser(catalogue)):
-            hint = " It is relative to the folder where the run was started: report from there."
-        raise InputError(f"'{path}', likelihood '{name}', catalogue: {error}{hint}") from error
+    for catalogue in _files_of(options.get("catalogue") if isinstance(options, dict) else None):
+        try:
+            resolve(catalogue)
+        except InputError as error:
+            hint = ""
+            if not os.path.isabs(os.path.expanduser(catalogue)):
+                hint = " It is relative to the folder where the run was started: report from there."
+            raise InputError(f"'{path}', likelihood '{name}', catalogue: {error}{hint}") from error
+
+
+def _files_of(catalogue):
+    """The names in the option ``catalogue``: one, a list, or none."""
+    names = catalogue if isinstance(catalogue, list) else [catalogue]
+    return [name for name in names if isinstance(name, str)]
 
 
 @contextlib.contextmanager

@@ -105,7 +105,7 @@ class MassFunction:
     Attributes
     ----------
     edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quartile [(Mpc/h)^3]
+    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]
     counts : (4, b) float64, halos, averaged over the samples (each assigns voxels to quartiles)
     expected, scatter : (4, b) float64, posterior mean and standard deviation of the prediction
     """
@@ -156,7 +156,7 @@ def binned_data(quartile, voxel, t, edges):
     return np.bincount(which, minlength=size).reshape(N_QUARTILES, -1).astype(float)
 
 
-def binned_model(quartile, psi, log_density, voxel_volume, edges):
+def binned_model(quartile, psi, log_density, voxel_volume, edges, completeness=None):
     """(4, b) halos that the model expects.
 
     Parameters
@@ -166,7 +166,9 @@ def binned_model(quartile, psi, log_density, voxel_volume, edges):
     log_density : callable (psi, t) -> ln dn/dlnM [(Mpc/h)^-3], broadcasting
     voxel_volume : float [(Mpc/h)^3]
     edges : (b + 1,) float64, of t = ln(M / M_threshold)
+    completeness : (n^3,) float64, None: 1 everywhere
     """
+    seen = np.ones(psi.size) if completeness is None else completeness
     x, w = np.polynomial.legendre.leggauss(MASS_POINTS)
     width = np.diff(edges)
     t = edges[:-1, None] + width[:, None] * (x + 1) / 2
@@ -176,8 +178,9 @@ def binned_model(quartile, psi, log_density, voxel_volume, edges):
         low, high = values.min(), values.max()
         cell = ((values - low) * (PSI_BINS / max(high - low, 1e-300))).astype(int)
         cell = np.minimum(cell, PSI_BINS - 1)
-        number = np.bincount(cell, minlength=PSI_BINS)
-        mean = np.bincount(cell, weights=values, minlength=PSI_BINS)[number > 0]
+        part = seen[quartile == q]
+        number = np.bincount(cell, weights=part, minlength=PSI_BINS)
+        mean = np.bincount(cell, weights=part * values, minlength=PSI_BINS)[number > 0]
         number = number[number > 0]
         density = np.exp(log_density((mean / number)[:, None, None], t))
         out[q] = voxel_volume * width * (number @ (density @ (w / 2)))

@@ -1,6 +1,8 @@
 """Catalogues drawn from a model: their distribution, their files, and the command."""
 
 import copy
+import dataclasses
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -13,6 +15,7 @@ from cobaya_neuralbias import field_target
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
+from cobaya_neuralbias.bias.scatter import NegativeBinomial
 from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
@@ -104,9 +107,9 @@ def test_masses_belong_to_their_voxels(toy):
     grid = np.linspace(0, 40, 8001)
     cuts = np.quantile(psi[voxel], (0, 0.3, 0.7, 1))
     network_weights = model.split(weights)[1]
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
-        some = np.flatnonzero((psi[voxel] >= low) & (psi[voxel] <= high))[:1500]
-        assert len(some) > 500
+    for low, high in pairwise(cuts):
+        some = np.flatnonzero((psi[voxel] >= low) & (psi[voxel] <= high))[:600]
+        assert len(some) == 600
         uniform = []
         for j in some:
             density = np.exp(model.network.log_density(psi[voxel[j]], grid, network_weights))
@@ -140,6 +143,29 @@ def test_rounding_moves_no_halo_into_the_next_voxel(end, n, box):
     halos = place_halos(Ends, HaloDraw(voxel, np.zeros(len(voxel))), Grid(n, box), 1e12)
     assert np.array_equal(halos.voxel(n), voxel)
     assert (halos.position < box).all() and (halos.mass == 1e12).all()
+
+
+def test_what_the_survey_sees(toy):
+    """Completeness thins the draws, over-dispersion scatters them: lambda + phi lambda^2."""
+    model, delta, weights = toy
+    seen = np.linspace(0, 1, 12**3)
+    seen[:100] = 0.0
+    survey = dataclasses.replace(model, completeness=seen, scatter=NegativeBinomial())
+    rng, phi, n_draws = np.random.default_rng(6), 0.5, 200
+    weights = np.append(weights, np.log(phi))
+    counts = np.array(
+        [
+            np.bincount(draw_halos(rng, survey, delta, weights).voxel, minlength=12**3)
+            for _ in range(n_draws)
+        ]
+    )
+    assert not counts[:, :100].any()
+    expected = seen * model.expected_counts(delta, weights[:-1]).ravel()
+    variance = expected + phi * expected**2
+    assert abs(counts.sum() - n_draws * expected.sum()) < 4 * np.sqrt(n_draws * variance.sum())
+    ratio = np.sum((counts - expected) ** 2) / (n_draws * variance.sum())
+    assert abs(ratio - 1) < 0.05
+    assert np.sum((counts - expected) ** 2) > 1.3 * n_draws * expected.sum()
 
 
 def test_absurd_numbers_are_refused(toy):
@@ -289,6 +315,33 @@ def test_one_file_a_likelihood(place, info):
     assert masses[1].min() > 5e13 > masses[0].min()
 
 
+def test_every_kind_of_likelihood_reads_its_mock(place, info):
+    seen = np.ones((8, 8, 8))
+    seen[:3] = 0.0
+    np.save("seen.npy", seen)
+    options = {
+        "likelihood": "binned",
+        "mass_bins": [2e13, 1e14, float("inf")],
+        "scatter": "negative_binomial",
+        "completeness": "seen.npy",
+        "drop_masked": True,
+        "boundary": "open",
+    }
+    info["likelihood"]["bias"].update(options)
+    yaml_dump_file("survey.yaml", info)
+    make_mock("survey.yaml", "mock.h5", seed=1, values={"ln_phi": -1.0})
+    halos = read_catalogue("mock.h5", BOX)
+    side = BOX / 8
+    assert halos.position[:, 0].min() > 3 * side
+    assert halos.position[:, 1:].min() > side and halos.position[:, 1:].max() < 7 * side
+    attributes, parameters = read_mock("mock.h5")
+    target = field_target(get_model(yaml_load(attributes["model"])))
+    like = target.likelihoods["bias"]
+    assert len(like.data_model(8).t) == len(halos) and parameters["ln_phi"] == -1
+    target.theory.set_phases(read_truth("mock.h5")["white_noise"])
+    assert np.isfinite(target.evaluate([parameters[p] for p in target.weight_names]).logpost)
+
+
 def test_without_sampled_parameters(place, info):
     like = field_target(get_model(INFO)).likelihoods["bias"]
     info["params"].update(zip(like.weight_names, like.default_weights.tolist(), strict=True))
@@ -366,7 +419,7 @@ def test_mistakes_are_one_clear_line(place, info, arguments, message, capsys):
     (place / "broken.yaml").write_text("theory: [")
     (place / "list.yaml").write_text("- a\n")
     (place / "empty.yaml").write_text("theory: {cobaya_neuralbias.LPT: null}\n")
-    yaml_dump_file("other.yaml", {**info, "likelihood": {"H0.riess2020": None}})
+    yaml_dump_file("other.yaml", {**info, "likelihood": {"one": None}})
     for name, options in (("moved", {"catalogue": "nowhere.h5"}), ("typo", {"flor": 0.1})):
         spoilt = copy.deepcopy(info)
         spoilt["likelihood"]["bias"].update(options)

@@ -1,5 +1,6 @@
 """Posterior-predictive checks: statistics against closed forms, and the command on a tiny run."""
 
+import dataclasses
 import json
 
 import h5py
@@ -7,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
@@ -36,10 +38,12 @@ GRID = Grid(16, 200.0)
 FIGURES = ("mass_function", "cells", "power", "cross")
 
 
-def statistics_of(voxel, delta=None, t=None):
+def statistics_of(voxel, delta=None, t=None, seen=None):
+    seen = np.ones(GRID.shape) if seen is None else seen
     delta = np.random.default_rng(0).standard_normal(GRID.shape) if delta is None else delta
     t = np.zeros(len(voxel)) if t is None else t
-    return halo_statistics(voxel, t, delta, quartiles(delta), GRID, mass_edges(3.0), [1, 2])
+    quartile = quartiles(delta)
+    return halo_statistics(voxel, t, delta, quartile, GRID, mass_edges(3.0), [1, 2], seen)
 
 
 # -- statistics
@@ -69,11 +73,17 @@ def test_halos_at_random_have_shot_noise_and_unit_dispersion():
 def test_dispersion_by_hand():
     counts = np.zeros((4, 4, 4))
     counts[0, 0, 0], counts[0, 0, 1], counts[2, 3, 1] = 3, 1, 4
-    flat = counts.ravel()
-    assert np.isclose(dispersion(counts, 1), flat.var(ddof=1) / flat.mean())
+    flat, everywhere = counts.ravel(), np.ones((4, 4, 4))
+    assert np.isclose(dispersion(counts, 1, everywhere), flat.var(ddof=1) / flat.mean())
     cells = np.array([4, 4, 0, 0, 0, 0, 0, 0])
-    assert np.isclose(dispersion(counts, 2), cells.var(ddof=1) / cells.mean())
-    assert dispersion(np.full((4, 4, 4), 3.0), 2) == 0
+    assert np.isclose(dispersion(counts, 2, everywhere), cells.var(ddof=1) / cells.mean())
+    assert dispersion(np.full((4, 4, 4), 3.0), 2, everywhere) == 0
+    # Half of the box half seen: of 12 halos 2 are expected in each of 4 cells, 1 in each of 4.
+    seen = np.ones((4, 4, 4))
+    seen[2:] = 0.5
+    counts = np.zeros((4, 4, 4))
+    counts[0, 0, 0], counts[3, 3, 3] = 8, 4
+    assert np.isclose(dispersion(counts, 2, seen), (18 + 3 * 2 + 9 + 3 * 1) / 7)
 
 
 def test_power_of_a_wave():
@@ -89,6 +99,44 @@ def test_power_of_a_wave():
     assert np.isclose(result["cross_correlation"][3], 1)
     minus = statistics_of(np.repeat(np.arange(16**3), counts), -0.25 * wave)
     assert np.isclose(minus["cross_correlation"][3], -1)
+
+
+def test_a_mask_is_no_structure():
+    """Halos at random, seen through a mask: shot noise and unit dispersion, as without one."""
+    rng = np.random.default_rng(6)
+    seen = np.ones(GRID.shape)
+    seen[:5], seen[:, 9:] = 0.4, 0.0
+    n_modes = np.bincount(GRID.shells.ravel())[1:8]
+    draws = []
+    for _ in range(100):
+        counts = rng.poisson(2 * seen).ravel()
+        result = statistics_of(np.repeat(np.arange(16**3), counts), seen=seen)
+        draws.append([*result["power"] * counts.sum(), *result["dispersion"]])
+    mean, error = np.mean(draws, axis=0), np.std(draws, axis=0) / 10
+    assert (np.abs(mean[:7] / (200.0**3 * seen.mean() ** 2) - 1) < 5 / np.sqrt(n_modes * 50)).all()
+    assert (np.abs(mean[7:] - 1) < 4 * error[7:]).all()
+
+
+def test_only_what_the_likelihood_compares():
+    """Halos outside the mass bins are left out, of data and draws; completeness thins the draws."""
+    rng = np.random.default_rng(7)
+    model, delta, weights = toy(rng)
+    binned = BinnedCounts(
+        *(getattr(model, name) for name in ("engine", "network", "voxel_volume", "voxel", "t")),
+        edges=np.array([0.5, 1.0, 2.0]),
+    )
+    result = predictive(binned, delta, weights, rng, 20)
+    assert result.n_halos == ((model.t >= 0.5) & (model.t < 2)).sum() < 0.7 * len(model.t)
+    drawn = result.draws["mass_function"].sum((1, 2))
+    assert abs(drawn.mean() - result.n_halos) < 5 * np.sqrt(result.n_halos)
+    half = np.full(16**3, 0.5)
+    half[: 16**3 // 2] = 0.0
+    masked = dataclasses.replace(model, completeness=half)
+    result = predictive(masked, delta, weights, rng, 20)
+    inside = model.expected_counts(delta, weights).ravel()[16**3 // 2 :].sum() / 2
+    drawn = result.draws["mass_function"].sum((1, 2))
+    assert abs(drawn.mean() - inside) < 4 * np.sqrt(inside / 20)
+    assert np.isclose(result.volume, 200.0**3 / 4)
 
 
 def test_mass_function_counts_all_halos():
@@ -177,7 +225,8 @@ def test_comparison_by_hand():
     """Two draws 3 and 5 at samples where the data is 2 and 4."""
     data = {name: np.array([[2.0], [4.0]]) for name in STATISTICS}
     draws = {name: np.array([[3.0], [6.0]]) for name in STATISTICS}
-    result = Predictive(np.ones(1), np.ones(1), np.ones(1), 10, 1.0, data, draws)
+    about = (np.ones(1), np.ones(1), np.ones(1), 10, 1.0, 0.1)
+    result = Predictive(*about, data, draws)
     both = compare(result, "power")
     assert (both.data, both.mean) == (3.0, 4.5)
     assert np.isclose(both.fraction, 0.5)
@@ -186,7 +235,7 @@ def test_comparison_by_hand():
     assert np.isclose(compare_ratio(result, "power").mean, 1.5)
     assert np.isclose(compare_difference(result, "power").mean, 1.5)
     assert both.low95 < both.low68 < both.mean < both.high68 < both.high95
-    same = Predictive(np.ones(1), np.ones(1), np.ones(1), 10, 1.0, data, data)
+    same = Predictive(*about, data, data)
     assert np.isnan(compare(same, "power").z)
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
+from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, write_catalogue
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.report import make_report, statistics
+from cobaya_neuralbias.report.analysis import analyse
 from cobaya_neuralbias.report.chain_figures import triangle
 from cobaya_neuralbias.report.run import load_run
 from cobaya_neuralbias.report.summary import as_text, checks
@@ -318,9 +320,9 @@ class Toy:
     def data(self):
         return statistics.binned_data(self.quartile, self.voxel, self.t, self.edges)
 
-    def model(self):
+    def model(self, completeness=None):
         return statistics.binned_model(
-            self.quartile, self.psi, self.log_density, self.volume, self.edges
+            self.quartile, self.psi, self.log_density, self.volume, self.edges, completeness
         )
 
 
@@ -334,6 +336,74 @@ def test_binned_model_is_the_integral():
         toy.quartile, np.zeros_like(toy.psi), toy.log_density, toy.volume, toy.edges
     )
     assert np.allclose(flat, toy.volume * 0.01 * 1024 * inside, rtol=1e-9)
+
+
+def test_binned_model_weighs_voxels_by_completeness():
+    toy = Toy()
+    inside = (np.exp(-1.2 * toy.edges[:-1]) - np.exp(-1.2 * toy.edges[1:])) / 1.2
+    seen = np.random.default_rng(0).uniform(0, 1, toy.psi.size)
+    seen[toy.quartile == 0] = 0
+    seen[::3] = 0
+    sums = np.bincount(toy.quartile, weights=seen * np.exp(toy.psi).ravel())
+    exact = toy.volume * 0.01 * sums[:, None] * inside
+    assert np.allclose(toy.model(seen), exact, rtol=1e-4)
+    assert not toy.model(seen)[0].any()
+    assert np.allclose(toy.model(np.ones(toy.psi.size)), toy.model(), rtol=1e-12)
+
+
+def test_report_of_a_masked_survey(tmp_path, monkeypatch):
+    """Halos left out by mask and boundary are in neither data nor model of the mass function."""
+    from cobaya.run import run
+
+    rng = np.random.default_rng(2)
+    mask = np.clip(rng.uniform(-0.2, 1.2, (8, 8, 8)), 0, 1)
+    np.save(tmp_path / "mask.npy", mask)
+    everything = read_catalogue("bundled", 250.0)
+    for i, part in enumerate(np.array_split(rng.permutation(len(everything)), 2)):
+        halos = HaloCatalogue(everything.position[part], everything.mass[part], 250.0)
+        write_catalogue(tmp_path / f"{i}.h5", halos)
+    bias = {
+        "class": "cobaya_neuralbias.NeuralBias",
+        "catalogue": ["0.h5", "1.h5"],
+        "mass_threshold": 2e13,
+        "likelihood": "binned",
+        "mass_bins": [3e13, 1e14, math.inf],
+        "scatter": "negative_binomial",
+        "completeness": "mask.npy",
+        "drop_masked": True,
+        "boundary": "open",
+    }
+    monkeypatch.chdir(tmp_path)
+    names = ("H0", "ombh2", "omch2", "ns", "sigma8")
+    info = {
+        "theory": {
+            "cobaya_neuralbias.EisensteinHu": None,
+            "cobaya_neuralbias.LPT": {"n_grid": 8, "box_size": 250.0},
+        },
+        "likelihood": {"bias": bias},
+        "params": dict(zip(names, (68.0, 0.0226576, 0.1229984, 0.97, 0.81), strict=True)),
+        "sampler": {
+            "cobaya_neuralbias.QNHMC": {
+                **{"warmup": 4, "store_every": 1, "max_samples": 3, "seed": 1},
+                **{"leapfrog_steps": 2, "weight_leapfrog_steps": 2},
+            }
+        },
+    }
+    run(info, output="masked")
+    loaded = load_run("masked")
+    mass = analyse(loaded).mass["bias"]
+    voxel = everything.above(2e13).voxel(8)
+    inner = np.zeros((8, 8, 8), dtype=bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    seen = np.where(inner, mask, 0.0)
+    assert mass.counts.sum() == pytest.approx(np.count_nonzero(seen.ravel()[voxel]))
+    assert mass.volume == pytest.approx(seen.sum() * (250 / 8) ** 3 / 4)
+    model = loaded.likelihoods["bias"].data_model(8)
+    expected = [model.expected_counts(s.delta, s.weights["bias"]) for s in loaded.samples()]
+    assert np.array_equal(expected[0] == 0, seen == 0)
+    # The last bin ends a little above the heaviest halo.
+    assert mass.expected.sum() == pytest.approx(np.mean(expected, axis=0).sum(), rel=0.02)
+    make_report("masked")
 
 
 def test_binned_data_counts_every_halo():

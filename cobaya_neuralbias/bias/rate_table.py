@@ -1,0 +1,107 @@
+"""A rate that depends on psi alone, tabulated over the range of psi on the mesh.
+
+On large meshes most of the work of a likelihood is one and the same function of one number, voxel
+after voxel. It is evaluated at a few hundred nodes instead; see
+:mod:`cobaya_neuralbias.kernels.interpolation`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import interpolation
+
+# Intervals of the table, tried in turn until the sum has the relative accuracy below.
+TABLE_SIZES = (192, 768, 3072)
+TABLE_ACCURACY = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class RateTable:
+    """Polynomials through the values of a rate at equal steps of psi.
+
+    Attributes
+    ----------
+    edges : (n_segments + 1,) float64, the range of psi and between its ends the kinks of the rate
+    nodes : (n_segments, n_intervals + 1) float64
+    coefficients : (n_segments, n_intervals, 6) float64
+    error : (n_segments, n_intervals) float64, of the polynomial halfway between nodes
+    """
+
+    edges: np.ndarray
+    nodes: np.ndarray
+    coefficients: np.ndarray
+    error: np.ndarray
+
+    @classmethod
+    def of(cls, rate, edges, n_intervals):
+        """The table of the function ``rate``, (m,) -> (m,); None where a value is not finite."""
+        width = np.diff(edges)[:, None]
+        place = np.linspace(0, 1, 2 * n_intervals + 1)
+        # On a kink the slopes belong to one side or the other: keep the nodes just inside.
+        points = edges[:-1, None] + width * np.clip(place, 1e-11, 1 - 1e-11)
+        values = rate(points.ravel()).reshape(points.shape)
+        if not np.isfinite(values).all():
+            return None
+        coefficients = np.empty((len(width), n_intervals, interpolation.N_NODES))
+        for segment, at_nodes in zip(coefficients, values[:, ::2], strict=True):
+            interpolation.interval_coefficients(
+                np.ascontiguousarray(at_nodes), interpolation.COEFFICIENTS, segment
+            )
+        # The polynomials err most halfway between nodes.
+        halfway = coefficients @ 0.5 ** np.arange(interpolation.N_NODES)
+        return cls(
+            edges,
+            np.ascontiguousarray(points[:, ::2]),
+            coefficients,
+            np.abs(halfway - values[:, 1::2]),
+        )
+
+    def serves(self, numbers, total):
+        """Whether the sum over points, ``numbers`` in each interval, is as accurate as it must be.
+
+        ``total`` is that sum.
+        """
+        missed = np.vdot(numbers, self.error)
+        return missed <= TABLE_ACCURACY * abs(total)
+
+    def sum_with_slopes(self, psi):
+        """Sum over the points ``psi`` (m,): (value, cotangent of the nodes, slopes (m,)).
+
+        None where the table is not accurate enough.
+        """
+        moments = np.empty(self.coefficients.shape)
+        slopes = np.zeros(psi.shape)
+        n_intervals = moments.shape[1]
+        interpolation.moments_and_slopes(
+            psi, self.edges, n_intervals, self.coefficients, 1.0, moments, slopes
+        )
+        total = float(np.vdot(moments, self.coefficients))
+        if not self.serves(moments[:, :, 0], total):
+            return None
+        return total, self._nodes_bar(moments), slopes
+
+    def interpolate(self, psi):
+        """(values, slopes) at the points ``psi`` (m,); None where it is not accurate enough."""
+        values, slopes = np.empty(psi.shape), np.empty(psi.shape)
+        numbers = np.empty(self.error.shape)
+        interpolation.interpolate(
+            psi, self.edges, numbers.shape[1], self.coefficients, values, slopes, numbers
+        )
+        return (values, slopes) if self.serves(numbers, values.sum()) else None
+
+    def interpolate_vjp(self, psi, values_bar):
+        """Cotangent of the rate at the nodes given that of the values at ``psi``."""
+        coefficients_bar = np.empty(self.coefficients.shape)
+        interpolation.interpolate_vjp(
+            psi, values_bar, self.edges, coefficients_bar.shape[1], coefficients_bar
+        )
+        return self._nodes_bar(coefficients_bar)
+
+    def _nodes_bar(self, coefficients_bar):
+        nodes_bar = np.empty(self.nodes.shape)
+        for segment_bar, at_nodes in zip(coefficients_bar, nodes_bar, strict=True):
+            interpolation.interval_coefficients_vjp(
+                segment_bar, interpolation.COEFFICIENTS, at_nodes
+            )
+        return nodes_bar

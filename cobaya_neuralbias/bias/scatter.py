@@ -1,0 +1,81 @@
+"""How the number of halos in a voxel scatters about its expectation.
+
+Given its expectation lambda, a voxel's halos are a Poisson process whose rate has a random factor
+g, of mean 1, common to all of them and independent from voxel to voxel. With n halos in the voxel
+the likelihood gets, instead of the Poisson process's exp(-lambda), the mean over that factor
+
+    <g^n exp(-g lambda)>.
+
+Poisson: g = 1. Negative binomial: g is gamma-distributed with variance phi, the number of halos
+has variance lambda + phi lambda^2, and
+
+    <g^n exp(-g lambda)> = prod_{k < n} (1 + k phi) (1 + phi lambda)^-(n + 1/phi).
+
+The factor leaves the masses alone: given psi and the number they are independent.
+"""
+
+import numpy as np
+
+from ..kernels import counts
+from .weight import Weight
+
+
+class Poisson:
+    """Counts of variance lambda."""
+
+    n_weights = 0
+
+    def weights(self):
+        """Name -> :class:`Weight`."""
+        return {}
+
+    def log_mean_factor(self, expected, voxel, number, weights):
+        """``sum_i ln <g^n exp(-g lambda)>``, its derivatives in lambda and in the weights.
+
+        Parameters
+        ----------
+        expected : (m,) float64, lambda
+        voxel, number : (n_occupied,) int64, the voxels with halos and their number n
+        weights : (n_weights,) float64
+
+        Returns
+        -------
+        float, (m,) float64, (n_weights,) float64
+        """
+        return -expected.sum(), -np.ones(expected.shape), np.empty(0)
+
+    def draw(self, rng, expected, weights):
+        """Counts (int64, of the shape of ``expected``) from their distribution."""
+        return rng.poisson(expected)
+
+
+class NegativeBinomial:
+    """Counts of variance ``lambda + phi lambda^2``, with the one weight ``ln phi``."""
+
+    n_weights = 1
+
+    def weights(self):
+        """Name -> :class:`Weight`. Mild over-dispersion; the prior spans Poisson to strong."""
+        prior = {"dist": "norm", "loc": -4.0, "scale": 3.0}
+        return {"ln_phi": Weight(-4.0, r"\ln\phi", prior)}
+
+    def log_mean_factor(self, expected, voxel, number, weights):
+        """As :meth:`Poisson.log_mean_factor`."""
+        with np.errstate(over="ignore"):
+            phi = np.exp(weights[0])
+        expected_bar = np.empty(expected.shape)
+        value, log_phi_bar = counts.gamma_poisson(expected, voxel, number, phi, expected_bar)
+        # Voxels that hold more than 0, 1, 2, ... halos
+        exceeding = len(number) - np.cumsum(np.bincount(number))[:-1]
+        rising, rising_bar = counts.log_rising(exceeding, phi)
+        return value + rising, expected_bar, np.array([log_phi_bar + rising_bar])
+
+    def draw(self, rng, expected, weights):
+        """As :meth:`Poisson.draw`."""
+        phi = np.exp(weights[0])
+        # Where the factor's scatter is below rounding there is none to draw.
+        factor = rng.gamma(1 / phi, phi, np.shape(expected)) if phi > 1e-15 else 1.0
+        return rng.poisson(expected * factor)
+
+
+SCATTERS = {"poisson": Poisson, "negative_binomial": NegativeBinomial}
