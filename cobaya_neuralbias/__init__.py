@@ -11,6 +11,7 @@ _HOMES = {
     "EisensteinHu": ".eisenstein_hu",
     "LPT": ".lpt",
     "NeuralBias": ".neural_bias",
+    "Neyrinck": ".neyrinck",
     "QNHMC": ".qnhmc",
     "field_target": ".target",
 }

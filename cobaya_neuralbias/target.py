@@ -56,7 +56,7 @@ class WeightPriors:
             value += float(pdf.logpdf(weights[i]))
             with np.errstate(invalid="ignore"):
                 ends = pdf.logpdf(weights[i] + self.STEP * np.array([-1, 1]))
-            slope = (ends[1] - ends[0]) / (2 * self.STEP)
+                slope = (ends[1] - ends[0]) / (2 * self.STEP)
             gradient[i] = slope if np.isfinite(slope) else 0.0
         return value, gradient
 

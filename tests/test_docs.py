@@ -15,7 +15,7 @@ from cobaya.yaml import yaml_load, yaml_load_file
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md")) + [p for p in [ROOT / "README.md"] if p.exists()]
-COMPONENTS = ("EisensteinHu", "LPT", "NeuralBias", "QNHMC")
+COMPONENTS = ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "QNHMC")
 PACKAGE = "cobaya_neuralbias"
 LPT, QNHMC = f"{PACKAGE}.LPT", f"{PACKAGE}.QNHMC"
 
@@ -110,7 +110,7 @@ def provide_catalogues(info):
     rng = np.random.default_rng(0)
     for component, options in options_of(info):
         path = Path(options.get("catalogue", BUNDLED))
-        if component != "NeuralBias" or str(path) == BUNDLED or path.exists():
+        if component not in ("NeuralBias", "Neyrinck") or str(path) == BUNDLED or path.exists():
             continue
         position = rng.uniform(0, info["theory"][LPT]["box_size"], (500, 3))
         mass = 1.01 * options.get("mass_threshold", 2e12) * (1 + rng.pareto(1.5, 500))

@@ -34,9 +34,9 @@ class Analysis:
     r : dict
         "initial" and "final" -> pair of (n_r,) float64 cross-correlations with the truth: of the
         posterior mean, and the mean of those of single samples. Empty without a truth.
-    mass : dict, likelihood -> MassFunction
+    mass : dict, likelihood -> MassFunction, of the likelihoods that model masses
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
-    maps : dict, name -> (n, n) slab means
+    maps : dict, name -> (n, n) slab means; psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
     """
 
@@ -67,11 +67,15 @@ def analyse(run):
     thickness = max(1, round(SLAB / grid.voxel_side))
     start = (n - thickness) // 2
     slab = slice(start, start + thickness)
-    models = {name: like.data_model(n) for name, like in run.likelihoods.items()}
+    models = {
+        name: like.data_model(n)
+        for name, like in run.likelihoods.items()
+        if hasattr(like.network, "log_density")
+    }
     halos = {name: (model.voxel, model.t) for name, model in models.items()}
     edges = {name: mass_edges(t.max()) for name, (_, t) in halos.items()}
     counts, expected = ({name: [] for name in halos} for _ in range(2))
-    psi = {name: 0.0 for name in halos}
+    psi = {name: 0.0 for name, like in run.likelihoods.items() if like.engine.n_weights}
     linear, single, linear_power = [], {name: [] for name in reference}, 0.0
     for sample in run.samples():
         linear_power = linear_power + sample.linear_power / len(run.phases)
@@ -94,6 +98,7 @@ def analyse(run):
                     model.completeness,
                 )
             )
+        for name in psi:
             psi[name] = psi[name] + sample.psi[name] / len(run.phases)
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}

@@ -297,15 +297,16 @@ def _map_groups(maps, likelihood):
         ],
     ]
     if likelihood is not None:
-        psi, mass = maps[f"psi/{likelihood}"], maps[f"mass/{likelihood}"]
-        top = np.percentile(psi, 99.8)
+        psi, mass = maps.get(f"psi/{likelihood}"), maps[f"mass/{likelihood}"]
+        if psi is not None:
+            scale = {"cmap": "viridis", "vmax": np.percentile(psi, 99.8)}
+            rows[1].append(([("NPE field: mean", psi)], r"$\langle\psi\rangle$", scale))
         log_mass = np.log10(np.where(mass > 0, mass, np.nan))
-        rows[1] += [
-            ([("NPE field: mean", psi)], r"$\langle\psi\rangle$", {"cmap": "viridis", "vmax": top}),
+        rows[1].append(
             (
                 [("halos (grey: none)", log_mass)],
                 r"$\log_{10}(\Sigma M\ [h^{-1}\,\mathrm{M}_\odot])$",
                 {"cmap": "magma"},
-            ),
-        ]
+            )
+        )
     return rows

@@ -370,7 +370,7 @@ def test_command_line(small, tmp_path):
     assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
     assert cobaya("cobaya-run", "run.yaml", "-f").returncode == 0
     assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
-    for component in ("EisensteinHu", "LPT", "NeuralBias", "QNHMC"):
+    for component in ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "QNHMC"):
         result = cobaya("cobaya-doc", f"cobaya_neuralbias.{component}")
         assert result.returncode == 0, result.stderr
     assert "leapfrog_steps: " in result.stdout

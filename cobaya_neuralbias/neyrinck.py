@@ -1,0 +1,80 @@
+"""Likelihood: local bias models of a halo catalogue, to compare the neural one with."""
+
+import numpy as np
+from cobaya.log import LoggedError
+
+from .bias.mass_function import MassFunction
+from .bias.neyrinck import FORMS, DensityContrast, LocalBias, LocalRate
+from .component import POSITIVE_INTEGER, POSITIVE_NUMBER, is_integer, is_number
+from .halo_likelihood import HaloLikelihood
+
+NON_NEGATIVE = ("a number >= 0", lambda v: is_number(v, 0))
+OPTIONAL_DENSITY = (
+    "a positive number [(h/Mpc)^3] or null",
+    lambda v: v is None or (is_number(v) and v > 0),
+)
+
+
+class Neyrinck(HaloLikelihood):
+    """Neyrinck's local bias model of a halo catalogue; see ``Neyrinck.yaml`` for the options.
+
+    Without a Cobaya model, ``Neyrinck({"box_size": 250.0})`` gives :meth:`log_likelihood` and
+    :meth:`value_and_gradient` for a density of any mesh.
+    """
+
+    form: str
+    floor: float
+    nbar_unit: float | None
+    n_components: int
+    sigma_prior: float
+
+    _OPTIONS = {
+        **HaloLikelihood._OPTIONS,
+        "form": FORMS,
+        "floor": NON_NEGATIVE,
+        "nbar_unit": OPTIONAL_DENSITY,
+        "n_components": POSITIVE_INTEGER,
+        "sigma_prior": POSITIVE_NUMBER,
+    }
+
+    @classmethod
+    def bias_model(cls, options, mean_density=None):
+        if options["form"] not in FORMS or not is_integer(options["n_components"], 1):
+            raise ValueError("form, n_components")
+        unit = options["nbar_unit"] or mean_density or 1.0
+        rate = LocalRate(options["form"], float(options["floor"]), float(unit))
+        if options["likelihood"] == "counts":
+            return DensityContrast(), rate
+        return DensityContrast(), LocalBias(rate, MassFunction(options["n_components"]))
+
+    @classmethod
+    def default_prior(cls, options):
+        return {"dist": "norm", "loc": 0, "scale": options["sigma_prior"]}
+
+    def initialize(self):
+        super().initialize()
+        self._told_of_empty_voxels = False
+        if self.likelihood == "binned" and len(self.mass_bins) == 2:
+            raise LoggedError(
+                self.log,
+                "Option 'mass_bins' is %r; expected at least two bins, for one says nothing of the "
+                "masses, or likelihood: counts without mass_bins.",
+                self.mass_bins,
+            )
+
+    def _read(self):
+        super()._read()
+        self._warm_up(4)
+
+    def value_and_gradient(self, density, weights):
+        result = super().value_and_gradient(density, weights)
+        if self.floor == 0 and not np.isfinite(result[0]) and not self._told_of_empty_voxels:
+            voxels = self.data_model(density.shape[0]).voxel
+            if n_lost := np.count_nonzero(density.ravel()[voxels] <= -1):
+                self._told_of_empty_voxels = True
+                self.log.warning(
+                    "%d halos stand in voxels without matter, where floor: 0 allows none: such "
+                    "points have zero likelihood.",
+                    n_lost,
+                )
+        return result
