@@ -29,6 +29,8 @@ class HaloDraw(NamedTuple):
 def draw_halos(rng, data_model, delta, weights):
     """Halos drawn from a model: counts in voxels, as the survey sees them, then masses.
 
+    A model of counts alone, which knows no masses, gives all halos that of the threshold.
+
     Parameters
     ----------
     rng : numpy Generator
@@ -54,12 +56,15 @@ def draw_halos(rng, data_model, delta, weights):
         )
     counts = data_model.draw_counts(rng, delta, weights).ravel()
     voxel = np.repeat(np.arange(counts.size), counts)
+    network = data_model.network
+    if not hasattr(network, "draw_t"):
+        return HaloDraw(voxel, np.zeros(voxel.size))
     psi = data_model.psi(delta, weights).ravel()
     network_weights = data_model.split(weights)[1]
     t = np.empty(voxel.size)
     for start in range(0, voxel.size, CHUNK):
         part = slice(start, start + CHUNK)
-        t[part] = data_model.network.draw_t(rng, psi[voxel[part]], network_weights)
+        t[part] = network.draw_t(rng, psi[voxel[part]], network_weights)
     return HaloDraw(voxel, t)
 
 

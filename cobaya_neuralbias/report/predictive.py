@@ -21,7 +21,7 @@ LARGEST_CELL = 1 / 8
 # Mass bins beyond the most massive halo of the data, for draws that go further.
 MORE_MASS_BINS = 2
 SHARED = ("k", "cells", "edges", "n_halos", "volume", "shot_noise")
-STATISTICS = ("mass_function", "dispersion", "power", "cross_power", "cross_correlation")
+STATISTICS = ("number", "mass_function", "dispersion", "power", "cross_power", "cross_correlation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,9 @@ class Predictive:
     shot_noise : float [(Mpc/h)^3], the power of as many halos at random
     data, draws : dict
         Each name of ``STATISTICS`` -> (n_draws, ...) float64:
-        ``mass_function`` (n_draws, 4, b), halos by density quartile and mass;
+        ``number`` (n_draws,), of halos;
+        ``mass_function`` (n_draws, 4, b), halos by density quartile and mass (absent where the
+        likelihood compares no masses);
         ``dispersion`` (n_draws, n_cells), variance over mean of the counts in cells;
         ``power``, ``cross_power`` (n_draws, n_k) [(Mpc/h)^3], of the halos and of halos and matter;
         ``cross_correlation`` (n_draws, n_k), r(k) of halos and matter.
@@ -85,14 +87,21 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
     quartile = quartiles(delta)
     voxels = cell_voxels(n)
 
-    def statistics(voxel, t):
-        enters = (t >= low) & (t < high)
-        return halo_statistics(voxel[enters], t[enters], delta, quartile, grid, edges, voxels, seen)
+    def within(t):
+        return (t >= low) & (t < high) if data_model.compares_masses else np.ones(len(t), bool)
 
-    data_t = data_model.t[(data_model.t >= low) & (data_model.t < high)]
+    data_t = data_model.t[within(data_model.t)]
     edges = mass_edges(data_t.max())
     more = edges[-1] + (edges[1] - edges[0]) * np.arange(1, MORE_MASS_BINS + 1)
     edges = np.concatenate([edges, more])
+
+    def statistics(voxel, t):
+        enters = within(t)
+        out = halo_statistics(voxel[enters], t[enters], delta, quartile, grid, edges, voxels, seen)
+        if not data_model.compares_masses:
+            del out["mass_function"]
+        return out
+
     of_data = statistics(data_model.voxel, data_model.t)
     of_draws = []
     for _ in range(n_draws):
@@ -108,8 +117,8 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
         n_halos=len(data_t),
         volume=volume,
         shot_noise=volume * seen.mean() / len(data_t),
-        data={name: np.stack(n_draws * [of_data[name]]) for name in STATISTICS},
-        draws={name: np.stack([s[name] for s in of_draws]) for name in STATISTICS},
+        data={name: np.stack(n_draws * [value]) for name, value in of_data.items()},
+        draws={name: np.stack([s[name] for s in of_draws]) for name in of_data},
     )
 
 
@@ -119,7 +128,7 @@ def joined(parts):
     return Predictive(
         *(getattr(first, name) for name in SHARED),
         *(
-            {name: np.concatenate([getattr(p, which)[name] for p in parts]) for name in STATISTICS}
+            {name: np.concatenate([getattr(p, which)[name] for p in parts]) for name in first.data}
             for which in ("data", "draws")
         ),
     )
@@ -151,6 +160,7 @@ def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
     volume = grid.voxel_volume
     matter = fourier.to_modes(seen * delta)
     return {
+        "number": counts.sum(),
         "mass_function": binned_data(quartile, voxel, np.minimum(t, _below(edges[-1])), edges),
         "dispersion": np.array([dispersion(counts, m, seen) for m in voxels]),
         "power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins)[1:],

@@ -33,11 +33,12 @@ def draw_all(run, results, folder):
     for name, result in results.items():
         threshold = run.likelihoods[name].mass_threshold
         drawings = {
-            "mass_function": functools.partial(mass_function, result, threshold),
             "cells": functools.partial(cells, result),
             "power": functools.partial(power, result),
             "cross": functools.partial(cross, result),
         }
+        if "mass_function" in result.data:
+            drawings["mass_function"] = functools.partial(mass_function, result, threshold)
         for title, draw in drawings.items():
             suffix = "" if len(results) == 1 else f"_{name}"
             with matplotlib.rc_context(STYLE):

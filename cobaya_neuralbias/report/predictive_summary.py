@@ -3,7 +3,7 @@
 import dataclasses
 
 from .. import __version__
-from .predictive import STATISTICS, compare
+from .predictive import compare
 from .summary import finite, number, title
 
 # The table is of the scales that a bias model should get right [h/Mpc]
@@ -33,18 +33,12 @@ def summarise(prefix, results, n_samples, seed):
 
 
 def _of_one(result):
-    drawn = result.draws["mass_function"].sum((1, 2))
     return {
-        "halos": {
-            "data": result.n_halos,
-            "mean": drawn.mean(),
-            "std": drawn.std(ddof=min(1, len(drawn) - 1)),
-        },
         "shot_noise": result.shot_noise,
         "k": result.k,
         "cell_sides": result.cells,
         "mass_bins": result.edges,
-        **{name: dataclasses.asdict(compare(result, name)) for name in STATISTICS},
+        **{name: dataclasses.asdict(compare(result, name)) for name in result.data},
     }
 
 
@@ -59,10 +53,11 @@ def as_text(summary):
         "scatter from draw to draw. Shot noise is in both.",
     ]
     for name, like in s["likelihoods"].items():
-        halos = like["halos"]
+        halos = like["number"]
         lines += [
             *title(f"Halos ({name})"),
-            f"  data {halos['data']}, draws {halos['mean']:.1f} +- {halos['std']:.1f}",
+            f"  data {halos['data']:.0f}, draws {halos['mean']:.1f}, "
+            f"z = {number(halos['z'], 1, 2)}",
             *title(f"Spectra at k < {TABLE_K:g} h/Mpc ({name})"),
             f"  {'':>9} {'halo power':>17} {'halos x matter':>17} {'r of halos and matter':>26}",
             f"  {'k [h/Mpc]':>9} {'diff.':>9} {'z':>7} {'diff.':>9} {'z':>7}"

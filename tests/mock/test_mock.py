@@ -315,6 +315,24 @@ def test_one_file_a_likelihood(place, info):
     assert masses[1].min() > 5e13 > masses[0].min()
 
 
+@pytest.mark.parametrize("kind", ["point_process", "counts"])
+def test_neyrincks_model(place, info, kind):
+    """Its unit of density is the old catalogue's; of counts alone no masses can be drawn."""
+    info["likelihood"]["bias"] = {
+        "class": "cobaya_neuralbias.Neyrinck",
+        "mass_threshold": 1e13,
+        "likelihood": kind,
+    }
+    yaml_dump_file("neyrinck.yaml", info)
+    make_mock("neyrinck.yaml", "mock.h5", seed=1, values={"ln_nbar": -1.0})
+    halos = read_catalogue("mock.h5", BOX)
+    assert (halos.mass == 1e13).all() == (kind == "counts")
+    attributes, _ = read_mock("mock.h5")
+    again = get_model(yaml_load(attributes["model"])).likelihood["bias"]
+    assert again.network == get_model(info).likelihood["bias"].network
+    assert len(halos) < 0.7 * len(get_model(info).likelihood["bias"].halos)
+
+
 def test_every_kind_of_likelihood_reads_its_mock(place, info):
     seen = np.ones((8, 8, 8))
     seen[:3] = 0.0

@@ -121,10 +121,8 @@ def test_only_what_the_likelihood_compares():
     """Halos outside the mass bins are left out, of data and draws; completeness thins the draws."""
     rng = np.random.default_rng(7)
     model, delta, weights = toy(rng)
-    binned = BinnedCounts(
-        *(getattr(model, name) for name in ("engine", "network", "voxel_volume", "voxel", "t")),
-        edges=np.array([0.5, 1.0, 2.0]),
-    )
+    fields = [getattr(model, n) for n in ("engine", "network", "voxel_volume", "voxel", "t")]
+    binned = BinnedCounts(*fields, edges=np.array([0.5, 1.0, 2.0]))
     result = predictive(binned, delta, weights, rng, 20)
     assert result.n_halos == ((model.t >= 0.5) & (model.t < 2)).sum() < 0.7 * len(model.t)
     drawn = result.draws["mass_function"].sum((1, 2))
@@ -134,9 +132,13 @@ def test_only_what_the_likelihood_compares():
     masked = dataclasses.replace(model, completeness=half)
     result = predictive(masked, delta, weights, rng, 20)
     inside = model.expected_counts(delta, weights).ravel()[16**3 // 2 :].sum() / 2
-    drawn = result.draws["mass_function"].sum((1, 2))
+    drawn = result.draws["number"]
     assert abs(drawn.mean() - inside) < 4 * np.sqrt(inside / 20)
     assert np.isclose(result.volume, 200.0**3 / 4)
+    # Of counts alone no masses are compared, and any will do.
+    result = predictive(BinnedCounts(*fields), delta, weights, rng, 3)
+    assert set(result.data) == set(STATISTICS) - {"mass_function"}
+    assert (result.data["number"] == len(model.t)).all()
 
 
 def test_mass_function_counts_all_halos():
@@ -267,8 +269,8 @@ def test_summary(folder, finished):
     text = (folder / "predictive.txt").read_text()
     assert summary["draws"] == 10 and summary["samples"] == 6 and summary["seed"] == 7
     (like,) = summary["likelihoods"].values()
-    assert like["halos"]["data"] == 30868
-    assert np.isclose(like["halos"]["mean"], 30868, rtol=0.5), "far from converged"
+    assert like["number"]["data"] == 30868
+    assert np.isclose(like["number"]["mean"], 30868, rtol=0.5), "far from converged"
     assert len(like["k"]) == 3 and len(like["cell_sides"]) == 1
     for name in STATISTICS:
         shapes = {np.shape(like[name][n]) for n in ("data", "mean", "low95", "high68", "z")}
@@ -312,7 +314,7 @@ def test_seed_and_kept_catalogues(folder, finished, tmp_path):
         assert weight == run.points[sample][run.parameters.index("npe_b")]
         assert np.allclose(truth["white_noise"], run.phases[sample])
     summary = json.loads((out / "predictive.json").read_text())
-    assert np.isclose(np.mean(totals), summary["likelihoods"]["bias"]["halos"]["mean"])
+    assert np.isclose(np.mean(totals), summary["likelihoods"]["bias"]["number"]["mean"])
     with pytest.raises(InputError, match=r"0001.h5' exists; .*--force"):
         make_predictive(finished, out, 3, 7, keep=True)
     make_predictive(finished, out, 3, 7, keep=True, overwrite=True)
