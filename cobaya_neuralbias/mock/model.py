@@ -59,8 +59,6 @@ def model_at(path, values, draw, phases_rng, parameters_rng):
         with quiet():
             info = _with_fixed(info, update_info(info)["params"], values, path)
             target = FieldTarget(get_model(copy.deepcopy(info), debug=logging.CRITICAL))
-            if not target.likelihoods:
-                raise InputError("no likelihood of a halo catalogue to draw from.")
             sampled = _sampled(target.model, draw, parameters_rng)
             sampled.update({name: values[name] for name in sampled if name in values})
             return _evaluate(info, target, sampled, phases_rng)
