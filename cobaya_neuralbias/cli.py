@@ -34,6 +34,39 @@ def build_parser():
         "-o", "--output", metavar="FOLDER", help="where to write (default: PREFIX_report)"
     )
     report.set_defaults(run=_report)
+
+    mock = commands.add_parser(
+        "mock",
+        help="catalogues drawn from a model, or from the posterior of a run",
+        usage="%(prog)s YAML -o FILE.h5 [--seed N] [--draw ref|prior] [--point FILE.yaml]\n"
+        "                              [--set NAME=VALUE ...] [--force]\n"
+        "       %(prog)s --chain PREFIX [-o FOLDER] [--seed N] [--draws N] [--keep [--force]]",
+        description="Draw a halo catalogue from the model of a yaml file, and keep with it the "
+        "field and the parameters it was drawn from. Or, with --chain, draw catalogues from the "
+        "posterior of a run and compare them with its data.",
+    )
+    mock.add_argument("yaml", metavar="YAML", nargs="?", help="theory, likelihood and params")
+    mock.add_argument("--chain", metavar="PREFIX", help="the `output` of a run's yaml file")
+    mock.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="the catalogue to write; with --chain, the folder (default: PREFIX_predictive)",
+    )
+    mock.add_argument("--seed", metavar="N", help="for the same draw again")
+    mock.add_argument("--force", action="store_true", help="replace catalogues that exist")
+    one = mock.add_argument_group("a catalogue from YAML")
+    one.add_argument(
+        "--draw", choices=("ref", "prior"), help="where sampled parameters come from (default: ref)"
+    )
+    one.add_argument("--point", metavar="FILE.yaml", help="values of parameters, name: value")
+    one.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", help="value of a parameter, repeatable"
+    )
+    many = mock.add_argument_group("catalogues from the posterior of --chain")
+    many.add_argument("--draws", metavar="N", help="how many (default: 100)")
+    many.add_argument("--keep", action="store_true", help="write the catalogues, too")
+    mock.set_defaults(run=_mock)
     return parser
 
 
@@ -43,6 +76,35 @@ def _report(arguments):
     text, folder = make_report(arguments.prefix, arguments.output)
     print(text)
     print(f"Figures and summary: {folder}")
+
+
+def _mock(arguments):
+    a = arguments
+    if (a.yaml is None) == (a.chain is None):
+        raise InputError("mock: expected either a yaml file or --chain PREFIX.")
+    others = {"--draws": a.draws, "--keep": a.keep}
+    if a.chain is not None:
+        others = {"--draw": a.draw, "--point": a.point, "--set": a.set}
+        if not a.keep:
+            others["--force"] = a.force
+    if given := [name for name, value in others.items() if value]:
+        kind = "a yaml file" if a.chain is None else "--chain" + (" without --keep" * (not a.keep))
+        raise InputError(f"mock: {given[0]} has no meaning with {kind}.")
+    if a.chain is not None:
+        from .report import make_predictive
+
+        n_draws = 100 if a.draws is None else a.draws
+        text, folder = make_predictive(a.chain, a.output, n_draws, a.seed, a.keep, a.force)
+        print(text)
+        print(f"Figures and numbers: {folder}")
+        return
+    from .mock import make_mock, parameter_values
+
+    if a.output is None:
+        raise InputError("mock: expected -o FILE.h5, the catalogue to write.")
+    values = parameter_values(a.set or (), a.point)
+    text, _ = make_mock(a.yaml, a.output, a.seed, a.draw or "ref", values, a.force)
+    print(text)
 
 
 def main(argv=None):

@@ -247,6 +247,11 @@ class HaloLikelihood(FieldRevision, Likelihood):
             )
         return self._halos
 
+    @property
+    def options_from_catalogue(self):
+        """Options that may be left to the catalogue, with the values in use: those of a mock."""
+        return {}
+
     def data_model(self, n_grid):
         """:class:`~cobaya_neuralbias.bias.likelihood.CatalogueLikelihood` on n_grid^3 voxels."""
         if n_grid not in self._data_model:

@@ -84,6 +84,9 @@ class NeuralBias(HaloLikelihood):
                 raise ValueError(name)
         natural = options["parametrisation"] == "natural"
         multipoles = tuple(sorted(options["multipoles"] or ([0, 1] if natural else [0])))
+        alpha_shift = options["alpha_shift"]
+        if alpha_shift is None:
+            alpha_shift = 0.0 if mean_density is None else np.log(mean_density)
         if natural:
             # Number counts alone tell nothing of masses: there are no weights for them then.
             n_components = 0 if options["likelihood"] == "counts" else options["n_components"]
@@ -91,7 +94,7 @@ class NeuralBias(HaloLikelihood):
                 NaturalEngine(
                     options["kernel_size"], multipoles, float(options["floor"]), n_components > 0
                 ),
-                NaturalNetwork(n_components, mean_density or 1.0),
+                NaturalNetwork(n_components, float(alpha_shift)),
             )
         engine = NeuralPhysicalEngine(
             kernel_size=options["kernel_size"],
@@ -105,9 +108,6 @@ class NeuralBias(HaloLikelihood):
         anchors = ANCHORS[options["parametrisation"]]
         if anchors is not None:
             engine = NormalisedEngine(engine, anchors)
-        alpha_shift = options["alpha_shift"]
-        if alpha_shift is None:
-            alpha_shift = 0.0 if mean_density is None else np.log(mean_density)
         network = MixtureDensityNetwork(
             options["n_components"],
             options["measure"],
@@ -149,7 +149,7 @@ class NeuralBias(HaloLikelihood):
     # Options that the natural parametrisation has no use for
     _PAPER_ONLY = (
         *("invariant", "layers", "activation", "input"),
-        *("measure", "spacing", "alpha_shift", "sigma_shift"),
+        *("measure", "spacing", "sigma_shift"),
     )
 
     def _refuse(self, first, second, why):
@@ -158,6 +158,10 @@ class NeuralBias(HaloLikelihood):
             "Options '%s: %s' and '%s: %s' do not go together: %s.",
             *(first, getattr(self, first), second, getattr(self, second), why),
         )
+
+    @property
+    def options_from_catalogue(self):
+        return {"alpha_shift": float(self.network.alpha_shift)}
 
     def _read(self):
         super()._read()

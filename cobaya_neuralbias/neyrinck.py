@@ -65,6 +65,10 @@ class Neyrinck(HaloLikelihood):
                 self.mass_bins,
             )
 
+    @property
+    def options_from_catalogue(self):
+        return {"nbar_unit": float(getattr(self.network, "rate", self.network).density_unit)}
+
     def _read(self):
         super()._read()
         self._warm_up(4)

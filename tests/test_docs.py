@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,22 @@ def test_blocks_run(page, folder):
         info.pop("output", None)
         provide_catalogues(info)
         run(info)
+
+
+def test_commands_of_mocks_run(folder):
+    """Its `cobaya-neuralbias` lines, after its Python blocks (which write a file they take)."""
+    from cobaya_neuralbias.cli import main
+
+    page = DOCS / "mocks.md"
+    execute_python(page)
+    lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        command, *arguments = shlex.split(line)
+        assert command == "cobaya-neuralbias"
+        # A mock that a Python block has made is in the way of the first command.
+        force = [] if "--chain" in arguments else ["--force"]
+        assert main([*arguments, *force]) == 0, line
 
 
 def provide_catalogues(info):

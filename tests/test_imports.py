@@ -25,12 +25,13 @@ ALLOWED = {
     "halo_likelihood": {"bias", "catalogue", "component"},
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
+    "mock": {"__version__", "catalogue", "errors", "gravity", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("neyrinck", "target"),
+    *("mock", "neyrinck", "target"),
 }
 
 

@@ -45,6 +45,10 @@ class BinnedCounts(CatalogueLikelihood):
     def mass_range(self):
         return self.edges[0], self.edges[-1]
 
+    @property
+    def compares_masses(self):
+        return len(self.edges) > 2
+
     @cached_property
     def counts(self):
         """[(bin, voxels with halos of that bin, number of those halos in each)]"""

@@ -18,6 +18,7 @@ and a network has
     binned_density_vjp(psi, edges, out_bar, w) -> psi_bar, w_bar
     sum_log_density_with_vjp(psi, halos, w) -> value, psi_bar, w_bar
     log_likelihood_with_vjp(psi, volume, halos, w, completeness=None) -> value, psi_bar, w_bar
+    draw_t(rng, psi, w) -> t of one halo at each psi; none in a network that knows no masses
     density_with_pullback(psi, edges, w)    optional: binned_density of one bin on a whole mesh,
                                             and its adjoint, where there is a faster way
 
@@ -69,6 +70,8 @@ class CatalogueLikelihood:
     sees_masses = False
     #: (lower, upper) t of the halos that the likelihood counts
     mass_range = (0.0, np.inf)
+    #: whether it compares their masses, and not only how many they are
+    compares_masses = True
 
     @property
     def n_weights(self):

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erfcx, log_ndtr, logsumexp, ndtr, ndtri_exp
+from scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from ..kernels import truncated_mixture
+from .truncated_normal import above_zero
 from .weight import Weight
 
 SQRT_HALF = np.sqrt(0.5)
@@ -173,9 +174,7 @@ class MassFunction:
         c = self.components(weights)
         which = np.searchsorted(np.cumsum(np.exp(c.log_share)), rng.random(n), side="right")
         which = np.minimum(which, self.n_components - 1)
-        # 1 - u > 0 is the share of the component's halos above t
-        tail = np.log1p(-rng.random(n)) + log_ndtr(c.x[which])
-        return np.maximum(c.mu[which] - c.sigma[which] * ndtri_exp(tail), 0.0)
+        return above_zero(1 - rng.random(n), c.mu[which], c.sigma[which])
 
 
 def _sigmoid(x):

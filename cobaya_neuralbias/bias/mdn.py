@@ -10,6 +10,7 @@ import numpy as np
 from ..kernels import mixture
 from .likelihood import Weight
 from .rate_table import TABLE_SIZES, RateTable
+from .truncated_normal import above_zero
 
 MEASURES = ("log_mass", "mass")
 SPACINGS = ("relu", "softplus")
@@ -248,3 +249,28 @@ class MixtureDensityNetwork:
         weights_bar = np.zeros(options[0].shape)
         log_density = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
         return log_density - volume * total, psi_bar, weights_bar.ravel() - volume * total_bar
+
+    def draw_t(self, rng, psi, weights):
+        """``t = ln(M / M_threshold)`` of one halo at each psi, from ``dn/dlnM`` above threshold.
+
+        Exact: a component is drawn by its number above threshold, then t from its normal
+        truncated at 0.
+
+        Parameters
+        ----------
+        rng : numpy Generator
+        psi : (n_halos,) float64, of the voxel of each halo
+        weights : (n_weights,) float64
+
+        Returns
+        -------
+        (n_halos,) float64, all >= 0
+        """
+        psi = np.ascontiguousarray(psi, dtype=float)
+        log_number, mean, inverse_sigma = np.empty((3, psi.size, self.n_components))
+        mixture.components(psi, *self._options(weights), log_number, mean, inverse_sigma)
+        share = np.exp(log_number - log_number.max(axis=1, keepdims=True))
+        up_to = np.cumsum(share, axis=1)
+        which = np.sum(rng.random((psi.size, 1)) * up_to[:, -1:] >= up_to, axis=1)
+        chosen = np.arange(psi.size), np.minimum(which, self.n_components - 1)
+        return above_zero(1 - rng.random(psi.size), mean[chosen], 1 / inverse_sigma[chosen])

@@ -5,10 +5,10 @@ The engine makes two numbers a voxel of ``u = log(1 + delta + floor)``,
     psi = b + w_0 u + sum_h w_h h(u) + sum_shells w_s S_s(u) + sum_{l, shells} w_ls I_ls(u)
     x   = u + sum_shells y_s S_s(u)
 
-and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over the
-mean; ``x`` is the index of their mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
+and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over
+``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
 
-    n(t | psi, x) = nbar exp(psi) p(t | x)
+    n(t | psi, x) = exp(psi + alpha_shift) p(t | x)
 
 ``S_s`` is the sum of u over the shell s of neighbours, the monopole kernel of Charnock et al. (2020).
 ``I_ls`` is the rotation-invariant length of the multipoles of order l on that shell,
@@ -240,7 +240,7 @@ class NaturalEngine:
 
 @dataclass(frozen=True)
 class NaturalNetwork:
-    """``n(t | psi, x) = mean_density exp(psi) p(t | x)``, a mixture of ``n_components``.
+    """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``.
 
     With none of them it gives numbers alone, no masses.
 
@@ -248,7 +248,7 @@ class NaturalNetwork:
     """
 
     n_components: int = 2
-    mean_density: float = 1.0
+    alpha_shift: float = 0.0
 
     @property
     def n_weights(self):
@@ -273,7 +273,7 @@ class NaturalNetwork:
     def number_density(self, psi, weights):
         """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
         with np.errstate(over="ignore"):
-            return self.mean_density * np.exp(psi[0])
+            return np.exp(psi[0] + self.alpha_shift)
 
     def number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of ``psi`` (2, m) and of the weights."""
@@ -291,7 +291,7 @@ class NaturalNetwork:
             weights,
             out,
         )
-        return np.log(self.mean_density) + log_rate + out.reshape(t.shape)
+        return self.alpha_shift + log_rate + out.reshape(t.shape)
 
     def binned_density(self, psi, edges, weights):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
@@ -323,7 +323,7 @@ class NaturalNetwork:
             psi[1], *halos, weights, psi_bar[1], weights_bar
         )
         psi_bar[0, voxel] = number
-        value += number @ psi[0, voxel] + first[-1] * np.log(self.mean_density)
+        value += number @ psi[0, voxel] + first[-1] * self.alpha_shift
         return value, psi_bar, weights_bar
 
     def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):

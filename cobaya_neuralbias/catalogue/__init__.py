@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..store import replacing
+from ..store import replacing, write_tree
 from .checks import (
     BOX_ATTRIBUTES,
     LENGTH_DIVISOR,
@@ -28,6 +28,7 @@ from .hdf5 import dataset, is_hdf5, open_hdf5, read_hdf5
 from .text import read_text
 
 BUNDLED = "bundled"
+TRUTH_FIELDS = ("white_noise", "delta_linear", "delta_final")
 _BUNDLED_FILE = Path(__file__).parents[1] / "data" / "nbody_250mpch_64.h5"
 
 
@@ -248,9 +249,7 @@ def read_truth(path):
     if not is_hdf5(file):
         return None
     with open_hdf5(file, source) as content:
-        names = [
-            n for n in ("white_noise", "delta_linear", "delta_final") if f"truth/{n}" in content
-        ]
+        names = [n for n in TRUTH_FIELDS if f"truth/{n}" in content]
         if "white_noise" not in names:
             return None
         return {
@@ -275,7 +274,7 @@ def read_field(spec):
         raise InputError(f"{spec}: cannot be read as a .npy array ({error}).") from error
 
 
-def write_catalogue(path, catalogue, attributes=None, overwrite=False):
+def write_catalogue(path, catalogue, attributes=None, overwrite=False, truth=None):
     """Write an HDF5 catalogue that :func:`read_catalogue` takes with its defaults.
 
     The file appears complete or not at all: it is written beside its place, then moved there.
@@ -286,6 +285,9 @@ def write_catalogue(path, catalogue, attributes=None, overwrite=False):
     catalogue : HaloCatalogue
     attributes : dict, optional, attributes of the file (not ``box``, which is the box size)
     overwrite : bool, False refuses to replace a file
+    truth : dict, optional
+        What is known of the field the halos formed in, written below ``truth/``: the cubes that
+        :func:`read_truth` returns, and whatever else belongs there (numbers, dictionaries of them).
     """
     file = Path(path).expanduser()
     if str(path) == BUNDLED or file.is_dir() or not file.parent.is_dir():
@@ -295,6 +297,9 @@ def write_catalogue(path, catalogue, attributes=None, overwrite=False):
     attributes = dict(attributes or {})
     if clash := set(attributes) & set(BOX_ATTRIBUTES):
         raise InputError(f"{path}: attribute {sorted(clash)} is set from the catalogue.")
+    truth = dict(truth or {})
+    for name in set(TRUTH_FIELDS) & set(truth):
+        checked_field(f"{path}::truth/{name}", truth[name])
     columns = catalogue.position, catalogue.mass, catalogue.velocity
     check_values(catalogue.source, *columns, catalogue.box_size, "row {} (from 0)".format)
     with replacing(file) as content:
@@ -302,3 +307,5 @@ def write_catalogue(path, catalogue, attributes=None, overwrite=False):
         for name, unit in (("position", "Mpc/h"), ("mass", "Msun/h"), ("velocity", "km/s")):
             if (value := getattr(catalogue, name)) is not None:
                 content.create_dataset(f"halos/{name}", data=value).attrs["units"] = unit
+        if truth:
+            write_tree(content.create_group("truth"), truth)

@@ -152,6 +152,28 @@ def _inverse_sigma(log_sigma):
 
 
 @jit
+def components(psi, weights, shifts, mass_measure, soft_spacing, log_number, mean, inverse_sigma):
+    """Each component's share of the halos above threshold, at each psi.
+
+    Parameters
+    ----------
+    psi : (m,) float64
+    weights : (3, n_components, 2) float64
+    shifts : (2,) float64, alpha_shift and sigma_shift
+    mass_measure, soft_spacing : bool
+    log_number, mean, inverse_sigma : (m, n_components) float64, output
+        log of the component's number density above threshold, and its normal in ln M
+    """
+    forward = np.empty((7, weights.shape[1]))
+    for i in range(psi.size):
+        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+        for c in range(weights.shape[1]):
+            mean[i, c] = forward[1, c]
+            inverse_sigma[i, c] = _inverse_sigma(forward[2, c])
+            log_number[i, c] = forward[0, c] + log_ndtr(mean[i, c] * inverse_sigma[i, c])
+
+
+@jit
 def number_density(psi, weights, shifts, mass_measure, soft_spacing, out):
     """Expected halos above threshold per unit volume, ``integral_0^inf dn/dt dt``, for each psi.
 

@@ -1,4 +1,4 @@
-"""Report of a run: figures, numbers and a verdict."""
+"""Report of a run: figures, numbers and a verdict; and what its posterior predicts."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-__all__ = ["make_report"]
+__all__ = ["make_predictive", "make_report"]
 
 
 def make_report(prefix, folder=None):
@@ -46,4 +46,62 @@ def make_report(prefix, folder=None):
         figures.draw_all(run, analysis, folder)
     except OSError as error:
         raise InputError(f"'{folder}': the report could not be written ({error}).") from error
+    return text, folder
+
+
+def make_predictive(prefix, folder=None, n_draws=100, seed=None, keep=False, overwrite=False):
+    """Draw catalogues from the posterior of a run and compare them with the data.
+
+    Parameters
+    ----------
+    prefix : str or Path
+        The ``output`` of the run's yaml file.
+    folder : str or Path, optional
+        Where figures, ``predictive.json`` and ``predictive.txt`` go (earlier ones are replaced);
+        by default ``PREFIX_predictive``.
+    n_draws : int
+        Catalogues, spread evenly over the stored samples: some samples have several if there are
+        more draws than samples.
+    seed : int, optional, by default another one each time
+    keep : bool
+        Write the catalogues, too, into ``folder/draws``: the files of
+        :func:`cobaya_neuralbias.mock.make_mock`.
+    overwrite : bool, False refuses to replace kept catalogues
+
+    Returns
+    -------
+    text : str, the table
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has no samples yet, or a sample's draw is impossible.
+    """
+    from ..mock import check_integer, check_seed
+    from .predictive_figures import draw_all
+    from .predictive_run import predict
+    from .predictive_summary import as_text, summarise
+    from .run import load_run
+
+    seed = check_seed(seed)
+    n_draws = check_integer("draws", n_draws, 2)
+    run = load_run(prefix)
+    folder = Path(f"{os.fspath(prefix)}_predictive" if folder is None else folder)
+    try:
+        if keep:
+            (folder / "draws").mkdir(parents=True, exist_ok=True)
+        results, n_samples = predict(
+            run, n_draws, seed, folder / "draws" if keep else None, overwrite
+        )
+        summary = summarise(run.prefix, results, n_samples, seed)
+        text = as_text(summary)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "predictive.txt").write_text(text, encoding="utf-8")
+        (folder / "predictive.json").write_text(
+            json.dumps(summary, indent=1) + "\n", encoding="utf-8"
+        )
+        draw_all(run, results, folder)
+    except OSError as error:
+        raise InputError(f"'{folder}': the comparison could not be written ({error}).") from error
     return text, folder

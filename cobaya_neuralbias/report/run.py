@@ -40,6 +40,7 @@ class StoredSample(NamedTuple):
     linear_power: np.ndarray  #: (n, n, n) linear P [(Mpc/h)^3] of each real Fourier mode
     weights: dict  #: likelihood -> (n_weights,) its bias weights
     psi: dict  #: likelihood -> (n, n, n) its neural physical engine's output
+    parameters: dict  #: name -> value, of all that are sampled or fixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +117,12 @@ class Run:
         index = [self.names.index(name) for name in names]
         return [chain[:, index] for chain in self.chains]
 
-    def samples(self):
-        """Yield a :class:`StoredSample` of each stored field, computed anew by the model."""
+    def samples(self, which=slice(None)):
+        """Yield a :class:`StoredSample` of each stored field (or of ``which``, a slice or indices
+        of them), computed anew by the model.
+        """
         theory, target = self.target.theory, self.target
-        for phases, point in zip(self.phases, self.points, strict=True):
+        for phases, point in zip(self.phases[which], self.points[which], strict=True):
             values = dict(zip(self.parameters, point, strict=True))
             theory.set_phases(phases)
             target.evaluate(
@@ -141,6 +144,7 @@ class Run:
                 theory.get_forward_model().packed_power,
                 weights,
                 psi,
+                {**target.model.parameterization.constant_params(), **current, **values},
             )
 
 

@@ -58,7 +58,7 @@ def summarise(run, analysis):
         "stored_fields": len(run.phases),
     }
     summary["checks"] = checks(summary)
-    return _finite(summary)
+    return finite(summary)
 
 
 def checks(summary):
@@ -116,7 +116,7 @@ def as_text(summary):
         f"Report of '{s['run']}' (cobaya_neuralbias {s['version']})",
         f"{chains} on a mesh of {s['n_grid']}^3 voxels, {s['box_size']:g} Mpc/h a side, "
         f"redshift {s['redshift']:g}",
-        *_title("Verdict"),
+        *title("Verdict"),
     ]
     for check in s["checks"]:
         lines.append(f"  {'met' if check['met'] else 'NOT MET':<8} {check['text']}")
@@ -152,25 +152,25 @@ def as_text(summary):
             )
     per_sample = s["gradients"] / s["samples"]
     lines += [
-        *_title("Sampling (all chains)"),
+        *title("Sampling (all chains)"),
         f"  samples       {s['samples']:>10d}",
         f"  gradients     {s['gradients']:>10d}   ({per_sample:.1f} a sample, warm-up included)",
         f"  seconds       {s['seconds']:>10.0f}",
         f"  stored fields {s['stored_fields']:>10d}",
-        f"  acceptance    {_number(s['acceptance'], 10, 3)}",
+        f"  acceptance    {number(s['acceptance'], 10, 3)}",
         f"  divergences   {s['divergences']:>10d}",
-        *_title("Initial conditions: power against the prior, correlation with the truth"),
+        *title("Initial conditions: power against the prior, correlation with the truth"),
         f"  {'k [h/Mpc]':>10} {'P/P_linear':>11} {'of truth':>10} {'z (power)':>10}"
         f" {'r initial':>10} {'r final':>10}",
     ]
     names = ("power_ratio_truth", "power_zscores", "r_initial", "r_final")
     columns = [dict(s[name] or []) for name in names]
     for k, ratio in s["power_ratio"]:
-        row = [_number(ratio, 11, 3), *(_number(column.get(k), 10, 3) for column in columns)]
+        row = [number(ratio, 11, 3), *(number(column.get(k), 10, 3) for column in columns)]
         lines.append(f"  {k:10.4f} " + " ".join(row))
     for name in dict.fromkeys(entry["likelihood"] for entry in s["mass_function"]):
         lines += [
-            *_title(f"Mass function ({name}): mass bins whose error bar holds the posterior mean"),
+            *title(f"Mass function ({name}): mass bins whose error bar holds the posterior mean"),
             f"  {'density quartile':<18} {'bins':>5} {'within 1 sigma':>15} {'2 sigma':>8}",
         ]
         for e in s["mass_function"]:
@@ -183,20 +183,20 @@ def as_text(summary):
     if s["weights"]:
         width = max(map(len, s["weights"]))
         lines += [
-            *_title("Bias weights"),
+            *title("Bias weights"),
             f"  {'':<{width}} {'mean':>11} {'std':>11} {'eff. samples':>13}",
         ]
         for name, w in s["weights"].items():
-            row = [_number(w["mean"], 11, 4), _number(w["std"], 11, 4), _number(w["ess"], 13, 1)]
+            row = [number(w["mean"], 11, 4), number(w["std"], 11, 4), number(w["ess"], 13, 1)]
             lines.append(f"  {name:<{width}} " + " ".join(row))
     return "\n".join(lines) + "\n"
 
 
-def _title(text):
+def title(text):
     return ["", text, "-" * len(text)]
 
 
-def _number(value, width, digits):
+def number(value, width, digits):
     return f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
 
 
@@ -204,12 +204,14 @@ def _pairs(k, values):
     return [[a, b] for a, b in zip(k.tolist(), values.tolist(), strict=False)]
 
 
-def _finite(value):
+def finite(value):
     """``value`` in the types of JSON."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return finite(value.tolist())
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

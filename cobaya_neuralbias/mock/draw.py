@@ -1,0 +1,106 @@
+"""Draw halos from a bias model at a given density: how many in each voxel, where, how massive."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..catalogue import HaloCatalogue
+from ..errors import InputError
+
+# Beyond this expected number a draw is a mistake (weights from a wide prior, most likely), or would
+# not fit into memory: a halo takes some 100 bytes while it is drawn.
+MOST_HALOS = 30_000_000
+# Masses this far above threshold, in ln M, are not finite in Msun/h.
+HIGHEST_T = 600.0
+# Masses are drawn so many at a time, which bounds what that takes besides the result.
+CHUNK = 2**20
+# Positions keep this fraction of a voxel side away from its faces: rounding cannot move a halo into
+# the neighbour.
+MARGIN = 1e-9
+
+
+class HaloDraw(NamedTuple):
+    """Halos of one draw, by voxel."""
+
+    voxel: np.ndarray  #: (n_halos,) int64, flat index, ascending
+    t: np.ndarray  #: (n_halos,) float64, ln(M / M_threshold)
+
+
+def draw_halos(rng, data_model, delta, weights):
+    """Halos drawn from a model: counts in voxels, as the survey sees them, then masses.
+
+    A model of counts alone, which knows no masses, gives all halos that of the threshold.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    data_model : CatalogueLikelihood
+        Whose model it is; its own halos play no part.
+    delta : (n, n, n) float64, matter density contrast
+    weights : (n_weights,) float64
+
+    Returns
+    -------
+    HaloDraw
+
+    Raises
+    ------
+    InputError
+        If the expected number of halos is not finite or above ``MOST_HALOS``.
+    """
+    expected = expected_number(data_model, delta, weights)
+    if not expected <= MOST_HALOS:
+        raise InputError(
+            f"the model expects {expected:.3g} halos at these parameters, more than the "
+            f"{MOST_HALOS:.0e} that can be drawn: are they sensible ones?"
+        )
+    counts = data_model.draw_counts(rng, delta, weights).ravel()
+    voxel = np.repeat(np.arange(counts.size), counts)
+    network = data_model.network
+    if not hasattr(network, "draw_t"):
+        return HaloDraw(voxel, np.zeros(voxel.size))
+    psi = data_model.psi(delta, weights).ravel()
+    network_weights = data_model.split(weights)[1]
+    t = np.empty(voxel.size)
+    for start in range(0, voxel.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        t[part] = network.draw_t(rng, psi[voxel[part]], network_weights)
+    return HaloDraw(voxel, t)
+
+
+def expected_number(data_model, delta, weights):
+    """Halos that the model expects in the box; inf where the weights are too wild to tell."""
+    # What overflows is the answer.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        total = float(data_model.expected_counts(delta, weights).sum())
+    return total if total == total else np.inf
+
+
+def place_halos(rng, draw, grid, mass_threshold, source="mock"):
+    """A catalogue of drawn halos, each anywhere in its voxel with equal probability.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    draw : HaloDraw
+    grid : Grid
+    mass_threshold : float [Msun/h]
+    source : str, what messages call the catalogue
+
+    Returns
+    -------
+    HaloCatalogue
+
+    Raises
+    ------
+    InputError
+        If a mass is too large for a number.
+    """
+    if len(draw.t) and not draw.t.max() < HIGHEST_T:
+        raise InputError(
+            f"the model draws a halo mass of e^{draw.t.max():.3g} times the threshold at these "
+            "parameters: are they sensible ones?"
+        )
+    corner = np.stack(np.unravel_index(draw.voxel, grid.shape), axis=1)
+    position = (corner + rng.uniform(MARGIN, 1 - MARGIN, corner.shape)) * grid.voxel_side
+    return HaloCatalogue(position, mass_threshold * np.exp(draw.t), grid.box_size, source)

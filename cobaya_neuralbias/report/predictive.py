@@ -1,0 +1,262 @@
+"""Posterior-predictive checks: catalogues drawn from the model against the data. No files.
+
+Every statistic is computed in the same way for the data and for a draw: halos are assigned to
+voxels, no shot noise is subtracted, no window is divided out. With a completeness, contrasts are
+relative to unclustered halos seen through it, and the matter is weighted by it. Where a statistic
+uses the matter density (density quartiles, cross-spectra), it uses that of the sample the draw came
+from, for both; so data and draw are compared sample by sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..gravity import fourier
+from ..gravity.grid import Grid
+from ..mock.draw import draw_halos
+from .statistics import binned_data, cross_correlation, mass_edges, quartiles
+
+# A cell is at most this fraction of the box, so that there are enough to have a variance.
+LARGEST_CELL = 1 / 8
+# Mass bins beyond the most massive halo of the data, for draws that go further.
+MORE_MASS_BINS = 2
+SHARED = ("k", "cells", "edges", "n_halos", "volume", "shot_noise")
+STATISTICS = ("number", "mass_function", "dispersion", "power", "cross_power", "cross_correlation")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """Statistics of the data and of drawn catalogues, row by row at the same density and weights.
+
+    Attributes
+    ----------
+    k : (n_k,) float64 [h/Mpc], shells 1, 2, ...
+    cells : (n_cells,) float64 [Mpc/h], sides of the cubic cells
+    edges : (b + 1,) float64, mass bins in t = ln(M / M_threshold); halos above are in the last bin
+    n_halos : int, of the data
+    volume : float, of the box, times the mean completeness [(Mpc/h)^3]
+    shot_noise : float [(Mpc/h)^3], the power of as many halos at random
+    data, draws : dict
+        Each name of ``STATISTICS`` -> (n_draws, ...) float64:
+        ``number`` (n_draws,), of halos;
+        ``mass_function`` (n_draws, 4, b), halos by density quartile and mass (absent where the
+        likelihood compares no masses);
+        ``dispersion`` (n_draws, n_cells), variance over mean of the counts in cells;
+        ``power``, ``cross_power`` (n_draws, n_k) [(Mpc/h)^3], of the halos and of halos and matter;
+        ``cross_correlation`` (n_draws, n_k), r(k) of halos and matter.
+    """
+
+    k: np.ndarray
+    cells: np.ndarray
+    edges: np.ndarray
+    n_halos: int
+    volume: float
+    shot_noise: float
+    data: dict
+    draws: dict
+
+
+def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
+    """Compare a catalogue with draws of its model at one density and one set of weights.
+
+    Parameters
+    ----------
+    data_model : CatalogueLikelihood
+        The model and the data (``voxel`` and ``t`` of its halos).
+    delta : (n, n, n) float64, matter density contrast
+    weights : (n_weights,) float64
+    rng : numpy Generator
+    n_draws : int
+    catalogues : list, optional
+        Takes the :class:`~cobaya_neuralbias.mock.draw.HaloDraw` of every draw.
+
+    Returns
+    -------
+    Predictive
+
+    Raises
+    ------
+    InputError
+        If the model's expected number of halos is absurd (see :func:`draw_halos`).
+    """
+    n = delta.shape[0]
+    grid = Grid(n, n * float(np.cbrt(data_model.voxel_volume)))
+    low, high = data_model.mass_range
+    seen = data_model.completeness
+    seen = np.ones(grid.shape) if seen is None else seen.reshape(grid.shape)
+    quartile = quartiles(delta)
+    voxels = cell_voxels(n)
+
+    def within(t):
+        return (t >= low) & (t < high) if data_model.compares_masses else np.ones(len(t), bool)
+
+    data_t = data_model.t[within(data_model.t)]
+    edges = mass_edges(data_t.max())
+    more = edges[-1] + (edges[1] - edges[0]) * np.arange(1, MORE_MASS_BINS + 1)
+    edges = np.concatenate([edges, more])
+
+    def statistics(voxel, t):
+        enters = within(t)
+        out = halo_statistics(voxel[enters], t[enters], delta, quartile, grid, edges, voxels, seen)
+        if not data_model.compares_masses:
+            del out["mass_function"]
+        return out
+
+    of_data = statistics(data_model.voxel, data_model.t)
+    of_draws = []
+    for _ in range(n_draws):
+        draw = draw_halos(rng, data_model, delta, weights)
+        of_draws.append(statistics(draw.voxel, draw.t))
+        if catalogues is not None:
+            catalogues.append(draw)
+    volume = grid.box_size**3 * seen.mean()
+    return Predictive(
+        k=grid.k_fundamental * np.arange(1, n // 2),
+        cells=grid.voxel_side * np.array(voxels),
+        edges=edges,
+        n_halos=len(data_t),
+        volume=volume,
+        shot_noise=volume * seen.mean() / len(data_t),
+        data={name: np.stack(n_draws * [value]) for name, value in of_data.items()},
+        draws={name: np.stack([s[name] for s in of_draws]) for name in of_data},
+    )
+
+
+def joined(parts):
+    """One :class:`Predictive` of several of the same data, at different samples."""
+    first = parts[0]
+    return Predictive(
+        *(getattr(first, name) for name in SHARED),
+        *(
+            {name: np.concatenate([getattr(p, which)[name] for p in parts]) for name in first.data}
+            for which in ("data", "draws")
+        ),
+    )
+
+
+def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
+    """The ``STATISTICS`` of one catalogue.
+
+    Parameters
+    ----------
+    voxel : (n_halos,) int, flat index of each halo's voxel
+    t : (n_halos,) float64, ln(M / M_threshold)
+    delta : (n, n, n) float64, matter density contrast
+    quartile : (n^3,) int, of the voxels (:func:`quartiles`)
+    grid : Grid
+    edges : (b + 1,) float64, of t
+    voxels : list of int, voxels along the side of a cell
+    seen : (n, n, n) float64, completeness
+
+    Returns
+    -------
+    dict, name -> array; a catalogue without halos has no spectra (NaN)
+    """
+    counts = np.bincount(voxel, minlength=grid.n**3).reshape(grid.shape).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        contrast = counts * (seen.sum() / counts.sum()) - seen
+    halos = fourier.to_modes(contrast)
+    n_bins = grid.n // 2
+    volume = grid.voxel_volume
+    matter = fourier.to_modes(seen * delta)
+    return {
+        "number": counts.sum(),
+        "mass_function": binned_data(quartile, voxel, np.minimum(t, _below(edges[-1])), edges),
+        "dispersion": np.array([dispersion(counts, m, seen) for m in voxels]),
+        "power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins)[1:],
+        "cross_power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins, matter)[1:],
+        "cross_correlation": cross_correlation(contrast, seen * delta, grid, n_bins),
+    }
+
+
+def _below(edge):
+    return np.nextafter(edge, -np.inf)
+
+
+def cell_voxels(n_grid):
+    """Voxels along the side of the cells that are counted: all that tile the box, from 1 to 1/8."""
+    largest = max(1, int(n_grid * LARGEST_CELL))
+    return [m for m in range(1, largest + 1) if n_grid % m == 0]
+
+
+def dispersion(counts, side, seen):
+    """Variance over mean of the halo counts in cells of ``side``^3 voxels.
+
+    ``sum (n - e)^2 / e`` over the cells, by their number less one, where e is the expected number
+    of unclustered halos, in proportion to the completeness; cells without any are left out. 1 on
+    average for halos at random. With e the same everywhere it is the unbiased variance over mean.
+
+    Parameters
+    ----------
+    counts : (n, n, n) float64
+    side : int, divides n
+    seen : (n, n, n) float64, completeness
+    """
+
+    def cells(field):
+        m = len(field) // side
+        return field.reshape(m, side, m, side, m, side).sum((1, 3, 5))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = cells(seen) * (counts.sum() / seen.sum())
+        inside = expected > 0
+        return np.sum(((cells(counts) - expected)[inside]) ** 2 / expected[inside]) / (
+            inside.sum() - 1
+        )
+
+
+# -- what the draws say of the data ------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One statistic of the data against its predictive distribution; all of the shape of one draw.
+
+    Attributes
+    ----------
+    data, mean : of the data and of the draws, averaged over the draws' samples
+    low95, low68, high68, high95 : central intervals of the draws
+    fraction : (mean - data) / data; NaN where the data is 0
+    z : mean of (draw - data) in units of the scatter of (draw - data), each at its own sample
+    """
+
+    data: np.ndarray
+    mean: np.ndarray
+    low95: np.ndarray
+    low68: np.ndarray
+    high68: np.ndarray
+    high95: np.ndarray
+    fraction: np.ndarray
+    z: np.ndarray
+
+
+def compare(result, statistic):
+    """The :class:`Comparison` of one of ``STATISTICS`` of a :class:`Predictive`."""
+    return _compare(result.data[statistic], result.draws[statistic])
+
+
+def compare_ratio(result, statistic):
+    """The same for draw over data (1 where they agree), each draw at its own sample."""
+    data, draws = result.data[statistic], result.draws[statistic]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _compare(np.ones(data.shape), draws / data)
+
+
+def compare_difference(result, statistic):
+    """The same for draw minus data (0 where they agree), each draw at its own sample."""
+    data, draws = result.data[statistic], result.draws[statistic]
+    return _compare(np.zeros(data.shape), draws - data)
+
+
+def _compare(data, draws):
+    difference = draws - data
+    mean, of_data = draws.mean(0), data.mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scatter = difference.std(0, ddof=min(1, len(draws) - 1))
+        return Comparison(
+            of_data,
+            mean,
+            *np.percentile(draws, (2.5, 16, 84, 97.5), axis=0),
+            (mean - of_data) / np.where(of_data == 0, np.nan, of_data),
+            difference.mean(0) / np.where(scatter > 0, scatter, np.nan),
+        )
