@@ -270,18 +270,18 @@ def _moments_beyond(t, beta, log_kappa):
 
 
 @jit
-def quantile(u, beta, log_kappa):
-    """t with survival probability u of one component, by bisection."""
-    target = log(max(u, 1e-300))
-    low, high = 0.0, 1.0
-    while log_survival(high, beta, log_kappa) > target and high < 1e300:
-        low, high = high, 2.0 * high
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if log_survival(middle, beta, log_kappa) > target:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-15 * high:
-            break
-    return 0.5 * (low + high)
+def choose_component(x, weights, share, mean, sigma):
+    """``mean`` and ``sigma`` (m,) of the component at index x whose cumulative share holds ``share``.
+
+    Of a uniform ``share`` (m,) it is a draw.
+    """
+    n = n_components(weights)
+    values = np.empty((5, n))
+    for i in range(x.size):
+        components(x[i], weights, values)
+        c, up_to = 0, exp(values[0, 0])
+        while c < n - 1 and share[i] >= up_to:
+            c += 1
+            up_to += exp(values[0, c])
+        sigma[i] = exp(-0.5 * values[2, c])
+        mean[i] = values[1, c] * sigma[i] * sigma[i]
