@@ -195,36 +195,18 @@ class NaturalEngine:
 
 
 @dataclass(frozen=True)
-class NaturalNetwork:
-    """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``.
-
-    With none of them it gives numbers alone, no masses.
+class NaturalRate:
+    """Halos above threshold, ``exp(psi + alpha_shift)``, without their masses; no weights.
 
     ``psi`` arguments are (2, ...): psi and the mass index x.
     """
 
-    n_components: int = 2
     alpha_shift: float = 0.0
 
-    @property
-    def n_weights(self):
-        return max(0, 4 * self.n_components - 1)
+    n_weights = 0
 
     def weights(self):
-        """Name -> :class:`Weight`, in the order of the kernel."""
-        if not self.n_components:
-            return {}
-        out = {
-            "beta_b": Weight(-0.2, r"b_\beta"),
-            "kappa_w": Weight(-1.2, r"w_\kappa"),
-            "kappa_b": Weight(-1.5, r"b_\kappa"),
-        }
-        for c in range(1, self.n_components):
-            out[f"fraction_b{c}"] = Weight(-1.2 if c == 1 else -3.0, f"f_{c}")
-            out[f"mu_w{c}"] = Weight(1.8 if c == 1 else 0.0, rf"w_{{\mu,{c}}}")
-            out[f"mu_b{c}"] = Weight(3.5 if c == 1 else 0.0, rf"b_{{\mu,{c}}}")
-            out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}")
-        return out
+        return {}
 
     def number_density(self, psi, weights):
         """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
@@ -238,6 +220,31 @@ class NaturalNetwork:
         psi_bar = np.zeros(psi.shape)
         psi_bar[0] = out_bar * self.number_density(psi, weights)
         return psi_bar, np.zeros(self.n_weights)
+
+
+@dataclass(frozen=True)
+class NaturalNetwork(NaturalRate):
+    """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``."""
+
+    n_components: int = 2
+
+    @property
+    def n_weights(self):
+        return 4 * self.n_components - 1
+
+    def weights(self):
+        """Name -> :class:`Weight`, in the order of the kernel."""
+        out = {
+            "beta_b": Weight(-0.2, r"b_\beta"),
+            "kappa_w": Weight(-1.2, r"w_\kappa"),
+            "kappa_b": Weight(-1.5, r"b_\kappa"),
+        }
+        for c in range(1, self.n_components):
+            out[f"fraction_b{c}"] = Weight(-1.2 if c == 1 else -3.0, f"f_{c}")
+            out[f"mu_w{c}"] = Weight(1.8 if c == 1 else 0.0, rf"w_{{\mu,{c}}}")
+            out[f"mu_b{c}"] = Weight(3.5 if c == 1 else 0.0, rf"b_{{\mu,{c}}}")
+            out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}")
+        return out
 
     def log_density(self, psi, t, weights):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` (2, ...) and ``t = ln(M/M_threshold)``, broadcast."""

@@ -22,7 +22,7 @@ _ROWS = 8  # in a block
 
 @vectorised
 def _feature(planes, stencil, coefficients, shells, shell, degree, softening, size, maps, feature):
-    """One feature on a block; ``maps`` are left as its derivatives in them if it is a length."""
+    """One feature on a block, and the maps it is made of."""
     radius = shells.shape[1] - 1
     first, last = degree
     for m in range(first, last):
@@ -47,12 +47,7 @@ def _feature(planes, stencil, coefficients, shells, shell, degree, softening, si
         for k in range(size):
             feature[k] += maps[m, k] * maps[m, k]
     for k in range(size):
-        feature[k] = sqrt(feature[k])
-    for m in range(last - first):
-        for k in range(size):
-            maps[m, k] /= feature[k]
-    for k in range(size):
-        feature[k] -= base
+        feature[k] = sqrt(feature[k]) - base
 
 
 @vectorised
@@ -133,6 +128,7 @@ def combine_features_vjp(
     planes_bar = np.empty(planes.shape)
     maps = np.empty((stencil.planar.size, planes.shape[2]))
     feature, bar = np.empty(planes.shape[2]), np.empty(planes.shape[2])
+    base = sqrt(softening)
     total_bar = np.zeros((2, planes.shape[2]))  # stays zero between the rows
     for i in range(n):
         for first in range(0, n, _ROWS):
@@ -166,6 +162,9 @@ def combine_features_vjp(
                             bar[k] += w * total_bar[1, k]
                             maps[0, k] = 1.0
                         extra_bar[s] += part
+                    else:
+                        for k in range(size):
+                            bar[k] /= feature[k] + base
                     for m in range(degree[0], degree[1]):
                         row = maps[m - degree[0]]
                         for k in range(size):
