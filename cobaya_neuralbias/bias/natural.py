@@ -6,21 +6,26 @@ The engine makes two numbers a voxel of ``u = log(1 + delta + floor)``,
     x   = u + sum_shells y_s S_s(u)
 
 and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over
-``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
+``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their
+mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
 
     n(t | psi, x) = exp(psi + alpha_shift) p(t | x)
 
-``S_s`` is the sum of u over the shell s of neighbours, the monopole kernel of Charnock et al. (2020).
+``S_s`` is the sum of u over the shell s of neighbours, the monopole kernel of Charnock et al.
+(2020).
 ``I_ls`` is the rotation-invariant length of the multipoles of order l on that shell,
 
     I_ls = sqrt(sum_m C_lms^2 + 1) - 1,     C_lms = m_s^(-1/2) sum_{o in s} Y_lm(o) u_{i+o},
 
-with m_s the number of neighbours in the shell and ``sum_m Y_lm^2 = 1``. The hinges bend the response to
-the voxel's own density at the two contrasts Delta of ``HINGES``: softplus functions of u of width 1/2,
+with m_s the number of neighbours in the shell and ``sum_m Y_lm^2 = 1``. The hinges bend the
+response to the voxel's own density at the two contrasts Delta of ``HINGES``: softplus functions of
+u of width 1/2,
 
-    h(u) = softplus(2 (u - u_Delta)) / 2 = ln(1 + q^2) / 2,     q = (1 + delta + floor)/(1 + Delta + floor).
+    h(u) = softplus(2 (u - u_Delta)) / 2 = ln(1 + q^2) / 2,
+    q = (1 + delta + floor)/(1 + Delta + floor).
 
-All are counted from a uniform patch at mean density (psi) or at the denser hinge (x), where they vanish.
+All are counted from a uniform patch at mean density (psi) or at the denser hinge (x), where they
+vanish.
 
 The log-rate is linear in its weights, so at fixed density their likelihood is that of a Poisson
 regression: one maximum, nearly Gaussian. The weights of number and mass do not mix.
@@ -112,7 +117,7 @@ class NaturalEngine:
         return len(self.weights())
 
     def weights(self):
-        """Name -> :class:`Weight`. The start is typical of halo catalogues on voxels of 4 to 8 Mpc/h."""
+        """Name -> :class:`Weight`. The start is typical of halos on voxels of 4 to 8 Mpc/h."""
         out = {"npe_b": Weight(0.0, r"b_\psi"), "npe_w0": Weight(5.0, "w_0")}
         for h in range(len(HINGES)):
             out[f"npe_h{h}"] = Weight(-4.0 if h == 0 else 0.0, f"h_{h}")
@@ -135,7 +140,7 @@ class NaturalEngine:
 
     @cached_property
     def _patches(self):
-        """u of uniform patches at the hinges, and the hinges' values in the first (mean density)."""
+        """u of uniform patches at the hinges; the hinges' values in the first (mean density)."""
         base = np.array(HINGES) + (1 + self.floor)
         return np.log(base), 0.5 * np.log1p((base[0] / base) ** 2)
 

@@ -1,19 +1,23 @@
 """Mixture of truncated log-normals: the distribution of ``t = ln(M/M_threshold) >= 0`` at index x.
 
-A component is ``p(t) = exp(beta t - kappa t^2/2) / Z``, a normal distribution of mean beta/kappa and
-width kappa^(-1/2) cut off at t = 0, with ``Z = sqrt(2 pi/kappa) exp(beta^2/2 kappa) Phi(beta/sqrt(kappa))``.
-Where its peak lies below the threshold the log-slope ``beta`` and curvature ``kappa`` are what the data
-tell; where it lies above, mean and width are. Component 0 is of the first kind, falling from the
-threshold on; the others are of the second:
+A component is ``p(t) = exp(beta t - kappa t^2/2) / Z``, a normal distribution of mean beta/kappa
+and width kappa^(-1/2) cut off at t = 0, normalised by
+
+    Z = sqrt(2 pi/kappa) exp(beta^2/2 kappa) Phi(beta/sqrt(kappa)).
+
+Where its peak lies below the threshold the log-slope ``beta`` and curvature ``kappa`` are what the
+data tell; where it lies above, mean and width are. Component 0 is of the first kind, falling from
+the threshold on; the others are of the second:
 
     beta_0 = -softplus(b),       ln kappa_0 = w x + b
     mu_1   = w x + b,            mu_c = mu_{c-1} + softplus(w x + b),      ln sigma_c = b
     fractions = softmax(0, f_1, f_2, ...)
 
-``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b, sigma_b.
+``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b,
+sigma_b.
 """
 
-from math import exp, expm1, log, log1p, sqrt
+from math import exp, expm1, log, log1p
 
 import numpy as np
 
@@ -31,7 +35,7 @@ def log_mills(z):
     if z > -35.0:
         return 0.5 * z * z + log_ndtr(z)
     y = 1.0 / (z * z)
-    return -HALF_LOG_2PI - log(-z) + log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y)))
+    return -HALF_LOG_2PI - log(-z) + log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y))))
 
 
 @jit
@@ -271,9 +275,9 @@ def _moments_beyond(t, beta, log_kappa):
 
 @jit
 def choose_component(x, weights, share, mean, sigma):
-    """``mean`` and ``sigma`` (m,) of the component at index x whose cumulative share holds ``share``.
+    """``mean`` and ``sigma`` (m,) of the component that holds the cumulative ``share`` (m,).
 
-    Of a uniform ``share`` (m,) it is a draw.
+    Of a uniform ``share`` it is a draw of a component at the indices x (m,).
     """
     n = n_components(weights)
     values = np.empty((5, n))

@@ -1,13 +1,14 @@
-"""Sums of a field over shells of neighbours, weighted by spherical harmonics, and what is made of them.
+"""Sums of a field over shells of neighbours, weighted by spherical harmonics, and their lengths.
 
     C_m,i = sum_{o in shell} coefficient_m(o) u_{i+o}
 
 A *feature* is the map C itself (the harmonic of degree 0) or the rotation-invariant length
-``sqrt(sum_m C_m^2 + softening) - sqrt(softening)`` of the maps of one degree, on one shell. Wanted are
-two sums of features: all of them weighted, and those of degree 0 weighted otherwise.
+``sqrt(sum_m C_m^2 + softening) - sqrt(softening)`` of the maps of one degree, on one shell. Wanted
+are two sums of features: all of them weighted, and those of degree 0 weighted otherwise.
 
-The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to planes,
-the planes along z to maps. Each feature is made, used and forgotten, for a block of rows at a time.
+The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to
+planes, the planes along z to maps. Each feature is made, used and forgotten, for a block of rows
+at a time.
 """
 
 from math import sqrt
@@ -51,13 +52,15 @@ def _feature(planes, stencil, coefficients, shells, shell, degree, softening, si
 
 
 @vectorised
-def combine_features(padded, stencil, coefficients, shells, degrees, softening, weights, extra, out):
+def combine_features(
+    padded, stencil, coefficients, shells, degrees, softening, weights, extra, out
+):
     """Add the two sums of features to ``out``.
 
     Parameters
     ----------
     padded : (n+2r, n+2r, n+2r) float64, the field with its periodic images around it
-    stencil : :class:`~cobaya_neuralbias.kernels.stencil.Stencil` of the maps; only its geometry counts
+    stencil : :class:`~cobaya_neuralbias.kernels.stencil.Stencil`, the geometry of the maps
     coefficients : (n_maps, n_groups, r + 1) float64, of each map along dz >= 0
     shells : (n_groups, r + 1) int64, which shell that is; -1 for the voxel itself
     degrees : (n_degrees, 2) int64, first map of each and the one after its last
@@ -170,7 +173,9 @@ def combine_features_vjp(
                         for k in range(size):
                             row[k] *= bar[k]
                         _add_lines_vjp(row, stencil, coefficients, shells, s, m, size, planes_bar)
-            _add_planes_vjp(planes_bar, i + radius, first + radius, n_rows * width, stencil, padded_bar)
+            _add_planes_vjp(
+                planes_bar, i + radius, first + radius, n_rows * width, stencil, padded_bar
+            )
 
 
 @vectorised

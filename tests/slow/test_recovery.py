@@ -57,13 +57,13 @@ def make_info(catalogue):
 def draw_masses(rng, network, psi, weights):
     """t = ln(M/threshold) of one halo for each psi, by inverting the cumulative distribution."""
     t = np.linspace(0, 12, 1201)
-    density = np.exp(network.log_density(psi[:, None], t[None, :], weights))
+    density = np.exp(network.log_density(psi[..., None], t, weights))
     cumulative = np.cumsum(0.5 * (density[:, 1:] + density[:, :-1]), axis=1)
     cumulative /= cumulative[:, -1:]
     return np.array(
         [
             np.interp(u, np.append(0, c), t)
-            for u, c in zip(rng.uniform(size=len(psi)), cumulative, strict=True)
+            for u, c in zip(rng.uniform(size=psi.shape[-1]), cumulative, strict=True)
         ]
     )
 

@@ -45,6 +45,53 @@ def test_options_reach_the_engine(small_model, options, directional):
     assert d_weights @ u == pytest.approx(slope, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_size": 1, "multipoles": [0]},
+        {"kernel_size": 5, "multipoles": [2, 0, 1], "n_components": 3, "floor": 0.2},
+        {"multipoles": [0], "n_components": 1, "alpha_shift": -9.0},
+    ],
+)
+def test_natural_options_reach_the_engine(small_model, options, directional):
+    small_model["likelihood"]["bias"].update(options)
+    target = field_target(get_model(small_model))
+    like = target.likelihoods["bias"]
+    assert like.engine.kernel_size == options.get("kernel_size", 3)
+    assert like.engine.multipoles == tuple(sorted(options.get("multipoles", [0, 1])))
+    assert like.engine.floor == options.get("floor", 0.1)
+    assert like.network.n_components == options.get("n_components", 2)
+    assert like.network.alpha_shift == options.get("alpha_shift", like.network.alpha_shift)
+    phases = np.random.default_rng(0).standard_normal(target.grid.shape)
+    start = like.default_weights
+    u = np.random.default_rng(1).standard_normal(len(start))
+    slope = directional(lambda w: target.value_and_gradient(phases, w)[0], start, u, 1e-4)
+    assert target.value_and_gradient(phases, start)[2] @ u == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"multipoles": [1]}, r"'multipoles: \[1\]' do not go .*the monopole is always there"),
+        ({"floor": 0}, "'floor: 0' do not go together: its logarithm needs a floor above 0"),
+        ({"invariant": True}, "'invariant: True' do not"),
+        ({"layers": 2}, "'layers: 2' do not go together: that option is of the paper's network"),
+        ({"activation": "tanh"}, "'activation: tanh' do not"),
+        ({"input": "density"}, "'input: density' do not"),
+        ({"measure": "mass"}, "'measure: mass' do not"),
+        ({"spacing": "softplus"}, "'spacing: softplus' do not"),
+        ({"sigma_shift": 1.0}, "'sigma_shift: 1.0' do not"),
+        ({"parametrisation": "normalised"}, "expected one of 'natural', 'charnock2019'"),
+    ],
+)
+def test_natural_refusals(small_model, options, message):
+    """What belongs to the paper's network is refused, not ignored."""
+    small_model["likelihood"]["bias"].update(options)
+    with pytest.raises(LoggedError, match=message):
+        get_model(small_model)
+
+
 def test_names_with_a_prefix():
     options = {"multipoles": [0, 1, 2], "layers": 2, "parameter_prefix": "a_"}
     options["parametrisation"] = "charnock2019"
@@ -58,7 +105,10 @@ def test_names_with_a_prefix():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"multipoles": [0, 3]}, r"'multipoles' is \[0, 3\]; expected null or a list of one or more of"),
+        (
+            {"multipoles": [0, 3]},
+            r"'multipoles' is \[0, 3\]; expected null or a list of one or more of",
+        ),
         ({"multipoles": [0, 0]}, r"'multipoles' is \[0, 0\]; expected .*, each once"),
         ({"multipoles": []}, r"'multipoles' is \[\]; expected null or a list of one or more"),
         ({"multipoles": 1}, "'multipoles' is 1; expected null or a list"),
