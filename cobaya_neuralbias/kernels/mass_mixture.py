@@ -146,25 +146,112 @@ def _components_vjp(x, weights, values, bar, weights_bar):
     return x_bar
 
 
+# At given components: ``values`` (>= 3, n_components) are ln fraction, beta, ln kappa
+
+
+@jit
+def log_density(t, values, terms):
+    """ln p(t) of the mixture; ``terms`` (n_components,) become each component's share of it."""
+    largest = -np.inf
+    for c in range(terms.size):
+        beta, log_kappa = values[1, c], values[2, c]
+        terms[c] = values[0, c] + log_norm(beta, log_kappa) + log_shape(t, beta, exp(log_kappa))
+        largest = max(largest, terms[c])
+    return largest + _to_shares(terms, largest)
+
+
+@jit
+def _to_shares(terms, largest):
+    total = 0.0
+    for c in range(terms.size):
+        terms[c] = exp(terms[c] - largest)
+        total += terms[c]
+    for c in range(terms.size):
+        terms[c] /= total
+    return log(total)
+
+
+@jit
+def sum_log_density_with_vjp(t, values, bar):
+    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components)."""
+    n = bar.shape[1]
+    terms, mean, square, constant, kappa = np.empty((5, n))
+    for c in range(n):
+        mean[c], square[c] = moments(values[1, c], values[2, c])
+        constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
+        kappa[c] = exp(values[2, c])
+    bar[:] = 0.0
+    total = 0.0
+    for j in range(t.size):
+        largest = -np.inf
+        for c in range(n):
+            terms[c] = constant[c] + log_shape(t[j], values[1, c], kappa[c])
+            largest = max(largest, terms[c])
+        total += largest + _to_shares(terms, largest)
+        for c in range(n):
+            bar[0, c] += terms[c]
+            bar[1, c] += terms[c] * (t[j] - mean[c])
+            bar[2, c] -= 0.5 * terms[c] * (kappa[c] * t[j] * t[j] - square[c])
+    return total
+
+
+@jit
+def bins(edges, values, out):
+    """Probability of t in each bin into ``out`` (n_bins,); the last edge may be infinite."""
+    for b in range(edges.size - 1):
+        out[b] = 0.0
+        for c in range(values.shape[1]):
+            low = log_survival(edges[b], values[1, c], values[2, c])
+            gap = 1.0
+            if edges[b + 1] < np.inf:
+                high = log_survival(edges[b + 1], values[1, c], values[2, c])
+                gap = -expm1(min(high - low, 0.0))
+            out[b] += exp(values[0, c] + low) * gap
+
+
+@jit
+def bins_vjp(edges, values, out_bar, bar):
+    """Cotangent of the components, into ``bar`` (3, n_components), given that of :func:`bins`."""
+    bar[:] = 0.0
+    for c in range(bar.shape[1]):
+        beta, log_kappa = values[1, c], values[2, c]
+        kappa = exp(log_kappa)
+        mean, square = moments(beta, log_kappa)
+        share = exp(values[0, c])
+        # Each edge is the lower one of the bin above it and the upper one of that below.
+        for b in range(edges.size):
+            if edges[b] == np.inf:
+                continue
+            weight = out_bar[b] if b < edges.size - 1 else 0.0
+            weight -= out_bar[b - 1] if b > 0 else 0.0
+            weight *= share * exp(log_survival(edges[b], beta, log_kappa))
+            # d ln S/d beta = mean beyond t - mean, of t; with half the squares for kappa.
+            beyond, beyond_square = _moments_beyond(edges[b], beta, log_kappa)
+            bar[0, c] += weight
+            bar[1, c] += weight * (beyond - mean)
+            bar[2, c] -= 0.5 * weight * (kappa * beyond_square - square)
+
+
+@jit
+def _moments_beyond(t, beta, log_kappa):
+    """Means of t and t^2 of the component cut off at t instead of 0."""
+    kappa = exp(log_kappa)
+    # Shifted by t the component is another one, of slope beta - kappa t.
+    mean, square = moments(beta - kappa * t, log_kappa)
+    return t + mean, t * t + 2.0 * t * mean + square / kappa
+
+
+# At indices x, with the weights above
+
+
 @jit
 def log_probability(x, t, weights, out):
     """ln p(t_i | x_i) into ``out``; x, t, out : (m,) float64."""
     n = n_components(weights)
-    values = np.empty((5, n))
+    values, terms = np.empty((5, n)), np.empty(n)
     for i in range(x.size):
         components(x[i], weights, values)
-        largest = -np.inf
-        for c in range(n):
-            values[4, c] = (
-                values[0, c]
-                + log_norm(values[1, c], values[2, c])
-                + log_shape(t[i], values[1, c], exp(values[2, c]))
-            )
-            largest = max(largest, values[4, c])
-        total = 0.0
-        for c in range(n):
-            total += exp(values[4, c] - largest)
-        out[i] = largest + log(total)
+        out[i] = log_density(t[i], values, terms)
 
 
 @jit
@@ -175,102 +262,34 @@ def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar
     :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
     """
     n = n_components(weights)
-    values = np.empty((5, n))
-    bar = np.empty((3, n))
-    terms = np.empty(n)
-    mean = np.empty(n)
-    square = np.empty(n)
-    constant = np.empty(n)
-    kappa = np.empty(n)
+    values, bar = np.empty((5, n)), np.empty((3, n))
     total = 0.0
     for v in range(voxel.size):
         at = x[voxel[v]]
         components(at, weights, values)
-        for c in range(n):
-            mean[c], square[c] = moments(values[1, c], values[2, c])
-            constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
-            kappa[c] = exp(values[2, c])
-        bar[:] = 0.0
-        for j in range(first[v], first[v + 1]):
-            largest = -np.inf
-            for c in range(n):
-                terms[c] = constant[c] + log_shape(t[j], values[1, c], kappa[c])
-                largest = max(largest, terms[c])
-            density = 0.0
-            for c in range(n):
-                terms[c] = exp(terms[c] - largest)
-                density += terms[c]
-            total += largest + log(density)
-            for c in range(n):
-                share = terms[c] / density
-                bar[0, c] += share
-                bar[1, c] += share * (t[j] - mean[c])
-                bar[2, c] -= 0.5 * share * (kappa[c] * t[j] * t[j] - square[c])
+        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar)
         x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
     return total
 
 
 @jit
 def bin_probability(x, edges, weights, out):
-    """Probability of t in each bin into ``out`` (n_bins, m); the last edge may be infinite."""
-    n = n_components(weights)
-    values = np.empty((5, n))
+    """Probability of t in each bin into ``out`` (n_bins, m)."""
+    values = np.empty((5, n_components(weights)))
     for i in range(x.size):
         components(x[i], weights, values)
-        for b in range(edges.size - 1):
-            out[b, i] = 0.0
-            for c in range(n):
-                low = log_survival(edges[b], values[1, c], values[2, c])
-                gap = 1.0
-                if edges[b + 1] < np.inf:
-                    high = log_survival(edges[b + 1], values[1, c], values[2, c])
-                    gap = -expm1(min(high - low, 0.0))
-                out[b, i] += exp(values[0, c] + low) * gap
+        bins(edges, values, out[:, i])
 
 
 @jit
 def bin_probability_vjp(x, edges, weights, out_bar, x_bar, weights_bar):
     """Adds the cotangents of :func:`bin_probability`."""
     n = n_components(weights)
-    values = np.empty((5, n))
-    bar = np.empty((3, n))
-    slopes = np.empty((2, 2))
+    values, bar = np.empty((5, n)), np.empty((3, n))
     for i in range(x.size):
         components(x[i], weights, values)
-        bar[:] = 0.0
-        for c in range(n):
-            beta, log_kappa = values[1, c], values[2, c]
-            kappa = exp(log_kappa)
-            mean, square = moments(beta, log_kappa)
-            share = exp(values[0, c])
-            for b in range(edges.size - 1):
-                probability = 0.0
-                slopes[:] = 0.0
-                for side in range(2):
-                    t = edges[b + side]
-                    if t == np.inf:
-                        continue
-                    sign = 1.0 - 2.0 * side
-                    survival = exp(log_survival(t, beta, log_kappa))
-                    # d ln S/d beta = mean beyond t - mean, of t; with half the squares for kappa.
-                    beyond, beyond_square = _moments_beyond(t, beta, log_kappa)
-                    probability += sign * survival
-                    slopes[0, side] = sign * survival * (beyond - mean)
-                    slopes[1, side] = -0.5 * sign * survival * (kappa * beyond_square - square)
-                weight = out_bar[b, i] * share
-                bar[0, c] += weight * probability
-                bar[1, c] += weight * (slopes[0, 0] + slopes[0, 1])
-                bar[2, c] += weight * (slopes[1, 0] + slopes[1, 1])
+        bins_vjp(edges, values, out_bar[:, i], bar)
         x_bar[i] += _components_vjp(x[i], weights, values, bar, weights_bar)
-
-
-@jit
-def _moments_beyond(t, beta, log_kappa):
-    """Means of t and t^2 of the component cut off at t instead of 0."""
-    kappa = exp(log_kappa)
-    # Shifted by t the component is another one, of slope beta - kappa t.
-    mean, square = moments(beta - kappa * t, log_kappa)
-    return t + mean, t * t + 2.0 * t * mean + square / kappa
 
 
 @jit
