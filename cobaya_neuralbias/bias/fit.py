@@ -1,14 +1,14 @@
 """Maximum likelihood, or maximum posterior, of the bias weights at a given density.
 
-Levenberg and Marquardt's method: steps ``(F + damping diag F)^-1 gradient`` with the Fisher matrix of a
-Poisson process,
+Levenberg and Marquardt's method: steps ``(F + damping diag F)^-1 gradient`` with the Fisher matrix
+of a Poisson process,
 
     F = sum_voxels N_i (d ln N_i)(d ln N_i)^T + sum_halos (d ln p_j)(d ln p_j)^T,
 
 N_i the expected halos of a voxel and p_j the density of a halo's mass given that it is there. F is
 positive where the Hessian of the likelihood has negative directions, so steps go uphill from
-anywhere. Near the maximum the exact Hessian, from differences of the exact gradient, takes over, ends
-the search with Newton's quadratic convergence, and gives the errors.
+anywhere. Near the maximum the exact Hessian, from differences of the exact gradient, takes over,
+ends the search with Newton's quadratic convergence, and gives the errors.
 """
 
 from dataclasses import dataclass
@@ -75,8 +75,8 @@ class Fit:
 class Objective:
     """Log-likelihood of a data model at a fixed density, plus a log prior of the weights.
 
-    ``log_prior`` is a function weights -> (value, gradient, curvature), the curvature (n,) being the
-    diagonal of minus its Hessian; None for maximum likelihood.
+    ``log_prior`` is a function weights -> (value, gradient, curvature), the curvature (n,) being
+    the diagonal of minus its Hessian; None for maximum likelihood.
     """
 
     def __init__(self, data_model, delta, log_prior=None):
@@ -173,7 +173,7 @@ def search(objective, start):
 
 
 def _positive(matrix):
-    """The matrix with the signs of its negative eigenvalues turned: steps lead away from saddles."""
+    """The matrix with its negative eigenvalues' signs turned: steps lead away from saddles."""
     scale = np.sqrt(np.abs(np.diag(matrix)) + 1e-12)
     eigenvalues, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
     size = np.maximum(np.abs(eigenvalues), 1e-10)
