@@ -25,7 +25,7 @@ ALLOWED = {
     "halo_likelihood": {"bias", "catalogue", "component"},
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
-    "mock": {"__version__", "catalogue", "errors", "gravity", "report", "target"},
+    "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }

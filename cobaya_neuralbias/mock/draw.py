@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bias.likelihood import flat
 from ..catalogue import HaloCatalogue
 from ..errors import InputError
 
@@ -57,14 +58,14 @@ def draw_halos(rng, data_model, delta, weights):
     counts = data_model.draw_counts(rng, delta, weights).ravel()
     voxel = np.repeat(np.arange(counts.size), counts)
     network = data_model.network
-    if not hasattr(network, "draw_t"):
+    if not hasattr(network, "draw_t") or getattr(network, "n_components", 1) == 0:
         return HaloDraw(voxel, np.zeros(voxel.size))
-    psi = data_model.psi(delta, weights).ravel()
+    psi = flat(data_model.psi(delta, weights))
     network_weights = data_model.split(weights)[1]
     t = np.empty(voxel.size)
     for start in range(0, voxel.size, CHUNK):
         part = slice(start, start + CHUNK)
-        t[part] = network.draw_t(rng, psi[voxel[part]], network_weights)
+        t[part] = network.draw_t(rng, psi[..., voxel[part]], network_weights)
     return HaloDraw(voxel, t)
 
 

@@ -13,6 +13,7 @@ from scipy.stats import kstest
 
 from cobaya_neuralbias import field_target
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
+from cobaya_neuralbias.bias.normalised import NormalisedEngine
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
 from cobaya_neuralbias.bias.scatter import NegativeBinomial
@@ -62,7 +63,7 @@ def place(tmp_path, monkeypatch):
 def toy():
     """(data model, density contrast, weights) on 12^3 voxels with 0.05 to 8 halos each."""
     model = PointProcess(
-        NeuralPhysicalEngine(3, "log_density", 0.05, (0.0, 5.0)),
+        NormalisedEngine(NeuralPhysicalEngine(floor=0.05), (0.0, 5.0)),
         MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-6.0),
         1000.0,
         np.array([0]),
@@ -313,6 +314,28 @@ def test_one_file_a_likelihood(place, info):
     assert shifts["bias"] > shifts["other"]
     masses = [read_catalogue(f, BOX).mass for f in files.values()]
     assert masses[1].min() > 5e13 > masses[0].min()
+
+
+@pytest.mark.parametrize("kind", ["point_process", "counts"])
+@pytest.mark.parametrize("parametrisation", ["charnock2019", "normalised", "natural"])
+def test_every_parametrisation(place, info, parametrisation, kind):
+    options = {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": 1e13}
+    options.update(parametrisation=parametrisation, likelihood=kind)
+    info["likelihood"]["bias"] = options
+    yaml_dump_file("any.yaml", info)
+    make_mock("any.yaml", "mock.h5", seed=1)
+    halos = read_catalogue("mock.h5", BOX)
+    knows_masses = (parametrisation, kind) != ("natural", "counts")
+    assert (halos.mass > 1e13).any() == knows_masses
+    attributes, parameters = read_mock("mock.h5")
+    target = field_target(get_model(yaml_load(attributes["model"])))
+    like = target.likelihoods["bias"]
+    assert like.network == get_model(info).likelihood["bias"].network
+    weights = [parameters[name] for name in target.weight_names]
+    delta = read_truth("mock.h5")["delta_final"]
+    assert np.isfinite(like.value_and_gradient(delta, np.array(weights))[0])
+    expected = like.data_model(8).expected_counts(delta, weights).sum()
+    assert abs(len(halos) - expected) < 4 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize("kind", ["point_process", "counts"])
