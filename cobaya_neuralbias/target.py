@@ -13,8 +13,8 @@ import numpy as np
 from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
-from .lpt import LPT
 from .halo_likelihood import HaloLikelihood
+from .lpt import LPT
 
 THEORIES = (LPT,)
 LIKELIHOODS = (HaloLikelihood,)

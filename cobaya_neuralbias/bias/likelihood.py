@@ -39,7 +39,7 @@ __all__ = ["CatalogueLikelihood", "Weight"]
 
 
 def flat(psi):
-    """psi (n, n, n), or (k, n, n, n) where the engine has k outputs, with the voxels on one axis."""
+    """psi (n, n, n), or (k, n, n, n) of an engine with k outputs, with the voxels on one axis."""
     return psi.reshape(*psi.shape[:-3], -1)
 
 

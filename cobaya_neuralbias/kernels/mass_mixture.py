@@ -13,7 +13,7 @@ threshold on; the others are of the second:
 ``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b, sigma_b.
 """
 
-from math import exp, expm1, log, log1p, sqrt
+from math import exp, expm1, log, log1p
 
 import numpy as np
 

@@ -15,6 +15,7 @@ On the bundled catalogue, at the density of its own initial conditions. For each
 import argparse
 
 import numpy as np
+from densities import true_density
 
 from cobaya_neuralbias import NeuralBias
 from cobaya_neuralbias.bias.fit import Objective, fit
@@ -22,13 +23,13 @@ from cobaya_neuralbias.report.statistics import effective_samples
 from cobaya_neuralbias.sampling import hamiltonian
 from cobaya_neuralbias.sampling.adaptation import DualAveraging
 from cobaya_neuralbias.sampling.metric import Metric
-from densities import true_density
 
 PARAMETRISATIONS = {
     "charnock2019, relu": {"parametrisation": "charnock2019", "spacing": "relu"},
     "charnock2019, softplus": {"parametrisation": "charnock2019", "spacing": "softplus"},
     "natural": {"parametrisation": "natural"},
     "natural, one component": {"parametrisation": "natural", "n_components": 1},
+    "natural, three components": {"parametrisation": "natural", "n_components": 3},
 }
 PRIOR = 10.0
 N_DRAWS = 5
@@ -81,11 +82,11 @@ def main():
     parser.add_argument("--density", default="2lpt", choices=["1lpt", "2lpt", "nbody"])
     parser.add_argument("--n-grid", type=int, default=64)
     parser.add_argument("--cycles", type=int, default=400)
-    parser.add_argument("--only", help="part of a parametrisation's name")
+    parser.add_argument("--only", help="this parametrisation alone")
     arguments = parser.parse_args()
     delta = true_density(arguments.density, arguments.n_grid)
     for name, options in PARAMETRISATIONS.items():
-        if arguments.only and arguments.only not in name:
+        if arguments.only and arguments.only != name:
             continue
         rng = np.random.default_rng(1)
         like = NeuralBias({"box_size": 250.0, **options})
