@@ -10,7 +10,6 @@ import pytest
 
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.normalised import NormalisedEngine
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
 from cobaya_neuralbias.catalogue import read_catalogue, read_truth
@@ -165,7 +164,7 @@ def toy(rng, bias=2.0):
     """(data model with a catalogue drawn from itself, delta, weights) on 16^3 voxels."""
     delta = np.exp(rng.standard_normal(GRID.shape) - 0.5) - 1
     empty = PointProcess(
-        NormalisedEngine(NeuralPhysicalEngine(floor=0.05), (0.0, 5.0)),
+        NeuralPhysicalEngine(3, "log_density", 0.05, (0.0, 5.0)),
         MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-7.0),
         GRID.voxel_volume,
         np.array([0]),
