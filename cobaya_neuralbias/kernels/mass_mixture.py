@@ -172,10 +172,13 @@ def _to_shares(terms, largest):
 
 
 @jit
-def sum_log_density_with_vjp(t, values, bar):
-    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components)."""
+def sum_log_density_with_vjp(t, values, bar, work):
+    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components).
+
+    ``work`` (5, n_components) is overwritten.
+    """
     n = bar.shape[1]
-    terms, mean, square, constant, kappa = np.empty((5, n))
+    terms, mean, square, constant, kappa = work[0], work[1], work[2], work[3], work[4]
     for c in range(n):
         mean[c], square[c] = moments(values[1, c], values[2, c])
         constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
@@ -262,12 +265,12 @@ def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar
     :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
     """
     n = n_components(weights)
-    values, bar = np.empty((5, n)), np.empty((3, n))
+    values, bar, work = np.empty((5, n)), np.empty((3, n)), np.empty((5, n))
     total = 0.0
     for v in range(voxel.size):
         at = x[voxel[v]]
         components(at, weights, values)
-        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar)
+        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar, work)
         x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
     return total
 
