@@ -175,26 +175,25 @@ def _to_shares(terms, largest):
 def sum_log_density_with_vjp(t, values, bar, work):
     """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components).
 
-    ``work`` (5, n_components) is overwritten.
+    ``work`` (5, n_components) is overwritten: shares, moments, norm, kappa.
     """
-    n = bar.shape[1]
-    terms, mean, square, constant, kappa = work[0], work[1], work[2], work[3], work[4]
-    for c in range(n):
-        mean[c], square[c] = moments(values[1, c], values[2, c])
-        constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
-        kappa[c] = exp(values[2, c])
-    bar[:] = 0.0
+    terms = work[0]
+    for c in range(terms.size):
+        work[1, c], work[2, c] = moments(values[1, c], values[2, c])
+        work[3, c] = values[0, c] + log_norm(values[1, c], values[2, c])
+        work[4, c] = exp(values[2, c])
+        bar[0, c] = bar[1, c] = bar[2, c] = 0.0
     total = 0.0
     for j in range(t.size):
         largest = -np.inf
-        for c in range(n):
-            terms[c] = constant[c] + log_shape(t[j], values[1, c], kappa[c])
+        for c in range(terms.size):
+            terms[c] = work[3, c] + log_shape(t[j], values[1, c], work[4, c])
             largest = max(largest, terms[c])
         total += largest + _to_shares(terms, largest)
-        for c in range(n):
+        for c in range(terms.size):
             bar[0, c] += terms[c]
-            bar[1, c] += terms[c] * (t[j] - mean[c])
-            bar[2, c] -= 0.5 * terms[c] * (kappa[c] * t[j] * t[j] - square[c])
+            bar[1, c] += terms[c] * (t[j] - work[1, c])
+            bar[2, c] -= 0.5 * terms[c] * (work[4, c] * t[j] * t[j] - work[2, c])
     return total
 
 
