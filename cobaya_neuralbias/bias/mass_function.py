@@ -81,7 +81,7 @@ class MassFunction:
     def sum_log_density_with_vjp(self, t, weights):
         """``sum_j ln f(t_j)`` over the halos ``t`` (n_halos,), and its gradient (n_weights,)."""
         values, bar = self._components(weights), np.empty((3, self.n_components))
-        value = mixture.sum_log_density_with_vjp(t, values, bar)
+        value = mixture.sum_log_density_with_vjp(t, values, bar, np.empty(values.shape))
         return value, self._components_vjp(weights, values, bar)
 
     def fractions(self, edges, weights):

@@ -172,26 +172,28 @@ def _to_shares(terms, largest):
 
 
 @jit
-def sum_log_density_with_vjp(t, values, bar):
-    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components)."""
-    n = bar.shape[1]
-    terms, mean, square, constant, kappa = np.empty((5, n))
-    for c in range(n):
-        mean[c], square[c] = moments(values[1, c], values[2, c])
-        constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
-        kappa[c] = exp(values[2, c])
-    bar[:] = 0.0
+def sum_log_density_with_vjp(t, values, bar, work):
+    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components).
+
+    ``work`` (5, n_components) is overwritten: shares, moments, norm, kappa.
+    """
+    terms = work[0]
+    for c in range(terms.size):
+        work[1, c], work[2, c] = moments(values[1, c], values[2, c])
+        work[3, c] = values[0, c] + log_norm(values[1, c], values[2, c])
+        work[4, c] = exp(values[2, c])
+        bar[0, c] = bar[1, c] = bar[2, c] = 0.0
     total = 0.0
     for j in range(t.size):
         largest = -np.inf
-        for c in range(n):
-            terms[c] = constant[c] + log_shape(t[j], values[1, c], kappa[c])
+        for c in range(terms.size):
+            terms[c] = work[3, c] + log_shape(t[j], values[1, c], work[4, c])
             largest = max(largest, terms[c])
         total += largest + _to_shares(terms, largest)
-        for c in range(n):
+        for c in range(terms.size):
             bar[0, c] += terms[c]
-            bar[1, c] += terms[c] * (t[j] - mean[c])
-            bar[2, c] -= 0.5 * terms[c] * (kappa[c] * t[j] * t[j] - square[c])
+            bar[1, c] += terms[c] * (t[j] - work[1, c])
+            bar[2, c] -= 0.5 * terms[c] * (work[4, c] * t[j] * t[j] - work[2, c])
     return total
 
 
@@ -262,12 +264,12 @@ def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar
     :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
     """
     n = n_components(weights)
-    values, bar = np.empty((5, n)), np.empty((3, n))
+    values, bar, work = np.empty((5, n)), np.empty((3, n)), np.empty((5, n))
     total = 0.0
     for v in range(voxel.size):
         at = x[voxel[v]]
         components(at, weights, values)
-        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar)
+        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar, work)
         x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
     return total
 
