@@ -25,13 +25,14 @@ ALLOWED = {
     "halo_likelihood": {"bias", "catalogue", "component"},
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
+    "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "mock": {"__version__", "catalogue", "errors", "gravity", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("mock", "neyrinck", "target"),
+    *("fitting", "mock", "neyrinck", "target"),
 }
 
 

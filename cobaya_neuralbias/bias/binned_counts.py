@@ -72,11 +72,13 @@ class BinnedCounts(CatalogueLikelihood):
         value, psi_bar = self.constant, np.zeros(psi.shape)
         weights_bar = np.zeros(self.network.n_weights)
         for b, voxel, number in self.counts:
-            density, density_vjp = self._density(psi[voxel], self.edges[b : b + 2], network_weights)
+            density, density_vjp = self._density(
+                psi[..., voxel], self.edges[b : b + 2], network_weights
+            )
             if not np.all(density > LOWEST_DENSITY):
                 return -np.inf, psi_bar, weights_bar
             value += number @ np.log(density)
             bars = density_vjp(number / density)
-            psi_bar[voxel] += bars[0]
+            psi_bar[..., voxel] += bars[0]
             weights_bar += bars[1]
         return value, psi_bar, weights_bar
