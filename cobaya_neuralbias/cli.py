@@ -67,7 +67,42 @@ def build_parser():
     many.add_argument("--draws", metavar="N", help="how many (default: 100)")
     many.add_argument("--keep", action="store_true", help="write the catalogues, too")
     mock.set_defaults(run=_mock)
+
+    fit = commands.add_parser(
+        "fit",
+        help="maximum likelihood of the bias weights at a given density",
+        description="Find the bias weights of a yaml file's likelihoods that fit best at a given "
+        "density, from several starts, and their errors from the Hessian.",
+    )
+    fit.add_argument("yaml", metavar="YAML", help="theory, likelihood and params")
+    _add_density(fit)
+    fit.add_argument(
+        "--map", action="store_true", help="maximise the posterior, with the yaml file's priors"
+    )
+    fit.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE.yaml",
+        help="write a block params that starts a run at the optimum, and FILE.covmat",
+    )
+    fit.add_argument("--json", metavar="FILE", help="write the numbers")
+    fit.set_defaults(run=_fit)
     return parser
+
+
+def _add_density(parser):
+    """The options of fits: which density, and how many searches."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--density",
+        metavar="WHICH",
+        help="truth: the catalogue's own phases, evolved by the yaml file's theory; nbody: the "
+        "final density in the catalogue's file; FILE::dataset or FILE.npy: a density contrast",
+    )
+    where.add_argument("--phases", metavar="FILE::dataset", help="white noise, evolved likewise")
+    where.add_argument("--chain", metavar="PREFIX", help="the last stored sample of a run")
+    parser.add_argument("--starts", metavar="N", default=4, help="searches (default: 4)")
+    parser.add_argument("--seed", metavar="N", default=0, help="of the starts (default: 0)")
 
 
 def _report(arguments):
@@ -104,6 +139,16 @@ def _mock(arguments):
         raise InputError("mock: expected -o FILE.h5, the catalogue to write.")
     values = parameter_values(a.set or (), a.point)
     text, _ = make_mock(a.yaml, a.output, a.seed, a.draw or "ref", values, a.force)
+    print(text)
+
+
+def _fit(arguments):
+    from .fitting import make_fit
+
+    a = arguments
+    text, _ = make_fit(
+        a.yaml, a.density, a.phases, a.chain, a.map, a.starts, a.seed, a.output, a.json
+    )
     print(text)
 
 

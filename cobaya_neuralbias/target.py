@@ -43,6 +43,21 @@ class WeightPriors:
             if pdf.dist.name == "uniform"
         )
 
+    @property
+    def bounds(self):
+        """(n, 2) float64, the ends of each prior's support."""
+        return self._bounds
+
+    def curvature(self, weights):
+        """(n,) minus the second derivatives of the log density."""
+        out = np.where(self._normal, self._scale**-2.0, 0.0)
+        others = ~self._normal & np.array([p.dist.name != "uniform" for p in self._pdfs], dtype=bool)
+        if others.any():
+            step = 1e-3 * others
+            ends = [self.value_and_gradient(weights + sign * step)[1] for sign in (1, -1)]
+            out[others] = ((ends[1] - ends[0]) / 2e-3)[others]
+        return out
+
     def value_and_gradient(self, weights):
         pull = (weights - self._loc) / self._scale
         value = -0.5 * float(np.sum(pull[self._normal] ** 2))
@@ -165,6 +180,11 @@ class FieldTarget:
             for w in like.weight_names
             if w not in self.weight_names
         }
+
+    @property
+    def fixed(self):
+        """Name -> value of the weights that are not sampled, after :meth:`refresh`."""
+        return dict(self._fixed)
 
     @property
     def forward_model(self):

@@ -26,12 +26,13 @@ ALLOWED = {
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
+    "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("mock", "neyrinck", "target"),
+    *("fitting", "mock", "neyrinck", "target"),
 }
 
 

@@ -38,10 +38,6 @@ class BinnedCounts(CatalogueLikelihood):
     edges: np.ndarray = field(default_factory=lambda: np.array([0.0, np.inf]))
 
     @property
-    def sees_masses(self):
-        return len(self.edges) > 2
-
-    @property
     def mass_range(self):
         return self.edges[0], self.edges[-1]
 

@@ -1,28 +1,191 @@
-"""Maximum likelihood, or maximum posterior, of the bias weights at a given density.
+"""Maximum likelihood, or maximum posterior, of the bias weights at given densities.
 
-Levenberg and Marquardt's method: steps ``(F + damping diag F)^-1 gradient`` with the Fisher matrix
-of a Poisson process,
+Newton's method in a trust region, with the exact gradient g, and the Hessian from its differences:
 
-    F = sum_voxels N_i (d ln N_i)(d ln N_i)^T + sum_halos (d ln p_j)(d ln p_j)^T,
+    step = (|H| + damping)^-1 g,     |step| <= radius in every weight,
 
-N_i the expected halos of a voxel and p_j the density of a halo's mass given that it is there. F is
-positive where the Hessian of the likelihood has negative directions, so steps go uphill from
-anywhere. Near the maximum the exact Hessian, from differences of the exact gradient, takes over,
-ends the search with Newton's quadratic convergence, and gives the errors.
+where |H| is minus the Hessian, scaled to unit diagonal, with its negative eigenvalues made positive:
+steps go uphill from anywhere, and away from saddles. The radius grows where the quadratic model
+foresaw the gain, and shrinks where it did not. Near the maximum the steps are Newton's: the search
+ends with quadratic convergence, and the Hessian gives the errors.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-
-from .likelihood import flat
 
 # A search has converged when another Newton step would gain less than this in log-likelihood.
 TOLERANCE = 1e-6
 MAX_STEPS = 200
 # Two starts have found the same optimum if their log-likelihoods agree to this.
 SAME_OPTIMUM = 1e-3
+# Step of the differences, relative to the weight where that is above 1.
 DIFFERENCE = 1e-4
+# A matrix scaled to unit diagonal has no information along eigenvectors of smaller eigenvalues.
+NO_INFORMATION = 1e-9
+# ... and leads uphill, away from a saddle, along those of eigenvalues below minus this.
+SADDLE = 1e-4
+# No weight moves farther in the first step; a search whose radius has become smaller is over.
+FIRST_RADIUS = 1.0
+SHORTEST_RADIUS = 1e-12
+# Draws of a start before giving up finding one of finite likelihood.
+MAX_DRAWS = 100
+
+
+class Term:
+    """The likelihood of one catalogue, at one density, as a function of the fitted weights.
+
+    Parameters
+    ----------
+    data_model : CatalogueLikelihood
+    delta : (n, n, n) float64
+    index : (n_weights,) int, for each weight of the data model the fitted one that it is, or -1
+        where it is held; by default all in order
+    held : (n_weights,) float64, values of those that are held
+    """
+
+    def __init__(self, data_model, delta, index=None, held=None):
+        n = data_model.n_weights
+        self.data_model, self.delta = data_model, delta
+        index = np.arange(n) if index is None else np.asarray(index)
+        self.free = np.flatnonzero(index >= 0)
+        self.index = index[self.free]
+        self._held = np.zeros(n) if held is None else np.asarray(held, dtype=float)
+
+    def weights(self, fitted):
+        """(n_weights,) of the data model."""
+        out = self._held.copy()
+        out[self.free] = fitted[self.index]
+        return out
+
+    def value_and_gradient(self, fitted):
+        """Log-likelihood, and its derivatives in the free weights."""
+        value, _, gradient = self.data_model.value_and_gradient(self.delta, self.weights(fitted))
+        return value, gradient[self.free]
+
+    def hessian(self, fitted):
+        """Minus the second derivatives in the free weights, (n_free, n_free)."""
+        out = np.zeros((len(self.free),) * 2)
+        for row, i in zip(out, self.index, strict=True):
+            sides, width = [], 0.0
+            for step in DIFFERENCE * max(1.0, abs(fitted[i])) * np.array([1, -1]):
+                there = fitted.copy()
+                there[i] += step
+                value, gradient = self.value_and_gradient(there)
+                # A side of zero likelihood, which has no gradient, is left out.
+                finite = np.isfinite(value)
+                sides.append(gradient if finite else self.value_and_gradient(fitted)[1])
+                width += abs(step) * finite
+            if width:
+                row[:] = (sides[1] - sides[0]) / width
+        return out
+
+
+class Objective:
+    """What is maximised: the log-likelihoods of ``terms``, plus a log prior of the weights.
+
+    Parameters
+    ----------
+    terms : list of Term
+    log_prior : a function weights -> (value, gradient, curvature), the curvature (n,) being the
+        diagonal of minus its Hessian; None for maximum likelihood
+    bounds : (n, 2) float64, between which the weights are sought; None: anywhere
+    """
+
+    def __init__(self, terms, log_prior=None, bounds=None):
+        self.terms, self.log_prior = terms, log_prior
+        self.n_weights = 1 + max((int(i) for term in terms for i in term.index), default=-1)
+        self.bounds = np.array([[-np.inf, np.inf]] * self.n_weights) if bounds is None else bounds
+        self.n_evaluations = 0
+
+    @classmethod
+    def of(cls, data_model, delta, log_prior=None):
+        """All weights of one data model at the density ``delta`` (n, n, n)."""
+        return cls([Term(data_model, delta)], log_prior)
+
+    def __call__(self, weights):
+        """Value and gradient; (-inf, zeros) at impossible weights."""
+        self.n_evaluations += 1
+        value, gradient = 0.0, np.zeros(self.n_weights)
+        if self.log_prior is not None:
+            value, gradient, _ = self.log_prior(weights)
+            gradient = np.array(gradient, dtype=float)
+        for term in self.terms:
+            if not np.isfinite(value):
+                return -np.inf, np.zeros(self.n_weights)
+            part, part_bar = term.value_and_gradient(weights)
+            value += part
+            np.add.at(gradient, term.index, part_bar)
+        return (value, gradient) if np.isfinite(value) else (-np.inf, np.zeros(self.n_weights))
+
+    def log_likelihood(self, weights):
+        """Of all terms, without the prior."""
+        return float(sum(term.value_and_gradient(weights)[0] for term in self.terms))
+
+    def hessian(self, weights):
+        """(n, n) of minus the value, by central differences of the gradient."""
+        out = np.zeros((self.n_weights, self.n_weights))
+        for term in self.terms:
+            self.n_evaluations += 2 * len(term.free)
+            np.add.at(out, np.ix_(term.index, term.index), term.hessian(weights))
+        if self.log_prior is not None:
+            out += np.diag(self.log_prior(weights)[2])
+        return 0.5 * (out + out.T)
+
+    def inside(self, weights):
+        """The nearest weights between the bounds."""
+        return np.clip(weights, self.bounds[:, 0], self.bounds[:, 1])
+
+    def movable(self, weights, gradient):
+        """(n,) bool: weights that are not at a bound that the gradient presses them against."""
+        low, high = self.bounds.T
+        return ~((weights <= low) & (gradient < 0) | (weights >= high) & (gradient > 0))
+
+
+class Spectrum:
+    """Eigenvalues and vectors of a matrix scaled to a diagonal of +-1.
+
+    Attributes
+    ----------
+    scale : (n,) float64, what the rows and columns were divided by
+    values, vectors : of the scaled matrix
+    """
+
+    def __init__(self, matrix):
+        size = np.abs(np.diag(matrix))
+        self.scale = np.sqrt(size + 1e-12 * size.max(initial=0.0) + 1e-30)
+        self.values, self.vectors = np.linalg.eigh(matrix / np.outer(self.scale, self.scale))
+
+    def gain(self, gradient, step=None):
+        """What the quadratic model, its eigenvalues made positive, gains by a step (Newton's)."""
+        pull, size = self.vectors.T @ (gradient / self.scale), self._sizes
+        if step is None:
+            return 0.5 * float(pull**2 @ (1 / size))
+        step = self.vectors.T @ (step * self.scale)
+        return float(pull @ step - 0.5 * size @ step**2)
+
+    def step(self, gradient, radius):
+        """(n,) uphill, damped until no component is above ``radius``."""
+        pull, damping = self.vectors.T @ (gradient / self.scale), 0.0
+        while True:
+            step = (self.vectors @ (pull / (self._sizes + damping))) / self.scale
+            if np.abs(step).max(initial=0.0) <= radius:
+                return step
+            damping = max(2 * damping, NO_INFORMATION)
+
+    @property
+    def _sizes(self):
+        return np.maximum(np.abs(self.values), NO_INFORMATION)
+
+    def inverse(self):
+        """(covariance without directions of no information, errors: inf for weights in them)."""
+        known = self.values > NO_INFORMATION
+        vectors = self.vectors[:, known]
+        covariance = (vectors / self.values[known]) @ vectors.T / np.outer(self.scale, self.scale)
+        errors = np.sqrt(np.diag(covariance))
+        lost = (self.vectors[:, ~known] ** 2).sum(1) > 1e-6
+        return covariance, np.where(lost, np.inf, errors)
 
 
 @dataclass(frozen=True)
@@ -34,18 +197,24 @@ class Fit:
     weights : (n,) float64
     value : float, what was maximised: the log-likelihood, plus the log prior if one was given
     log_likelihood : float
+    gradient : (n,) float64, of the value
+    decrement : float, what another Newton step would gain in value, by the Hessian
     hessian : (n, n) float64, of ``-value`` at the weights
     values : (n_starts,) float64, where each search ended, best first
     converged : (n_starts,) bool
+    at_bound : (n,) bool, weights that the bounds stop
     n_evaluations : int, of the likelihood with its gradient, all searches together
     """
 
     weights: np.ndarray
     value: float
     log_likelihood: float
+    gradient: np.ndarray
+    decrement: float
     hessian: np.ndarray
     values: np.ndarray
     converged: np.ndarray
+    at_bound: np.ndarray
     n_evaluations: int
 
     @property
@@ -54,163 +223,125 @@ class Fit:
         return int(np.sum(self.values > self.values[0] - SAME_OPTIMUM))
 
     @property
-    def covariance(self):
-        """Inverse Hessian (n, n); directions that the data do not constrain have infinite errors.
+    def found(self):
+        """Whether the best search converged, and every other one ended there."""
+        return bool(self.converged[0]) and self.agree == len(self.values)
 
-        Where the Hessian is not positive, nan.
-        """
-        scale = 1 / np.sqrt(np.maximum(np.diag(self.hessian), 1e-300))
-        eigenvalues, vectors = np.linalg.eigh(self.hessian * np.outer(scale, scale))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = np.where(eigenvalues > 1e-12, 1 / eigenvalues, np.nan)
-            return (vectors * inverse) @ vectors.T * np.outer(scale, scale)
+    @property
+    def covariance(self):
+        """Inverse Hessian (n, n), without the directions of which the data say nothing."""
+        return Spectrum(self.hessian).inverse()[0]
 
     @property
     def errors(self):
-        """(n,) one sigma, from the Hessian."""
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.diag(self.covariance))
+        """(n,) one sigma, from the Hessian; inf for weights that it does not determine."""
+        return Spectrum(self.hessian).inverse()[1]
 
 
-class Objective:
-    """Log-likelihood of a data model at a fixed density, plus a log prior of the weights.
+class Search(NamedTuple):
+    """Where a search ended."""
 
-    ``log_prior`` is a function weights -> (value, gradient, curvature), the curvature (n,) being
-    the diagonal of minus its Hessian; None for maximum likelihood.
-    """
-
-    def __init__(self, data_model, delta, log_prior=None):
-        self.data_model, self.delta, self.log_prior = data_model, delta, log_prior
-        self.n_evaluations = 0
-
-    def __call__(self, weights):
-        """Value and gradient; (-inf, zeros) at impossible weights."""
-        self.n_evaluations += 1
-        value, _, gradient = self.data_model.value_and_gradient(self.delta, weights)
-        if self.log_prior is not None and np.isfinite(value):
-            prior, prior_bar, _ = self.log_prior(weights)
-            value, gradient = value + prior, gradient + prior_bar
-        return value, gradient
-
-    def hessian(self, weights):
-        """(n, n) of minus the value, by central differences of the gradient."""
-        out = np.empty((len(weights), len(weights)))
-        for i, step in enumerate(self._steps(weights)):
-            out[i] = -(self(weights + step)[1] - self(weights - step)[1]) / (2 * step[i])
-        return 0.5 * (out + out.T)
-
-    def _steps(self, weights):
-        return np.diag(DIFFERENCE * np.maximum(1.0, np.abs(weights)))
-
-    def fisher(self, weights):
-        """(n, n) Fisher matrix of a Poisson process with this rate, plus the prior's curvature."""
-        model = self.data_model
-        log_rate, log_mass = [], []
-        for step in self._steps(weights):
-            high, low = (self._logarithms(weights + s) for s in (step, -step))
-            width = 2 * np.max(step)
-            log_rate.append((high[0] - low[0]) / width)
-            log_mass.append((high[1] - low[1]) / width)
-        expected = model.expected_counts(self.delta, weights).ravel()
-        log_rate, log_mass = np.nan_to_num(log_rate), np.nan_to_num(log_mass)
-        out = (log_rate * expected) @ log_rate.T + log_mass @ log_mass.T
-        if self.log_prior is not None:
-            out += np.diag(self.log_prior(weights)[2])
-        return out
-
-    def _logarithms(self, weights):
-        """ln N of every voxel, and ln p of every halo's mass (empty for counts alone)."""
-        model = self.data_model
-        w_engine, w_network = model.split(weights)
-        psi = flat(model.engine.forward(self.delta, w_engine).psi)
-        with np.errstate(divide="ignore"):
-            log_rate = np.log(model.network.number_density(psi, w_network))
-        if not model.sees_masses:
-            return log_rate, np.empty(0)
-        at = psi[..., model.voxel]
-        return log_rate, model.network.log_density(at, model.t, w_network) - log_rate[model.voxel]
+    weights: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    decrement: float
+    converged: bool
 
 
 def search(objective, start):
-    """Climb from ``start``; returns (weights, value, Hessian, converged)."""
-    weights = np.array(start, dtype=float)
+    """Climb from ``start`` to a maximum of the objective; returns a :class:`Search`."""
+    weights = objective.inside(np.array(start, dtype=float))
     value, gradient = objective(weights)
     if not np.isfinite(value):
-        return weights, value, np.full((len(weights),) * 2, np.nan), False
-    damping, exact = 1e-2, False
-    hessian = None
-    for _ in range(MAX_STEPS):
-        curvature = objective.hessian(weights) if exact else objective.fisher(weights)
-        if exact:
-            hessian, curvature = curvature, _positive(curvature)
-        scale = np.sqrt(np.diag(curvature) + 1e-8 * np.max(np.diag(curvature)) + 1e-12)
-        scaled, pull = curvature / np.outer(scale, scale), gradient / scale
-        while True:
-            step = np.linalg.lstsq(scaled + damping * np.eye(len(pull)), pull, rcond=1e-14)[0]
-            predicted = 0.5 * float(pull @ step)
-            if exact and predicted < TOLERANCE:
-                return weights, value, hessian, True
-            trial = objective(weights + step / scale)
-            gain = trial[0] - value
-            if gain > 0:
-                break
-            damping = max(10 * damping, 1e-6)
-            if damping > 1e12:
-                break
-        if not gain > 0:
-            if exact:
-                # No step gains, however short: the value's own rounding ends the search.
-                return weights, value, hessian, predicted < SAME_OPTIMUM
-            exact, damping = True, 1e-3
-            continue
-        weights, value, gradient = weights + step / scale, *trial
-        if gain > 0.5 * predicted:
-            damping = max(damping / 10, 0.0 if exact and damping < 1e-9 else 1e-12)
-        # The Fisher matrix converges linearly: let the Hessian finish.
-        if not exact and gain < 10:
-            exact = True
-    return weights, value, objective.hessian(weights), False
+        unknown = np.full((len(weights),) * 2, np.nan)
+        return Search(weights, value, gradient, unknown, np.inf, False)
+    radius = FIRST_RADIUS
+    for count in range(MAX_STEPS + 1):
+        movable = objective.movable(weights, gradient)
+        hessian = objective.hessian(weights)
+        local = Spectrum(hessian[np.ix_(movable, movable)])
+        slope = gradient[movable]
+        remaining = local.gain(slope)
+        moved = None
+        if remaining < TOLERANCE:
+            moved = _leave_saddle(objective, weights, value, movable, local)
+            if moved is None:
+                return Search(weights, value, gradient, hessian, remaining, True)
+        if count == MAX_STEPS:
+            break
+        while moved is None and radius > SHORTEST_RADIUS:
+            step = local.step(slope, radius)
+            there = weights.copy()
+            there[movable] += step
+            there = objective.inside(there)
+            trial = objective(there)
+            # What the model foresaw of this gain
+            foreseen = (trial[0] - value) / local.gain(slope, step)
+            if foreseen > 0:
+                moved = there, *trial
+            if not foreseen > 0.25:
+                radius = 0.3 * min(radius, np.abs(step).max())
+            elif foreseen > 0.75:
+                radius = max(radius, min(2 * radius, 4 * np.abs(step).max()))
+        if moved is None:
+            # No step gains, however short: the value's own rounding ends the search.
+            break
+        weights, value, gradient = moved
+    return Search(weights, value, gradient, hessian, remaining, remaining < SAME_OPTIMUM)
 
 
-def _positive(matrix):
-    """The matrix with its negative eigenvalues' signs turned: steps lead away from saddles."""
-    scale = np.sqrt(np.abs(np.diag(matrix)) + 1e-12)
-    eigenvalues, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    size = np.maximum(np.abs(eigenvalues), 1e-10)
-    return (vectors * size) @ vectors.T * np.outer(scale, scale)
+def _leave_saddle(objective, weights, value, movable, local):
+    """(weights, value, gradient) uphill of a stationary point that is no maximum, or None."""
+    if not len(local.values) or local.values[0] > -SADDLE:
+        return None
+    direction = np.zeros(len(weights))
+    direction[movable] = local.vectors[:, 0] / local.scale
+    # Along the scaled eigenvector the value rises by |eigenvalue| length^2 / 2.
+    for length in (1.0, 0.1, 0.01):
+        for sign in (1, -1):
+            there = objective.inside(weights + sign * length / np.sqrt(SADDLE) * direction)
+            trial = objective(there)
+            if trial[0] > value + SAME_OPTIMUM:
+                return there, *trial
+    return None
 
 
-def fit(data_model, delta, start, n_starts=4, seed=0, scatter=0.3, log_prior=None):
-    """Fit the weights at the density ``delta`` (n, n, n) from several starts.
+def fit(objective, start, n_starts=4, seed=0, scatter=0.3):
+    """Maximise an objective from several starts.
 
     Parameters
     ----------
-    data_model : CatalogueLikelihood
-    delta : (n, n, n) float64
-    start : (n_weights,) float64, the first start
-    n_starts : int, the others are drawn around the first
+    objective : Objective
+    start : (n,) float64, the first start
+    n_starts : int, the others are drawn around the first, again where that is impossible
     seed : int, of those draws
     scatter : float, their standard deviation in each weight
-    log_prior : see :class:`Objective`
 
     Returns
     -------
     Fit
     """
     rng = np.random.default_rng(seed)
-    objective = Objective(data_model, delta, log_prior)
     start = np.asarray(start, dtype=float)
-    starts = [start] + [
-        start + scatter * rng.standard_normal(len(start)) for _ in range(n_starts - 1)
-    ]
-    found = sorted((search(objective, s) for s in starts), key=lambda r: -r[1])
-    weights, value, hessian, _ = found[0]
+    starts = [start]
+    while len(starts) < n_starts:
+        for _ in range(MAX_DRAWS):
+            drawn = objective.inside(start + scatter * rng.standard_normal(len(start)))
+            if np.isfinite(objective(drawn)[0]):
+                break
+        starts.append(drawn)
+    found = sorted((search(objective, s) for s in starts), key=lambda s: -s.value)
+    best = found[0]
     return Fit(
-        weights=weights,
-        value=value,
-        log_likelihood=data_model.log_likelihood(delta, weights),
-        hessian=hessian,
-        values=np.array([f[1] for f in found]),
-        converged=np.array([f[3] for f in found]),
+        weights=best.weights,
+        value=best.value,
+        log_likelihood=objective.log_likelihood(best.weights),
+        gradient=best.gradient,
+        decrement=best.decrement,
+        hessian=best.hessian,
+        values=np.array([f.value for f in found]),
+        converged=np.array([f.converged for f in found]),
+        at_bound=~objective.movable(best.weights, best.gradient),
         n_evaluations=objective.n_evaluations,
     )

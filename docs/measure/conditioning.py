@@ -19,6 +19,7 @@ from densities import true_density
 
 from cobaya_neuralbias import NeuralBias
 from cobaya_neuralbias.bias.fit import Objective, fit
+from cobaya_neuralbias.bias.likelihood import flat
 from cobaya_neuralbias.report.statistics import effective_samples
 from cobaya_neuralbias.sampling import hamiltonian
 from cobaya_neuralbias.sampling.adaptation import DualAveraging
@@ -44,13 +45,36 @@ def log_prior(weights):
     )
 
 
-def whitened_eigenvalues(objective, weights, fisher, rng):
+def logarithms(model, delta, weights):
+    """ln of the expected halos of every voxel, and of the density of every halo's mass."""
+    w_engine, w_network = model.split(weights)
+    psi = flat(model.engine.forward(delta, w_engine).psi)
+    log_rate = np.log(model.network.number_density(psi, w_network))
+    density = model.network.log_density(psi[..., model.voxel], model.t, w_network)
+    return log_rate, density - log_rate[model.voxel]
+
+
+def fisher_matrix(model, delta, weights):
+    """Of the Poisson process, with the empirical scores of the halos' masses; prior included.
+
+    ``sum_voxels N (d ln N)(d ln N)^T + sum_halos (d ln p)(d ln p)^T``
+    """
+    slopes = []
+    for step in np.diag(1e-4 * np.maximum(1.0, np.abs(weights))):
+        high, low = (logarithms(model, delta, weights + s) for s in (step, -step))
+        slopes.append([(a - b) / (2 * step.max()) for a, b in zip(high, low, strict=True)])
+    rate, mass = (np.array(s) for s in zip(*slopes, strict=True))
+    expected = model.expected_counts(delta, weights).ravel()
+    return (rate * expected) @ rate.T + mass @ mass.T + np.eye(len(weights)) / PRIOR**2
+
+
+def whitened_eigenvalues(model, delta, weights, fisher, rng):
     """Largest eigenvalue at each draw of the Gaussian approximation."""
     root = np.linalg.cholesky(np.linalg.inv(fisher))
     out = []
     for _ in range(N_DRAWS):
         there = weights + root @ rng.standard_normal(len(weights))
-        out.append(np.linalg.eigvalsh(root.T @ objective.fisher(there) @ root)[-1])
+        out.append(np.linalg.eigvalsh(root.T @ fisher_matrix(model, delta, there) @ root)[-1])
     return out
 
 
@@ -91,9 +115,9 @@ def main():
         rng = np.random.default_rng(1)
         like = NeuralBias({"box_size": 250.0, **options})
         model = like.data_model(arguments.n_grid)
-        found = fit(model, delta, like.default_weights, n_starts=2, log_prior=log_prior)
-        objective = Objective(model, delta, log_prior)
-        fisher = objective.fisher(found.weights)
+        objective = Objective.of(model, delta, log_prior)
+        found = fit(objective, like.default_weights, n_starts=2)
+        fisher = fisher_matrix(model, delta, found.weights)
         scale = 1 / np.sqrt(np.diag(fisher))
         correlation = np.linalg.inv(fisher)
         spread = 1 / np.sqrt(np.diag(correlation))
@@ -106,7 +130,7 @@ def main():
             f"{np.linalg.cond(fisher * np.outer(scale, scale)):.2g} with unit diagonal; "
             f"largest correlation {np.abs(correlation).max():.3f}"
         )
-        largest = whitened_eigenvalues(objective, found.weights, fisher, rng)
+        largest = whitened_eigenvalues(model, delta, found.weights, fisher, rng)
         print("  whitened eigenvalue at draws", " ".join(f"{x:.3g}" for x in largest))
         rates, acceptance, step = sample(
             objective, found.weights, np.linalg.inv(fisher), arguments.cycles, rng

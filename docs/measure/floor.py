@@ -15,7 +15,7 @@ import numpy as np
 from cobaya.model import get_model
 
 from cobaya_neuralbias import field_target
-from cobaya_neuralbias.bias.fit import fit
+from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.sampling.adaptation import group_mean
 from densities import BOX_SIZE, COSMOLOGY, true_density
 
@@ -79,7 +79,7 @@ def main():
             (like,) = target.likelihoods.values()
             delta = true_density("2lpt", arguments.n_grid, assignment)
             model = like.data_model(arguments.n_grid)
-            found = fit(model, delta, like.default_weights, n_starts=1)
+            found = fit(Objective.of(model, delta), like.default_weights, n_starts=1)
             curvature = top_curvature(
                 target, target.theory.get_modes(), found.weights, np.random.default_rng(1)
             )

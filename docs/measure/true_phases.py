@@ -15,7 +15,7 @@ import numpy as np
 from densities import BOX_SIZE, true_density
 
 from cobaya_neuralbias import NeuralBias
-from cobaya_neuralbias.bias.fit import fit
+from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.bias.likelihood import flat
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
@@ -61,7 +61,7 @@ def main():
             continue
         like = NeuralBias({"box_size": BOX_SIZE, "mass_threshold": arguments.threshold, **options})
         model = like.data_model(n)
-        found = fit(model, delta, like.default_weights, n_starts=2)
+        found = fit(Objective.of(model, delta), like.default_weights, n_starts=2)
         print(f"\n{name}: {model.n_weights} weights, ln L = {found.log_likelihood:.1f}")
         print(f"  ends of the starts {np.round(found.values, 3)}, converged {found.converged}")
 

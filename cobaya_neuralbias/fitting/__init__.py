@@ -1,0 +1,56 @@
+"""Maximum likelihood of the bias weights of a yaml file, at a given density."""
+
+__all__ = ["make_fit"]
+
+
+def make_fit(
+    path,
+    density=None,
+    phases=None,
+    chain=None,
+    posterior=False,
+    n_starts=4,
+    seed=0,
+    output=None,
+    json_file=None,
+):
+    """Fit the weights of every halo likelihood of a yaml file.
+
+    Parameters
+    ----------
+    path : str or Path, with theory, likelihood and params
+    density, phases, chain : str, which density (:func:`.model.load`); at most one of them
+    posterior : bool, maximise the posterior with the yaml file's priors, not the likelihood
+    n_starts : int, searches from different starts
+    seed : int, of the starts
+    output : str or Path, optional: a yaml file for a block ``params`` that starts a run at the
+        optimum; the covariance goes beside it, with the suffix ``.covmat``
+    json_file : str or Path, optional: the numbers
+
+    Returns
+    -------
+    text : str, for people
+    results : list of :class:`.problem.Result`
+
+    Raises
+    ------
+    InputError
+        If the model or the density cannot be had, or no start has a finite likelihood.
+    """
+    from ..mock import check_integer, check_seed
+    from .model import load
+    from .output import check_output, fit_text, write_fit, write_json
+    from .problem import problems, solve
+
+    n_starts = check_integer("starts", n_starts, 1)
+    seed = check_seed(seed)
+    for file in filter(None, (output, json_file)):
+        check_output(file)
+    setup = load(path, density, phases, chain, seed)
+    results = [solve(problem, posterior, n_starts, seed) for problem in problems(setup)]
+    text = fit_text(setup, results)
+    if output is not None:
+        text += "\n\n" + write_fit(output, setup, results)
+    if json_file is not None:
+        write_json(json_file, [result.to_dict() for result in results])
+    return text, results

@@ -1,0 +1,128 @@
+"""What a fit prints and writes."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .problem import CORRELATED, verdict
+
+
+def fit_text(setup, results):
+    """The fits in words and tables."""
+    target = setup.target
+    lines = [f"Density: {setup.description}; {target.grid.n}^3 voxels."]
+    if target.other_names:
+        held = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.other_names)
+        lines.append(f"Held at their ref: {held}.")
+    for result in results:
+        lines += ["", *_result_lines(result)]
+    return "\n".join(lines)
+
+
+def _result_lines(result):
+    problem, found = result.problem, result.fit
+    what = "posterior" if result.posterior else "likelihood"
+    names = ", ".join(problem.likelihoods)
+    lines = [
+        f"Maximum {what} of {names}: {len(problem.names)} weights, {problem.n_halos} halos, "
+        f"{problem.n_voxels} voxels",
+        f"  ln L = {found.log_likelihood:.4f}"
+        + (f", ln prior = {result.log_prior:.4f}" if result.posterior else ""),
+        f"  |gradient| = {np.linalg.norm(found.gradient):.2g}; another Newton step would gain "
+        f"{found.decrement:.2g}; {found.n_evaluations} evaluations",
+        *("  " + line for line in verdict(found)),
+    ]
+    if not problem.names:
+        return lines
+    width = max(map(len, problem.names))
+    lines += ["", f"  {'weight':{width}s} {'value':>11s} {'error':>10s}"]
+    rows = zip(problem.names, found.weights, found.errors, found.at_bound, strict=True)
+    for name, value, error, bound in rows:
+        text = f"{error:10.3g}" if np.isfinite(error) else "not determined by the data"
+        lines.append(f"  {name:{width}s} {value:11.5g} {text}{' (at its bound)' * bool(bound)}")
+    lines += [
+        "",
+        f"  Condition number of the Hessian with unit diagonal: {result.condition_number:.3g}",
+    ]
+    correlations = result.correlations()
+    strong = [c for c in correlations if c[0] > CORRELATED]
+    for _, r, first, second in (strong or correlations[:1])[:5]:
+        lines.append(f"  Correlation of {first} and {second}: {r:+.3f}")
+    if len(strong) > 5:
+        lines.append(f"  ... and {len(strong) - 5} more above {CORRELATED}")
+    return lines
+
+
+def check_output(file):
+    """InputError unless ``file`` is the name of a file in an existing folder."""
+    path = Path(file).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"'{file}': expected the name of a file in an existing folder.")
+
+
+def write_fit(file, setup, results):
+    """Write the block ``params`` and, beside it, the covariance; says how to use them."""
+    from cobaya.yaml import yaml_dump
+
+    path = Path(file).expanduser()
+    covmat = path.with_suffix(".covmat")
+    if covmat == path:
+        raise InputError(f"'{file}': expected another suffix than .covmat, such as .yaml.")
+    params, names, blocks = {}, [], []
+    for result in results:
+        finite = np.isfinite(result.errors) & np.isfinite(result.conditional)
+        rows = zip(
+            result.problem.names,
+            result.fit.weights.tolist(),
+            result.errors.tolist(),
+            result.conditional.tolist(),
+            finite,
+            strict=True,
+        )
+        for name, value, error, conditional, known in rows:
+            block = {k: v for k, v in setup.params[name].items() if k in ("prior", "latex")}
+            block["ref"] = value
+            if known:
+                block["ref"] = {"dist": "norm", "loc": value, "scale": error}
+                block["proposal"] = conditional
+            params[name] = block
+        names += [n for n, known in zip(result.problem.names, finite, strict=True) if known]
+        blocks.append(result.covariance[np.ix_(finite, finite)])
+    size = sum(map(len, blocks))
+    covariance, at = np.zeros((size, size)), 0
+    for block in blocks:
+        covariance[at : at + len(block), at : at + len(block)] = block
+        at += len(block)
+    header = "# Bias weights at their best fit: put these into the block params of a run.\n"
+    _replace(path, header + yaml_dump({"params": params}))
+    rows = "\n".join(" ".join(f"{x:.16e}" for x in row) for row in covariance)
+    _replace(covmat, f"# {' '.join(names)}\n{rows}\n")
+    return f"'{path}': the weights, for the block params\n'{covmat}': their covariance"
+
+
+def write_json(file, content):
+    """Write ``content``; numbers that are not finite become null."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    _replace(Path(file).expanduser(), json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def _replace(path, text):
+    """Write a text file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"'{path}' could not be written ({error}).") from error
+    finally:
+        temporary.unlink(missing_ok=True)
