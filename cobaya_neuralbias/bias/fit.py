@@ -4,8 +4,8 @@ Newton's method in a trust region, with the exact gradient g, and the Hessian fr
 
     step = (|H| + damping)^-1 g,     |step| <= radius in every weight,
 
-where |H| is minus the Hessian, scaled to unit diagonal, with its negative eigenvalues made positive:
-steps go uphill from anywhere, and away from saddles. The radius grows where the quadratic model
+where |H| is minus the Hessian, scaled to unit diagonal, with its negative eigenvalues made
+positive: steps go uphill from anywhere, and away from saddles. The radius grows where the model
 foresaw the gain, and shrinks where it did not. Near the maximum the steps are Newton's: the search
 ends with quadratic convergence, and the Hessian gives the errors.
 """
