@@ -8,7 +8,6 @@ from scipy.stats import chi2, kstest
 from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork
 from cobaya_neuralbias.bias.point_process import PointProcess
-from cobaya_neuralbias.mock.draw import draw_halos
 
 pytestmark = pytest.mark.slow
 
@@ -30,21 +29,27 @@ def truth(engine):
     return values
 
 
+def draw(rng, model, delta, weights):
+    """(voxel, t) of halos drawn from the model."""
+    voxel = np.repeat(np.arange(N**3), model.draw_counts(rng, delta, weights).ravel())
+    psi = model.psi(delta, weights).reshape(2, -1)[:, voxel]
+    return voxel, model.network.draw_t(rng, psi, model.split(weights)[1])
+
+
 def pulls(fitted, n_mocks):
-    """(chi^2 of the true weights about each fit, by its Hessian; whether its starts agree)."""
+    """Of each fit: chi^2 of the true weights about it, by its Hessian; starts that agree."""
     drawn = NaturalEngine(3, (0, 1))
     delta, true = density(), truth(drawn)
     drawn_from = PointProcess(drawn, NETWORK, VOLUME, np.array([0]), np.array([0.1]))
     at = np.array([true[name] for half in (fitted, NETWORK) for name in half.weights()])
     out = []
     for seed in range(n_mocks):
-        halos = draw_halos(
-            np.random.default_rng(seed), drawn_from, delta, np.array(list(true.values()))
-        )
-        model = PointProcess(fitted, NETWORK, VOLUME, halos.voxel, halos.t)
+        voxel, t = draw(np.random.default_rng(seed), drawn_from, delta, np.array([*true.values()]))
+        model = PointProcess(fitted, NETWORK, VOLUME, voxel, t)
         found = fit(Objective.of(model, delta), at, n_starts=2, seed=seed)
         away = at - found.weights
-        out.append((away @ found.hessian @ away, found.found))
+        assert found.converged[0]
+        out.append((away @ found.hessian @ away, found.agree))
     return np.array(out).T
 
 
@@ -52,7 +57,8 @@ def test_truth_within_the_errors():
     engine = NaturalEngine(3, (0, 1))
     squares, agree = pulls(engine, N_MOCKS)
     n = engine.n_weights + NETWORK.n_weights
-    assert agree.all()
+    # A start ends at another, lower optimum now and then, and the fit says so.
+    assert np.mean(agree == 2) > 0.8
     # Of the sum, 4 standard deviations; of its distribution, one in a thousand
     assert abs(squares.sum() - n * N_MOCKS) < 4 * np.sqrt(2 * n * N_MOCKS)
     assert kstest(squares, chi2(n).cdf).pvalue > 1e-3
