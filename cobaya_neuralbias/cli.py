@@ -87,6 +87,26 @@ def build_parser():
     )
     fit.add_argument("--json", metavar="FILE", help="write the numbers")
     fit.set_defaults(run=_fit)
+
+    compare = commands.add_parser(
+        "compare",
+        help="maximum likelihoods of several bias models at the same density",
+        description="Fit several bias models to the same halos at the same density, and compare "
+        "their maximum log-likelihoods: counts alone, and counts and masses.",
+    )
+    compare.add_argument("yaml", metavar="YAML", nargs="+", help="their likelihoods are the models")
+    compare.add_argument(
+        "--models",
+        metavar="LIST",
+        help="built-in models besides: neural,natural,neyrinck,power_law,linear, or none (default: "
+        "all of them with one yaml file, none with several)",
+    )
+    _add_density(compare)
+    compare.add_argument(
+        "--held-out", action="store_true", help="fit to half of the box, evaluate on the other"
+    )
+    compare.add_argument("--json", metavar="FILE", help="write the numbers")
+    compare.set_defaults(run=_compare)
     return parser
 
 
@@ -148,6 +168,19 @@ def _fit(arguments):
     a = arguments
     text, _ = make_fit(
         a.yaml, a.density, a.phases, a.chain, a.map, a.starts, a.seed, a.output, a.json
+    )
+    print(text)
+
+
+def _compare(arguments):
+    from .fitting import make_comparison
+
+    a = arguments
+    models = None
+    if a.models is not None:
+        models = [] if a.models == "none" else [name.strip() for name in a.models.split(",")]
+    text, _ = make_comparison(
+        a.yaml, models, a.density, a.phases, a.chain, a.held_out, a.starts, a.seed, a.json
     )
     print(text)
 

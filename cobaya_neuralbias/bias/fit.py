@@ -4,10 +4,12 @@ Newton's method in a trust region, with the exact gradient g, and the Hessian fr
 
     step = (|H| + damping)^-1 g,     |step| <= radius in every weight,
 
-where |H| is minus the Hessian, scaled to unit diagonal, with its negative eigenvalues made positive:
-steps go uphill from anywhere, and away from saddles. The radius grows where the quadratic model
-foresaw the gain, and shrinks where it did not. Near the maximum the steps are Newton's: the search
-ends with quadratic convergence, and the Hessian gives the errors.
+where |H| is minus the Hessian, scaled to unit diagonal, with its negative eigenvalues made
+positive: steps go uphill from anywhere, and away from saddles. The radius grows where the model
+foresaw the gain, and shrinks where it did not. From step to step the Hessian takes up the change of
+the gradient (the symmetric rank-one update); it is computed anew where the model failed, and at the
+end, where it decides whether this is a maximum, and gives the errors. Conn, Gould & Toint (2000),
+"Trust Region Methods".
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 
 # A search has converged when another Newton step would gain less than this in log-likelihood.
 TOLERANCE = 1e-6
-MAX_STEPS = 200
+MAX_STEPS = 400
 # Two starts have found the same optimum if their log-likelihoods agree to this.
 SAME_OPTIMUM = 1e-3
 # Step of the differences, relative to the weight where that is above 1.
@@ -256,39 +258,57 @@ def search(objective, start):
     if not np.isfinite(value):
         unknown = np.full((len(weights),) * 2, np.nan)
         return Search(weights, value, gradient, unknown, np.inf, False)
-    radius = FIRST_RADIUS
-    for count in range(MAX_STEPS + 1):
+    radius, steps = FIRST_RADIUS, 0
+    hessian, exact = objective.hessian(weights), True
+    while True:
         movable = objective.movable(weights, gradient)
-        hessian = objective.hessian(weights)
         local = Spectrum(hessian[np.ix_(movable, movable)])
         slope = gradient[movable]
         remaining = local.gain(slope)
+        over = remaining < TOLERANCE or steps >= MAX_STEPS or radius < SHORTEST_RADIUS
+        if over and not exact:
+            hessian, exact = objective.hessian(weights), True
+            continue
         moved = None
         if remaining < TOLERANCE:
             moved = _leave_saddle(objective, weights, value, movable, local)
-            if moved is None:
-                return Search(weights, value, gradient, hessian, remaining, True)
-        if count == MAX_STEPS:
-            break
-        while moved is None and radius > SHORTEST_RADIUS:
-            step = local.step(slope, radius)
+        if over and moved is None:
+            # A radius at its end: no step gains, however short, for the value's own rounding.
+            stuck = radius < SHORTEST_RADIUS and remaining < SAME_OPTIMUM
+            done = remaining < TOLERANCE or stuck
+            return Search(weights, value, gradient, hessian, remaining, done)
+        steps, fresh = steps + 1, moved is not None
+        if moved is None:
             there = weights.copy()
-            there[movable] += step
+            there[movable] += local.step(slope, radius)
             there = objective.inside(there)
             trial = objective(there)
-            # What the model foresaw of this gain
-            foreseen = (trial[0] - value) / local.gain(slope, step)
-            if foreseen > 0:
+            length = np.abs(there - weights).max()
+            # Gain over what the model foresaw
+            ratio = (trial[0] - value) / local.gain(slope, (there - weights)[movable])
+            if ratio > 0:
                 moved = there, *trial
-            if not foreseen > 0.25:
-                radius = 0.3 * min(radius, np.abs(step).max())
-            elif foreseen > 0.75:
-                radius = max(radius, min(2 * radius, 4 * np.abs(step).max()))
-        if moved is None:
-            # No step gains, however short: the value's own rounding ends the search.
-            break
-        weights, value, gradient = moved
-    return Search(weights, value, gradient, hessian, remaining, remaining < SAME_OPTIMUM)
+            if ratio > 0.75:
+                radius = max(radius, min(2 * radius, 4 * length))
+            elif not ratio > 0.25:
+                # Where secants made the Hessian they may be to blame, rather than the length.
+                fresh = not exact
+                radius = radius if fresh else 0.3 * min(radius, length)
+        if moved is not None:
+            hessian = _with_secant(hessian, moved[0] - weights, gradient - moved[2])
+            exact = False
+            weights, value, gradient = moved
+        if fresh:
+            hessian, exact = objective.hessian(weights), True
+
+
+def _with_secant(hessian, step, change):
+    """Hessian that takes ``step`` to ``change``: the symmetric update of rank one."""
+    miss = change - hessian @ step
+    curvature = float(miss @ step)
+    if abs(curvature) <= 1e-8 * np.linalg.norm(miss) * np.linalg.norm(step):
+        return hessian
+    return hessian + np.outer(miss, miss) / curvature
 
 
 def _leave_saddle(objective, weights, value, movable, local):

@@ -1,6 +1,6 @@
-"""Maximum likelihood of the bias weights of a yaml file, at a given density."""
+"""Maximum likelihood of bias weights at a given density, of one model or to compare several."""
 
-__all__ = ["make_fit"]
+__all__ = ["make_comparison", "make_fit"]
 
 
 def make_fit(
@@ -54,3 +54,51 @@ def make_fit(
     if json_file is not None:
         write_json(json_file, [result.to_dict() for result in results])
     return text, results
+
+
+def make_comparison(
+    paths,
+    models=None,
+    density=None,
+    phases=None,
+    chain=None,
+    held_out=False,
+    n_starts=4,
+    seed=0,
+    json_file=None,
+):
+    """Fit several bias models to the same halos at the same density.
+
+    Parameters
+    ----------
+    paths : list of str or Path
+        Yaml files; all their halo likelihoods are compared. The density is that of the first.
+    models : list of str, optional, of those in :mod:`.compare`; by default all of them with one
+        yaml file, and none with several
+    density, phases, chain : str, as in :func:`make_fit`
+    held_out : bool, fit to one half of the box, x < L/2, and evaluate on the other
+    n_starts, seed : int, of each fit
+    json_file : str or Path, optional: a list of the entries
+
+    Returns
+    -------
+    text : str, tables
+    entries : list of :class:`.compare.Entry`
+
+    Raises
+    ------
+    InputError
+        If the yaml files have not the same data, or a model cannot be had.
+    """
+    from ..mock import check_integer, check_seed
+    from .compare import compare
+    from .output import check_output, write_json
+
+    n_starts = check_integer("starts", n_starts, 1)
+    seed = check_seed(seed)
+    if json_file is not None:
+        check_output(json_file)
+    text, entries = compare(paths, models, (density, phases, chain), held_out, n_starts, seed)
+    if json_file is not None:
+        write_json(json_file, [entry.to_dict() for entry in entries])
+    return text, entries

@@ -119,6 +119,13 @@ def build(info, path):
     return params, target
 
 
+def class_of(name):
+    """The likelihood's class of a name in a yaml file."""
+    from cobaya.component import get_component_class
+
+    return get_component_class(name, kind="likelihood")
+
+
 def _reference(target, rng):
     """Where the searches start: each parameter's ``ref``; a weight without one has its default."""
     from ..target import reference_point

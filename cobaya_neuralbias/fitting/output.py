@@ -61,6 +61,8 @@ def check_output(file):
     path = Path(file).expanduser()
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"'{file}': expected the name of a file in an existing folder.")
+    if path.suffix == ".covmat":
+        raise InputError(f"'{file}': expected another suffix, such as .yaml: .covmat is added.")
 
 
 def write_fit(file, setup, results):
@@ -69,25 +71,23 @@ def write_fit(file, setup, results):
 
     path = Path(file).expanduser()
     covmat = path.with_suffix(".covmat")
-    if covmat == path:
-        raise InputError(f"'{file}': expected another suffix than .covmat, such as .yaml.")
     params, names, blocks = {}, [], []
     for result in results:
         finite = np.isfinite(result.errors) & np.isfinite(result.conditional)
         rows = zip(
             result.problem.names,
             result.fit.weights.tolist(),
-            result.errors.tolist(),
             result.conditional.tolist(),
             finite,
             strict=True,
         )
-        for name, value, error, conditional, known in rows:
+        for name, value, width, known in rows:
             block = {k: v for k, v in setup.params[name].items() if k in ("prior", "latex")}
             block["ref"] = value
             if known:
-                block["ref"] = {"dist": "norm", "loc": value, "scale": error}
-                block["proposal"] = conditional
+                # Drawn one by one: with the whole error of each, they would start far off.
+                block["ref"] = {"dist": "norm", "loc": value, "scale": width}
+                block["proposal"] = width
             params[name] = block
         names += [n for n, known in zip(result.problem.names, finite, strict=True) if known]
         blocks.append(result.covariance[np.ix_(finite, finite)])

@@ -1,0 +1,302 @@
+"""Maximum log-likelihoods of several bias models, of the same halos at the same density."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..bias.fit import Fit, Objective, Term, fit
+from ..errors import InputError
+from ..mock.model import read_yaml
+from ..report.run import quiet
+from .model import build, class_of, load
+from .problem import data_size, verdict
+
+# Options of a likelihood that say what the data are; the rest is the model.
+DATA = (
+    *("catalogue", "columns", "wrap", "length_unit", "mass_unit", "mass_threshold", "mass_bins"),
+    *("completeness", "drop_masked", "boundary"),
+)
+# Options that are neither.
+OTHERS = ("class", "params", "parameter_prefix", "likelihood", "box_size", "stop_at_error", "speed")
+NEURAL, LOCAL = "cobaya_neuralbias.NeuralBias", "cobaya_neuralbias.Neyrinck"
+# name -> class, and options of which the ones that fit best are taken.
+MODELS = {
+    "neural": (NEURAL, [{"parametrisation": "charnock2019", "spacing": "softplus", "floor": 0.05}]),
+    "natural": (NEURAL, [{"parametrisation": "natural"}]),
+    "neyrinck": (LOCAL, [{"form": "neyrinck", "floor": floor} for floor in (0.05, 0.0)]),
+    "power_law": (LOCAL, [{"form": "power_law", "floor": floor} for floor in (0.0, 0.05)]),
+    "linear": (LOCAL, [{"form": "linear", "floor": floor} for floor in (0.05, 0.2)]),
+}
+KINDS = {"counts": "counts alone", "masses": "counts and masses"}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A bias model to compare.
+
+    Attributes
+    ----------
+    name : str
+    component : class of the likelihood
+    variants : list of dict, options of the model; the best of them counts
+    held : dict, weights at fixed values, without their prefix
+    """
+
+    name: str
+    component: type
+    variants: list
+    held: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A model's best fit to one kind of data.
+
+    Attributes
+    ----------
+    model, data : str, names in the table
+    options : dict, those of the model that were used
+    parameters : int, fitted
+    fit : Fit
+    log_likelihood : float
+    held_out : float or None: the log-likelihood of the other half of the box
+    n_halos, n_voxels : int, of the data that were fitted
+    """
+
+    model: str
+    data: str
+    options: dict
+    parameters: int
+    fit: Fit
+    log_likelihood: float
+    held_out: float | None
+    n_halos: int
+    n_voxels: int
+
+    @property
+    def aic(self):
+        return 2 * self.parameters - 2 * self.log_likelihood
+
+    @property
+    def bic(self):
+        """With the number of halos for that of the observations."""
+        return self.parameters * np.log(self.n_halos) - 2 * self.log_likelihood
+
+    def to_dict(self):
+        out = {
+            "model": self.model,
+            "data": self.data,
+            "parameters": self.parameters,
+            "log_likelihood": self.log_likelihood,
+            "aic": self.aic,
+            "bic": float(self.bic),
+        }
+        if self.held_out is not None:
+            out["held_out_log_likelihood"] = self.held_out
+        return out | {
+            "options": self.options,
+            "converged": bool(self.fit.converged[0]),
+            "starts": len(self.fit.values),
+            "starts_that_agree": self.fit.agree,
+            "n_halos": self.n_halos,
+            "n_voxels": self.n_voxels,
+            "weights": self.fit.weights.tolist(),
+        }
+
+
+def compare(paths, models, density, held_out, n_starts, seed):
+    """(tables, [Entry]): see :func:`cobaya_neuralbias.fitting.make_comparison`.
+
+    ``density`` is the triple (density, phases, chain).
+    """
+    if models is None:
+        models = list(MODELS) if len(paths) == 1 else []
+    if unknown := [name for name in models if name not in MODELS]:
+        raise InputError(f"models: {unknown[0]!r}, expected some of {', '.join(MODELS)}.")
+    setup = load(paths[0], *density, seed)
+    grid = setup.target.grid
+    data, own = _of_yaml_files(paths, setup)
+    built_in = [Candidate(name, class_of(MODELS[name][0]), MODELS[name][1], {}) for name in models]
+    entries, lines = [], [f"Density: {setup.description}; {grid.n}^3 voxels."]
+    if held_out:
+        lines.append("Fitted to the halos at x < L/2, evaluated on the others.")
+    for kind in KINDS:
+        fits = []
+        for candidate in _without_repetition(own + built_in, data, kind, grid):
+            fits.append(_best(candidate, data, kind, setup, held_out, n_starts, seed))
+        lines += ["", *_table(kind, fits)]
+        entries += fits
+    return "\n".join(lines), entries
+
+
+# Models and data
+
+
+def _of_yaml_files(paths, first):
+    """(options of the data, [Candidate]) of the likelihoods of yaml files, one data set for all."""
+    data, out, grid = None, [], first.target.grid
+    for path in paths:
+        info = read_yaml(path, "theory, likelihood and params")
+        params, target = (first.params, first.target) if path == paths[0] else build(info, path)
+        if target.grid != grid:
+            raise InputError(
+                f"'{path}': {target.grid.n}^3 voxels of a box of {target.grid.box_size:g} Mpc/h, "
+                f"but '{paths[0]}' has {grid.n}^3 of {grid.box_size:g} Mpc/h; expected one mesh."
+            )
+        for name, like in target.likelihoods.items():
+            options = like.get_defaults()
+            options.update(info["likelihood"][name] or {})
+            mine = {option: options[option] for option in DATA}
+            if data is None:
+                data, whose = mine, f"'{name}' of '{path}'"
+            for option in DATA:
+                if mine[option] != data[option]:
+                    raise InputError(
+                        f"'{path}', likelihood '{name}': {option} is {mine[option]!r}, but "
+                        f"{data[option]!r} in {whose}; expected the same data for all models."
+                    )
+            prefix = options["parameter_prefix"]
+            held = {
+                w.removeprefix(prefix): params[w]["value"]
+                for w in like.weight_names
+                if isinstance(params.get(w, {}).get("value"), int | float)
+            }
+            model = {k: v for k, v in options.items() if k not in (*DATA, *OTHERS)}
+            label = name if len(paths) == 1 else f"{Path(path).stem}:{name}"
+            out.append(
+                Candidate(label.replace("cobaya_neuralbias.", ""), type(like), [model], held)
+            )
+    return data, out
+
+
+def _likelihood(component, model, data, kind, box_size):
+    """The likelihood of a model and the data, as an object without a Cobaya model."""
+    masses = "binned" if data["mass_bins"] is not None else "point_process"
+    options = {**data, **model, "box_size": box_size, "likelihood": masses}
+    if kind == "counts":
+        options.update(likelihood="counts", mass_bins=None)
+    with quiet():
+        return component(options)
+
+
+def _without_repetition(candidates, data, kind, grid):
+    """The candidates, less those that are another one's model under a second name."""
+    seen, out = [], []
+    for candidate in candidates:
+        like = _likelihood(candidate.component, candidate.variants[0], data, kind, grid.box_size)
+        model = like.engine, like.network, like.scatter, candidate.held
+        if model not in seen:
+            out.append(candidate)
+        seen.append(model)
+    return out
+
+
+def halves(model, n_grid):
+    """The data models of x < L/2 and of the rest."""
+    low = np.zeros(3 * (n_grid,))
+    low[: n_grid // 2] = 1.0
+    whole = 1.0 if model.completeness is None else model.completeness
+    out = []
+    for mask in (low.ravel(), 1 - low.ravel()):
+        inside = mask[model.voxel] > 0
+        if not inside.any():
+            raise InputError("held out: a half of the box has no halo.")
+        out.append(
+            dataclasses.replace(
+                model,
+                voxel=model.voxel[inside],
+                t=model.t[inside],
+                completeness=mask * whole,
+            )
+        )
+    return out
+
+
+def _best(candidate, data, kind, setup, held_out, n_starts, seed):
+    """The :class:`Entry` of the variant that fits best."""
+    grid, best = setup.target.grid, None
+    for options in candidate.variants:
+        like = _likelihood(candidate.component, options, data, kind, grid.box_size)
+        with quiet():
+            fitted = like.data_model(grid.n)
+        other = None
+        if held_out:
+            fitted, other = halves(fitted, grid.n)
+        names = [w.removeprefix(like.parameter_prefix) for w in like.weight_names]
+        free = [name for name in names if name not in candidate.held]
+        term = Term(
+            fitted,
+            setup.delta,
+            [free.index(name) if name in free else -1 for name in names],
+            [candidate.held.get(name, 0.0) for name in names],
+        )
+        start = like.default_weights[[names.index(name) for name in free]]
+        found = fit(Objective([term]), start, n_starts, seed)
+        if best is not None and not found.value > best.log_likelihood:
+            continue
+        best = Entry(
+            candidate.name,
+            kind,
+            options,
+            len(free),
+            found,
+            found.value,
+            None
+            if other is None
+            else other.log_likelihood(setup.delta, term.weights(found.weights)),
+            *data_size(fitted, grid.n),
+        )
+    if not np.isfinite(best.log_likelihood):
+        raise InputError(
+            f"model '{candidate.name}', {KINDS[kind]}: the likelihood is zero at every start; with "
+            "floor: 0 a halo in an empty voxel makes it so."
+        )
+    return best
+
+
+# The tables
+
+
+def _table(kind, fits):
+    """Lines of the table of one kind of data."""
+    first = fits[0]
+    held_out = first.held_out is not None
+    width = max(7, *(len(_label(f)) for f in fits))
+    lines = [
+        f"{KINDS[kind].capitalize()}: {first.n_halos} halos in {first.n_voxels} voxels; "
+        "BIC counts the halos",
+        f"  {'model':{width}s} {'weights':>7s} {'ln L':>12s} {'AIC':>12s} {'BIC':>12s}"
+        + f" {'held-out ln L':>14s}" * held_out
+        + "  starts that agree",
+    ]
+    for f in fits:
+        lines.append(
+            f"  {_label(f):{width}s} {f.parameters:7d} {f.log_likelihood:12.2f} {f.aic:12.2f} "
+            f"{f.bic:12.2f}"
+            + (f" {f.held_out:14.2f}" if held_out else "")
+            + f"  {f.fit.agree} of {len(f.fit.values)}"
+        )
+    for f in fits:
+        if not f.fit.found:
+            lines += [f"  {f.model}: {line}" for line in verdict(f.fit)]
+    lines += _ratios("ln B, row over column", fits, [f.log_likelihood for f in fits])
+    if held_out:
+        lines += _ratios("held-out ln B, row over column", fits, [f.held_out for f in fits])
+    return lines
+
+
+def _label(entry):
+    """The model's name, and its floor where that was chosen."""
+    variants = MODELS.get(entry.model, (None, []))[1]
+    return entry.model + (f" (floor {entry.options['floor']:g})" if len(variants) > 1 else "")
+
+
+def _ratios(title, fits, values):
+    width = max(12, *(len(f.model) + 1 for f in fits))
+    lines = ["", f"  {title}", " " * (width + 2) + "".join(f"{f.model:>{width}s}" for f in fits)]
+    for f, value in zip(fits, values, strict=True):
+        row = "".join(f"{value - other:{width}.1f}" for other in values)
+        lines.append(f"  {f.model:{width}s}{row}")
+    return lines
