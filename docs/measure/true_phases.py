@@ -29,6 +29,7 @@ MODELS = {
     "charnock2019, invariant l = 1, 2": {**PAPER, "multipoles": [0, 1, 2], "invariant": True},
     "natural, l = 0 alone": {"multipoles": [0]},
     "natural": {},
+    "natural, three components": {"n_components": 3},
     "natural, l = 0, 1, 2": {"multipoles": [0, 1, 2]},
     "natural, kernel 5": {"kernel_size": 5},
     "natural, kernel 5, three components": {"kernel_size": 5, "n_components": 3},
