@@ -5,8 +5,7 @@ from cobaya.log import LoggedError
 
 from .bias.mdn import MEASURES, SPACINGS, MixtureDensityNetwork
 from .bias.multipoles import DEGREES
-from .bias.natural import NaturalEngine, NaturalNetwork
-from .bias.normalised import NormalisedEngine
+from .bias.natural import NaturalEngine, NaturalNetwork, NaturalRate
 from .bias.npe import ACTIVATIONS, INPUTS, NeuralPhysicalEngine
 from .component import (
     BOOLEAN,
@@ -33,8 +32,7 @@ SOME_DEGREES = (
 OPTIONAL_NUMBER = ("a finite number or null", lambda v: v is None or is_number(v))
 
 
-# Density contrasts where the normalised psi is 0 and 1: the mean, and a dense voxel.
-ANCHORS = {"charnock2019": None, "normalised": (0.0, 5.0), "natural": None}
+PARAMETRISATIONS = ("natural", "charnock2019")
 
 
 class NeuralBias(HaloLikelihood):
@@ -68,7 +66,7 @@ class NeuralBias(HaloLikelihood):
         "activation": tuple(ACTIVATIONS),
         "input": INPUTS,
         "floor": NON_NEGATIVE,
-        "parametrisation": tuple(ANCHORS),
+        "parametrisation": PARAMETRISATIONS,
         "n_components": POSITIVE_INTEGER,
         "measure": MEASURES,
         "spacing": SPACINGS,
@@ -88,14 +86,14 @@ class NeuralBias(HaloLikelihood):
         if alpha_shift is None:
             alpha_shift = 0.0 if mean_density is None else np.log(mean_density)
         if natural:
-            # Number counts alone tell nothing of masses: there are no weights for them then.
-            n_components = 0 if options["likelihood"] == "counts" else options["n_components"]
-            return (
-                NaturalEngine(
-                    options["kernel_size"], multipoles, float(options["floor"]), n_components > 0
-                ),
-                NaturalNetwork(n_components, float(alpha_shift)),
+            # Counts alone tell nothing of masses: there are no weights for them then.
+            masses = options["likelihood"] != "counts"
+            engine = NaturalEngine(
+                options["kernel_size"], multipoles, float(options["floor"]), masses
             )
+            if not masses:
+                return engine, NaturalRate(float(alpha_shift))
+            return engine, NaturalNetwork(float(alpha_shift), options["n_components"])
         engine = NeuralPhysicalEngine(
             kernel_size=options["kernel_size"],
             input=options["input"],
@@ -105,16 +103,12 @@ class NeuralBias(HaloLikelihood):
             invariant=options["invariant"],
             activation=options["activation"],
         )
-        anchors = ANCHORS[options["parametrisation"]]
-        if anchors is not None:
-            engine = NormalisedEngine(engine, anchors)
         network = MixtureDensityNetwork(
             options["n_components"],
             options["measure"],
             options["spacing"],
             float(alpha_shift),
             float(options["sigma_shift"]),
-            slope=1.0 if anchors is None else 2.0,
         )
         return engine, network
 
@@ -123,14 +117,12 @@ class NeuralBias(HaloLikelihood):
         return {"dist": "norm", "loc": 0, "scale": options["sigma_prior"]}
 
     def initialize(self):
-        for name in ("kernel_size", "multipoles", "layers"):
-            check_option(self.log, name, getattr(self, name), self._OPTIONS[name])
+        for name, allowed in self._OPTIONS.items():
+            check_option(self.log, name, getattr(self, name), allowed)
         if self.kernel_size == 1 and not set(self.multipoles or [0]) <= {0}:
             self._refuse("kernel_size", "multipoles", "a kernel of one voxel has multipole 0 only")
         if self.activation == "linear" and self.layers > 1:
             self._refuse("activation", "layers", "a stack of linear layers is one linear layer")
-        if self.parametrisation == "normalised" and 0 not in (self.multipoles or [0]):
-            self._refuse("parametrisation", "multipoles", "psi is normalised by multipole 0")
         if self.parametrisation == "natural":
             self._check_natural()
         super().initialize()

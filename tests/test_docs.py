@@ -216,8 +216,11 @@ def test_numbers_of_the_pages():
         return list(NeuralBias.get_modified_defaults(base, input_options=options)["params"])
 
     assert len(names(parametrisation="charnock2019")) == 17
-    normalised = names(parametrisation="normalised")
-    assert len(normalised) == 16 and "npe_w0" not in normalised
+    sizes = {(3, (0,)): 17, (3, (0, 1)): 20, (3, (0, 1, 2)): 23}
+    sizes |= {(5, (0,)): 29, (5, (0, 1)): 38, (5, (0, 1, 2)): 47}
+    for (size, multipoles), number in sizes.items():
+        assert len(names(kernel_size=size, multipoles=list(multipoles))) == number
+    assert len(names()) == 20 and len(names(likelihood="counts")) == 10
     shells = [n[5:] for n in names(parametrisation="charnock2019", kernel_size=5) if "npe_w" in n]
     assert ", ".join(shells) == "0, 1, 2, 3, 4, 5, 6, 8, 9, 12"
     assert Warmup.WINDOWS == (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)

@@ -26,7 +26,7 @@ ALLOWED = {
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
-    "mock": {"__version__", "catalogue", "errors", "gravity", "report", "target"},
+    "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }

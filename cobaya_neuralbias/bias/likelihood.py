@@ -1,12 +1,12 @@
 """What the likelihoods of a halo catalogue share: a bias model, the halos, and the chain rule.
 
-A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel;
-the *network* makes of psi the halo mass distribution. With masses as ``t = ln(M / M_threshold)
->= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine has
+A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel, or
+a few: psi is then (k, ...). The *network* makes of psi the halo mass distribution. With masses as
+``t = ln(M / M_threshold) >= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine has
 
     n_weights, weights() -> {name: Weight}
     radius                                  voxels that its kernel reaches
-    forward(delta, w) -> response           with .psi, of the shape of delta
+    forward(delta, w) -> response           with .psi, (n, n, n) or (k, n, n, n)
     forward_vjp(response, w, psi_bar) -> delta_bar, w_bar
 
 and a network has
@@ -39,7 +39,7 @@ __all__ = ["CatalogueLikelihood", "Weight"]
 
 
 def flat(psi):
-    """psi (n, n, n), or (k, n, n, n) where the engine has k outputs, with the voxels on one axis."""
+    """psi (n, n, n), or (k, n, n, n) if the engine has k outputs, with the voxels on one axis."""
     return psi.reshape(*psi.shape[:-3], -1)
 
 

@@ -26,7 +26,6 @@ class MixtureDensityNetwork:
     spacing: str = "relu"
     alpha_shift: float = 0.0
     sigma_shift: float = 0.0
-    slope: float = 1.0  #: starting value of the amplitudes' slope
 
     @property
     def n_weights(self):
@@ -38,7 +37,7 @@ class MixtureDensityNetwork:
         The start: amplitudes rise with psi; the mass distribution is broad and the same at all psi.
         """
         starts = {
-            "alpha": (self.slope, lambda c: -np.log(self.n_components)),
+            "alpha": (1.0, lambda c: -np.log(self.n_components)),
             "mu": (0.0, lambda c: -1.0 if c == 0 else 1.0),
             "sigma": (0.0, lambda c: 1.0),
         }

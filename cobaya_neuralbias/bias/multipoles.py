@@ -106,7 +106,7 @@ class MultipoleKernels:
         for h, q in zip(self.harmonics, planar, strict=True):
             lives = np.bincount(groups, factors[q] != 0) > 0
             polynomial = AXIAL[h.axial][0](distance[:, None], height) * lives[:, None]
-            axial.append(h.norm * polynomial / np.maximum(self._shell, 1) ** (h.degree / 2))
+            axial.append(h.norm * polynomial / np.maximum(self.distances, 1) ** (h.degree / 2))
         return stencil.Stencil(
             rows,
             groups,
@@ -118,7 +118,7 @@ class MultipoleKernels:
         )
 
     @cached_property
-    def _shell(self):
+    def distances(self):
         """(n_groups, radius + 1) int64, squared distance of each entry of the stencil's lines."""
         height = np.arange(self.radius + 1) ** 2
         return np.unique(height[:, None] + height)[:, None] + height
@@ -146,7 +146,7 @@ class MultipoleKernels:
             h = self.harmonics[first]
             together = self.shared and h.degree > 0
             maps = slice(first, first + (2 * h.degree + 1 if together else 1))
-            shells = np.unique(self._shell[(self.stencil.axial[maps] != 0).any(0)])
+            shells = np.unique(self.distances[(self.stencil.axial[maps] != 0).any(0)])
             name = f"l{h.degree}" if together else f"l{h.degree}{h.name}"
             latex = rf"\ell={h.degree}" if together else rf"\ell={h.degree},{h.latex}"
             if h.degree == 0:
@@ -164,7 +164,7 @@ class MultipoleKernels:
         """(n_maps, n_groups, radius + 1) int64, weight of each entry of the lines; 0 for none."""
         index, first = np.zeros(self.stencil.axial.shape, dtype=np.int64), 0
         for pathway in self.pathways:
-            place = first + np.searchsorted(pathway.shells, self._shell)
+            place = first + np.searchsorted(pathway.shells, self.distances)
             index[pathway.maps] = np.where(self.stencil.axial[pathway.maps] != 0, place, 0)
             first += len(pathway.shells)
         return index

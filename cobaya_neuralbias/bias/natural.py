@@ -6,21 +6,26 @@ The engine makes two numbers a voxel of ``u = log(1 + delta + floor)``,
     x   = u + sum_shells y_s S_s(u)
 
 and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over
-``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
+``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their
+mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
 
     n(t | psi, x) = exp(psi + alpha_shift) p(t | x)
 
-``S_s`` is the sum of u over the shell s of neighbours, the monopole kernel of Charnock et al. (2020).
+``S_s`` is the sum of u over the shell s of neighbours, the monopole kernel of Charnock et al.
+(2020).
 ``I_ls`` is the rotation-invariant length of the multipoles of order l on that shell,
 
     I_ls = sqrt(sum_m C_lms^2 + 1) - 1,     C_lms = m_s^(-1/2) sum_{o in s} Y_lm(o) u_{i+o},
 
-with m_s the number of neighbours in the shell and ``sum_m Y_lm^2 = 1``. The hinges bend the response to
-the voxel's own density at the two contrasts Delta of ``HINGES``: softplus functions of u of width 1/2,
+with m_s the number of neighbours in the shell and ``sum_m Y_lm^2 = 1``. The hinges bend the
+response to the voxel's own density at the two contrasts Delta of ``HINGES``: softplus functions of
+u of width 1/2,
 
-    h(u) = softplus(2 (u - u_Delta)) / 2 = ln(1 + q^2) / 2,     q = (1 + delta + floor)/(1 + Delta + floor).
+    h(u) = softplus(2 (u - u_Delta)) / 2 = ln(1 + q^2) / 2,
+    q = (1 + delta + floor)/(1 + Delta + floor).
 
-All are counted from a uniform patch at mean density (psi) or at the denser hinge (x), where they vanish.
+All are counted from a uniform patch at mean density (psi) or at the denser hinge (x), where they
+vanish.
 
 The log-rate is linear in its weights, so at fixed density their likelihood is that of a Poisson
 regression: one maximum, nearly Gaussian. The weights of number and mass do not mix.
@@ -32,8 +37,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels import log_rate, shell_maps, stencil
 from ..kernels import mass_mixture as mixture
-from ..kernels import shell_maps, stencil
+from .multipoles import MultipoleKernels
+from .truncated_normal import above_zero
 from .weight import Weight
 
 HINGES = (0.0, 5.0)
@@ -44,21 +51,9 @@ class Response(NamedTuple):
     """A forward evaluation and what its adjoint needs again."""
 
     psi: np.ndarray  #: (2, n, n, n) psi and x
-    base: np.ndarray  #: (n, n, n) 1 + delta + floor
-    inputs: np.ndarray  #: (n, n, n) u
-    squares: np.ndarray  #: (n_hinges, n, n, n) q^2
+    delta: np.ndarray  #: (n, n, n)
+    inputs: np.ndarray  #: u, padded
     hinges: np.ndarray  #: (n_hinges, n, n, n) h(u)
-
-
-def spherical_harmonics(degree, offsets):
-    """(2 degree + 1, m) real harmonics of the directions (m, 3), with ``sum_m Y_lm^2 = 1``."""
-    x, y, z = offsets.T / np.sqrt((offsets**2).sum(1))
-    if degree == 1:
-        return np.array([x, y, z])
-    root = np.sqrt(3)
-    return np.array(
-        [root * x * y, root * y * z, root * x * z, root / 2 * (x * x - y * y), 1.5 * z * z - 0.5]
-    )
 
 
 @dataclass(frozen=True)
@@ -83,67 +78,37 @@ class NaturalEngine:
         return self.kernel_size // 2
 
     @cached_property
-    def _neighbours(self):
-        """(m, 3) int64, one of each pair o, -o."""
-        axis = np.arange(-self.radius, self.radius + 1)
-        offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        return offsets[len(offsets) // 2 + 1 :]
+    def _kernels(self):
+        return MultipoleKernels(self.kernel_size, tuple(sorted(self.multipoles)))
 
     @cached_property
     def shells(self):
         """Squared distances [voxel sides] of the shells of neighbours, ascending."""
-        return np.unique((self._neighbours**2).sum(1))
+        return np.unique(self._kernels.distances)[1:]
 
     @cached_property
     def multiplicity(self):
         """(n_shells,) neighbours in each shell."""
-        return 2.0 * np.unique((self._neighbours**2).sum(1), return_counts=True)[1]
+        axis = np.arange(-self.radius, self.radius + 1) ** 2
+        return np.bincount((axis[:, None, None] + axis[:, None] + axis).ravel())[self.shells]
 
-    @cached_property
+    @property
     def features(self):
         """(degree, squared distance) of every feature; those of degree 0 first."""
-        return [(degree, int(r2)) for degree in sorted(self.multipoles) for r2 in self.shells]
+        return [(degree, int(r2)) for degree in self._kernels.degrees for r2 in self.shells]
 
     @cached_property
     def _layout(self):
         """Arguments of :func:`~cobaya_neuralbias.kernels.shell_maps.combine_features`."""
-        distance = (self._neighbours**2).sum(1)
-        harmonics = {
-            degree: spherical_harmonics(degree, self._neighbours)
-            for degree in self.multipoles
-            if degree
-        }
-        terms = [[] for _ in self._neighbours]
-        groups = [0]
-        for degree, r2 in self.features:
-            members = np.flatnonzero(distance == r2)
-            size = 2.0 * len(members)
-            if degree == 0:
-                for p in members:
-                    terms[p].append((groups[-1], 1.0, False))
-                groups.append(groups[-1] + 1)
-                continue
-            n_maps = groups[-1]
-            for row in harmonics[degree]:
-                if np.allclose(row[members], 0, atol=1e-12):
-                    continue  # this harmonic vanishes on the whole shell
-                for p in members:
-                    if abs(row[p]) > 1e-12:
-                        terms[p].append((n_maps, row[p] / np.sqrt(size), degree % 2 == 1))
-                n_maps += 1
-            groups.append(n_maps)
-        first = np.cumsum([0] + [len(t) for t in terms])
-        flat = [term for pair in terms for term in pair]
-        return (
-            self._neighbours,
-            first,
-            np.array([t[0] for t in flat], dtype=np.int64),
-            np.array([t[1] for t in flat]),
-            np.array([t[2] for t in flat], dtype=bool),
-            np.array(groups),
-            np.array([degree > 0 for degree, _ in self.features]),
-            SOFTENING,
-        )
+        stencil = self._kernels.stencil
+        of_map = np.array([h.degree for h in self._kernels.harmonics])
+        shell = np.searchsorted(self.shells, self._kernels.distances)
+        shell[0, 0] = -1  # the voxel itself is in none
+        norm = np.append(1 / np.sqrt(self.multiplicity), 0.0)[shell]
+        coefficients = stencil.axial * np.where(of_map > 0, 1.0, 0.0)[:, None, None] * norm
+        coefficients[0] = stencil.axial[0]
+        degrees = np.searchsorted(of_map, [[d, d + 1] for d in self._kernels.degrees])
+        return stencil, coefficients, shell, degrees, SOFTENING
 
     # Weights: b, w_0, hinges, features; then the shells of x
 
@@ -152,7 +117,7 @@ class NaturalEngine:
         return len(self.weights())
 
     def weights(self):
-        """Name -> :class:`Weight`. The start is typical of halo catalogues on voxels of 4 to 8 Mpc/h."""
+        """Name -> :class:`Weight`. The start is typical of halos on voxels of 4 to 8 Mpc/h."""
         out = {"npe_b": Weight(0.0, r"b_\psi"), "npe_w0": Weight(5.0, "w_0")}
         for h in range(len(HINGES)):
             out[f"npe_h{h}"] = Weight(-4.0 if h == 0 else 0.0, f"h_{h}")
@@ -167,97 +132,113 @@ class NaturalEngine:
         return out
 
     def _split(self, weights):
-        """b, w_0, hinge weights, feature weights (2, n_features) of psi and of x."""
-        n = 2 + len(HINGES)
-        rows = np.zeros((2, len(self.features)))
-        rows[0] = weights[n : n + len(self.features)]
-        if self.mass_index:
-            rows[1, : len(self.shells)] = weights[n + len(self.features) :]
-        return weights[0], weights[1], weights[2:n], rows
+        """b, w_0, hinge weights, feature weights (n_degrees, n_shells) of psi, (n_shells,) of x."""
+        n, n_shells = 2 + len(HINGES), len(self.shells)
+        rows = np.zeros((len(self._kernels.degrees) + 1, n_shells))
+        rows.reshape(-1)[: len(weights) - n] = weights[n:]
+        return weights[0], weights[1], weights[2:n], rows[:-1], rows[-1]
 
     @cached_property
     def _patches(self):
-        """u of uniform patches at the hinges, and the hinges' values in the first (mean density)."""
+        """u of uniform patches at the hinges; the hinges' values in the first (mean density)."""
         base = np.array(HINGES) + (1 + self.floor)
         return np.log(base), 0.5 * np.log1p((base[0] / base) ** 2)
 
     def forward(self, delta, weights):
         """psi and x of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
-        b, slope, hinge_weights, rows = self._split(weights)
+        b, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        base = delta + (1 + self.floor)
-        squares = np.multiply.outer(np.exp(-2 * patches), base**2)
-        # A trajectory that blew up has densities that are not numbers; the sum tells.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            inputs = np.log(base)
-            hinges = 0.5 * np.log(1 + squares)
-        # Counted from uniform patches: at mean density for psi, at the denser hinge for x.
-        sums = rows[:, : len(self.shells)] @ self.multiplicity
+        inputs = np.empty((len(delta) + 2 * self.radius,) * 3)
+        stencil.pad_log(delta, 1 + self.floor, self.radius, inputs)
+        # Counted from uniform patches: at mean density for psi, at the denser hinge for x. There
+        # the lengths vanish, and every sum over a shell is u times its neighbours.
+        constants = np.array(
+            [
+                b - hinge_weights @ at_mean - (slope + of_psi[0] @ self.multiplicity) * patches[0],
+                -(1 + of_x @ self.multiplicity) * patches[1],
+            ]
+        )
+        hinges = np.empty((len(HINGES), *delta.shape))
         out = np.empty((2, *delta.shape))
-        np.multiply(inputs, slope, out=out[0])
-        for weight, hinge in zip(hinge_weights, hinges, strict=True):
-            out[0] += weight * hinge
-        out[0] += b - hinge_weights @ at_mean - (slope + sums[0]) * patches[0]
-        np.subtract(inputs, (1 + sums[1]) * patches[1], out=out[1])
-        shell_maps.combine_features(self._pad(inputs), *self._layout, rows, out)
-        return Response(out, base, inputs, squares, hinges)
-
-    def _pad(self, field):
-        padded = np.empty((field.shape[0] + 2 * self.radius,) * 3)
-        stencil.pad_periodic(field, self.radius, padded)
-        return padded
+        log_rate.local_terms(
+            *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
+            *(constants, hinges, out),
+        )
+        shell_maps.combine_features(inputs, *self._layout, of_psi, of_x, out)
+        return Response(out, delta, inputs, hinges)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of (psi, x)."""
-        _, slope, hinge_weights, rows = self._split(weights)
+        _, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        inputs = response.inputs
-        derivative = np.full(inputs.shape, slope)
-        for weight, square in zip(hinge_weights, response.squares, strict=True):
-            derivative += weight * (square / (1 + square))
-        inputs_bar = derivative * psi_bar[0] + psi_bar[1]
-        padded_bar = np.zeros((inputs.shape[0] + 2 * self.radius,) * 3)
-        rows_bar = np.zeros(rows.shape)
+        inputs, inputs_bar = response.inputs, np.zeros(response.inputs.shape)
+        of_psi_bar, of_x_bar = np.zeros(of_psi.shape), np.zeros(of_x.shape)
         shell_maps.combine_features_vjp(
-            self._pad(inputs), *self._layout, rows, psi_bar, padded_bar, rows_bar
+            *(inputs, *self._layout, of_psi, of_x, psi_bar),
+            *(inputs_bar, of_psi_bar, of_x_bar),
         )
-        shell_maps.unpad_periodic_vjp(padded_bar, self.radius, inputs_bar)
+        delta_bar = np.zeros(response.delta.shape)
+        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, delta_bar)
+        log_rate.local_terms_vjp(
+            *(response.delta, 1 + self.floor, slope, np.exp(-patches), hinge_weights, psi_bar),
+            delta_bar,
+        )
         b_bar, x_bar = psi_bar[0].sum(), psi_bar[1].sum()
-        n_shells = len(self.shells)
-        rows_bar[0, :n_shells] -= self.multiplicity * (patches[0] * b_bar)
-        rows_bar[1, :n_shells] -= self.multiplicity * (patches[1] * x_bar)
+        middle = slice(self.radius, len(inputs) - self.radius)
+        slope_bar = np.einsum("ijk,ijk", inputs[middle, middle, middle], psi_bar[0])
+        of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
+        of_x_bar -= self.multiplicity * (patches[1] * x_bar)
         weights_bar = np.concatenate(
             [
-                [b_bar, np.vdot(inputs, psi_bar[0]) - patches[0] * b_bar],
+                [b_bar, slope_bar - patches[0] * b_bar],
                 [np.vdot(hinge, psi_bar[0]) for hinge in response.hinges] - at_mean * b_bar,
-                rows_bar[0],
-                rows_bar[1, : n_shells if self.mass_index else 0],
+                of_psi_bar.ravel(),
+                of_x_bar,
             ]
         )
-        inputs_bar /= response.base
-        return inputs_bar, weights_bar
+        return delta_bar, weights_bar[: self.n_weights]
 
 
 @dataclass(frozen=True)
-class NaturalNetwork:
-    """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``.
-
-    With none of them it gives numbers alone, no masses.
+class NaturalRate:
+    """Halos above threshold, ``exp(psi + alpha_shift)``, without their masses; no weights.
 
     ``psi`` arguments are (2, ...): psi and the mass index x.
     """
 
-    n_components: int = 2
     alpha_shift: float = 0.0
+
+    n_weights = 0
+
+    def weights(self):
+        return {}
+
+    def number_density(self, psi, weights):
+        """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
+        out = np.empty(psi[0].shape)
+        flat = np.ascontiguousarray(psi[0], dtype=float).reshape(-1)
+        log_rate.exponential(flat, self.alpha_shift, out.reshape(-1))
+        return out
+
+    def number_density_vjp(self, psi, out_bar, weights):
+        """Cotangents of ``psi`` (2, m) and of the weights."""
+        psi_bar = np.zeros(psi.shape)
+        psi_bar[0] = out_bar * self.number_density(psi, weights)
+        return psi_bar, np.zeros(self.n_weights)
+
+
+@dataclass(frozen=True)
+class NaturalNetwork(NaturalRate):
+    """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``."""
+
+    n_components: int = 2
 
     @property
     def n_weights(self):
-        return max(0, 4 * self.n_components - 1)
+        return 4 * self.n_components - 1
 
     def weights(self):
         """Name -> :class:`Weight`, in the order of the kernel."""
-        if not self.n_components:
-            return {}
         out = {
             "beta_b": Weight(-0.2, r"b_\beta"),
             "kappa_w": Weight(-1.2, r"w_\kappa"),
@@ -270,28 +251,14 @@ class NaturalNetwork:
             out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}")
         return out
 
-    def number_density(self, psi, weights):
-        """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
-        with np.errstate(over="ignore"):
-            return np.exp(psi[0] + self.alpha_shift)
-
-    def number_density_vjp(self, psi, out_bar, weights):
-        """Cotangents of ``psi`` (2, m) and of the weights."""
-        psi_bar = np.zeros(psi.shape)
-        psi_bar[0] = out_bar * self.number_density(psi, weights)
-        return psi_bar, np.zeros(self.n_weights)
-
     def log_density(self, psi, t, weights):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` (2, ...) and ``t = ln(M/M_threshold)``, broadcast."""
-        log_rate, x, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
+        psi, x, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
         out = np.empty(t.size)
         mixture.log_probability(
-            np.ascontiguousarray(x).ravel(),
-            np.ascontiguousarray(t).ravel(),
-            weights,
-            out,
+            np.ascontiguousarray(x).ravel(), np.ascontiguousarray(t).ravel(), weights, out
         )
-        return self.alpha_shift + log_rate + out.reshape(t.shape)
+        return self.alpha_shift + psi + out.reshape(t.shape)
 
     def binned_density(self, psi, edges, weights):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
@@ -337,11 +304,7 @@ class NaturalNetwork:
 
     def draw_t(self, rng, psi, weights):
         """(m,) t = ln(M/M_threshold) of halos at ``psi`` (2, m)."""
-        values = np.empty((5, self.n_components))
-        out = np.empty(psi.shape[1])
-        u, v = rng.random((2, len(out)))
-        for i, x in enumerate(psi[1]):
-            mixture.components(x, weights, values)
-            c = min(int(np.searchsorted(np.cumsum(np.exp(values[0])), u[i])), self.n_components - 1)
-            out[i] = mixture.quantile(v[i], values[1, c], values[2, c])
-        return out
+        mean, sigma = np.empty((2, psi.shape[1]))
+        which = np.ascontiguousarray(rng.random(psi.shape[1]))
+        mixture.choose_component(np.ascontiguousarray(psi[1]), weights, which, mean, sigma)
+        return above_zero(1 - rng.random(len(mean)), mean, sigma)

@@ -1,19 +1,23 @@
 """Mixture of truncated log-normals: the distribution of ``t = ln(M/M_threshold) >= 0`` at index x.
 
-A component is ``p(t) = exp(beta t - kappa t^2/2) / Z``, a normal distribution of mean beta/kappa and
-width kappa^(-1/2) cut off at t = 0, with ``Z = sqrt(2 pi/kappa) exp(beta^2/2 kappa) Phi(beta/sqrt(kappa))``.
-Where its peak lies below the threshold the log-slope ``beta`` and curvature ``kappa`` are what the data
-tell; where it lies above, mean and width are. Component 0 is of the first kind, falling from the
-threshold on; the others are of the second:
+A component is ``p(t) = exp(beta t - kappa t^2/2) / Z``, a normal distribution of mean beta/kappa
+and width kappa^(-1/2) cut off at t = 0, normalised by
+
+    Z = sqrt(2 pi/kappa) exp(beta^2/2 kappa) Phi(beta/sqrt(kappa)).
+
+Where its peak lies below the threshold the log-slope ``beta`` and curvature ``kappa`` are what the
+data tell; where it lies above, mean and width are. Component 0 is of the first kind, falling from
+the threshold on; the others are of the second:
 
     beta_0 = -softplus(b),       ln kappa_0 = w x + b
     mu_1   = w x + b,            mu_c = mu_{c-1} + softplus(w x + b),      ln sigma_c = b
     fractions = softmax(0, f_1, f_2, ...)
 
-``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b, sigma_b.
+``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b,
+sigma_b.
 """
 
-from math import exp, expm1, log, log1p, sqrt
+from math import exp, expm1, log, log1p
 
 import numpy as np
 
@@ -31,7 +35,7 @@ def log_mills(z):
     if z > -35.0:
         return 0.5 * z * z + log_ndtr(z)
     y = 1.0 / (z * z)
-    return -HALF_LOG_2PI - log(-z) + log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y)))
+    return -HALF_LOG_2PI - log(-z) + log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y))))
 
 
 @jit
@@ -142,122 +146,92 @@ def _components_vjp(x, weights, values, bar, weights_bar):
     return x_bar
 
 
-@jit
-def log_probability(x, t, weights, out):
-    """ln p(t_i | x_i) into ``out``; x, t, out : (m,) float64."""
-    n = n_components(weights)
-    values = np.empty((5, n))
-    for i in range(x.size):
-        components(x[i], weights, values)
-        largest = -np.inf
-        for c in range(n):
-            values[4, c] = (
-                values[0, c]
-                + log_norm(values[1, c], values[2, c])
-                + log_shape(t[i], values[1, c], exp(values[2, c]))
-            )
-            largest = max(largest, values[4, c])
-        total = 0.0
-        for c in range(n):
-            total += exp(values[4, c] - largest)
-        out[i] = largest + log(total)
+# At given components: ``values`` (>= 3, n_components) are ln fraction, beta, ln kappa
 
 
 @jit
-def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar):
-    """Sum of :func:`log_probability` over halos; adds its gradient to ``x_bar``, ``weights_bar``.
+def log_density(t, values, terms):
+    """ln p(t) of the mixture; ``terms`` (n_components,) become each component's share of it."""
+    largest = -np.inf
+    for c in range(terms.size):
+        beta, log_kappa = values[1, c], values[2, c]
+        terms[c] = values[0, c] + log_norm(beta, log_kappa) + log_shape(t, beta, exp(log_kappa))
+        largest = max(largest, terms[c])
+    return largest + _to_shares(terms, largest)
 
-    ``voxel``, ``first``, ``t`` are the halos sorted by voxel, as in
-    :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
-    """
-    n = n_components(weights)
-    values = np.empty((5, n))
-    bar = np.empty((3, n))
-    terms = np.empty(n)
-    mean = np.empty(n)
-    square = np.empty(n)
-    constant = np.empty(n)
-    kappa = np.empty(n)
+
+@jit
+def _to_shares(terms, largest):
     total = 0.0
-    for v in range(voxel.size):
-        at = x[voxel[v]]
-        components(at, weights, values)
-        for c in range(n):
-            mean[c], square[c] = moments(values[1, c], values[2, c])
-            constant[c] = values[0, c] + log_norm(values[1, c], values[2, c])
-            kappa[c] = exp(values[2, c])
-        bar[:] = 0.0
-        for j in range(first[v], first[v + 1]):
-            largest = -np.inf
-            for c in range(n):
-                terms[c] = constant[c] + log_shape(t[j], values[1, c], kappa[c])
-                largest = max(largest, terms[c])
-            density = 0.0
-            for c in range(n):
-                terms[c] = exp(terms[c] - largest)
-                density += terms[c]
-            total += largest + log(density)
-            for c in range(n):
-                share = terms[c] / density
-                bar[0, c] += share
-                bar[1, c] += share * (t[j] - mean[c])
-                bar[2, c] -= 0.5 * share * (kappa[c] * t[j] * t[j] - square[c])
-        x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
+    for c in range(terms.size):
+        terms[c] = exp(terms[c] - largest)
+        total += terms[c]
+    for c in range(terms.size):
+        terms[c] /= total
+    return log(total)
+
+
+@jit
+def sum_log_density_with_vjp(t, values, bar, work):
+    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components).
+
+    ``work`` (5, n_components) is overwritten: shares, moments, norm, kappa.
+    """
+    terms = work[0]
+    for c in range(terms.size):
+        work[1, c], work[2, c] = moments(values[1, c], values[2, c])
+        work[3, c] = values[0, c] + log_norm(values[1, c], values[2, c])
+        work[4, c] = exp(values[2, c])
+        bar[0, c] = bar[1, c] = bar[2, c] = 0.0
+    total = 0.0
+    for j in range(t.size):
+        largest = -np.inf
+        for c in range(terms.size):
+            terms[c] = work[3, c] + log_shape(t[j], values[1, c], work[4, c])
+            largest = max(largest, terms[c])
+        total += largest + _to_shares(terms, largest)
+        for c in range(terms.size):
+            bar[0, c] += terms[c]
+            bar[1, c] += terms[c] * (t[j] - work[1, c])
+            bar[2, c] -= 0.5 * terms[c] * (work[4, c] * t[j] * t[j] - work[2, c])
     return total
 
 
 @jit
-def bin_probability(x, edges, weights, out):
-    """Probability of t in each bin into ``out`` (n_bins, m); the last edge may be infinite."""
-    n = n_components(weights)
-    values = np.empty((5, n))
-    for i in range(x.size):
-        components(x[i], weights, values)
-        for b in range(edges.size - 1):
-            out[b, i] = 0.0
-            for c in range(n):
-                low = log_survival(edges[b], values[1, c], values[2, c])
-                gap = 1.0
-                if edges[b + 1] < np.inf:
-                    high = log_survival(edges[b + 1], values[1, c], values[2, c])
-                    gap = -expm1(min(high - low, 0.0))
-                out[b, i] += exp(values[0, c] + low) * gap
+def bins(edges, values, out):
+    """Probability of t in each bin into ``out`` (n_bins,); the last edge may be infinite."""
+    for b in range(edges.size - 1):
+        out[b] = 0.0
+        for c in range(values.shape[1]):
+            low = log_survival(edges[b], values[1, c], values[2, c])
+            gap = 1.0
+            if edges[b + 1] < np.inf:
+                high = log_survival(edges[b + 1], values[1, c], values[2, c])
+                gap = -expm1(min(high - low, 0.0))
+            out[b] += exp(values[0, c] + low) * gap
 
 
 @jit
-def bin_probability_vjp(x, edges, weights, out_bar, x_bar, weights_bar):
-    """Adds the cotangents of :func:`bin_probability`."""
-    n = n_components(weights)
-    values = np.empty((5, n))
-    bar = np.empty((3, n))
-    slopes = np.empty((2, 2))
-    for i in range(x.size):
-        components(x[i], weights, values)
-        bar[:] = 0.0
-        for c in range(n):
-            beta, log_kappa = values[1, c], values[2, c]
-            kappa = exp(log_kappa)
-            mean, square = moments(beta, log_kappa)
-            share = exp(values[0, c])
-            for b in range(edges.size - 1):
-                probability = 0.0
-                slopes[:] = 0.0
-                for side in range(2):
-                    t = edges[b + side]
-                    if t == np.inf:
-                        continue
-                    sign = 1.0 - 2.0 * side
-                    survival = exp(log_survival(t, beta, log_kappa))
-                    # d ln S/d beta = mean beyond t - mean, of t; with half the squares for kappa.
-                    beyond, beyond_square = _moments_beyond(t, beta, log_kappa)
-                    probability += sign * survival
-                    slopes[0, side] = sign * survival * (beyond - mean)
-                    slopes[1, side] = -0.5 * sign * survival * (kappa * beyond_square - square)
-                weight = out_bar[b, i] * share
-                bar[0, c] += weight * probability
-                bar[1, c] += weight * (slopes[0, 0] + slopes[0, 1])
-                bar[2, c] += weight * (slopes[1, 0] + slopes[1, 1])
-        x_bar[i] += _components_vjp(x[i], weights, values, bar, weights_bar)
+def bins_vjp(edges, values, out_bar, bar):
+    """Cotangent of the components, into ``bar`` (3, n_components), given that of :func:`bins`."""
+    bar[:] = 0.0
+    for c in range(bar.shape[1]):
+        beta, log_kappa = values[1, c], values[2, c]
+        kappa = exp(log_kappa)
+        mean, square = moments(beta, log_kappa)
+        share = exp(values[0, c])
+        # Each edge is the lower one of the bin above it and the upper one of that below.
+        for b in range(edges.size):
+            if edges[b] == np.inf:
+                continue
+            weight = out_bar[b] if b < edges.size - 1 else 0.0
+            weight -= out_bar[b - 1] if b > 0 else 0.0
+            weight *= share * exp(log_survival(edges[b], beta, log_kappa))
+            # d ln S/d beta = mean beyond t - mean, of t; with half the squares for kappa.
+            beyond, beyond_square = _moments_beyond(edges[b], beta, log_kappa)
+            bar[0, c] += weight
+            bar[1, c] += weight * (beyond - mean)
+            bar[2, c] -= 0.5 * weight * (kappa * beyond_square - square)
 
 
 @jit
@@ -269,19 +243,70 @@ def _moments_beyond(t, beta, log_kappa):
     return t + mean, t * t + 2.0 * t * mean + square / kappa
 
 
+# At indices x, with the weights above
+
+
 @jit
-def quantile(u, beta, log_kappa):
-    """t with survival probability u of one component, by bisection."""
-    target = log(max(u, 1e-300))
-    low, high = 0.0, 1.0
-    while log_survival(high, beta, log_kappa) > target and high < 1e300:
-        low, high = high, 2.0 * high
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if log_survival(middle, beta, log_kappa) > target:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-15 * high:
-            break
-    return 0.5 * (low + high)
+def log_probability(x, t, weights, out):
+    """ln p(t_i | x_i) into ``out``; x, t, out : (m,) float64."""
+    n = n_components(weights)
+    values, terms = np.empty((5, n)), np.empty(n)
+    for i in range(x.size):
+        components(x[i], weights, values)
+        out[i] = log_density(t[i], values, terms)
+
+
+@jit
+def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar):
+    """Sum of :func:`log_probability` over halos; adds its gradient to ``x_bar``, ``weights_bar``.
+
+    ``voxel``, ``first``, ``t`` are the halos sorted by voxel, as in
+    :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
+    """
+    n = n_components(weights)
+    values, bar, work = np.empty((5, n)), np.empty((3, n)), np.empty((5, n))
+    total = 0.0
+    for v in range(voxel.size):
+        at = x[voxel[v]]
+        components(at, weights, values)
+        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar, work)
+        x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
+    return total
+
+
+@jit
+def bin_probability(x, edges, weights, out):
+    """Probability of t in each bin into ``out`` (n_bins, m)."""
+    values = np.empty((5, n_components(weights)))
+    for i in range(x.size):
+        components(x[i], weights, values)
+        bins(edges, values, out[:, i])
+
+
+@jit
+def bin_probability_vjp(x, edges, weights, out_bar, x_bar, weights_bar):
+    """Adds the cotangents of :func:`bin_probability`."""
+    n = n_components(weights)
+    values, bar = np.empty((5, n)), np.empty((3, n))
+    for i in range(x.size):
+        components(x[i], weights, values)
+        bins_vjp(edges, values, out_bar[:, i], bar)
+        x_bar[i] += _components_vjp(x[i], weights, values, bar, weights_bar)
+
+
+@jit
+def choose_component(x, weights, share, mean, sigma):
+    """``mean`` and ``sigma`` (m,) of the component that holds the cumulative ``share`` (m,).
+
+    Of a uniform ``share`` it is a draw of a component at the indices x (m,).
+    """
+    n = n_components(weights)
+    values = np.empty((5, n))
+    for i in range(x.size):
+        components(x[i], weights, values)
+        c, up_to = 0, exp(values[0, 0])
+        while c < n - 1 and share[i] >= up_to:
+            c += 1
+            up_to += exp(values[0, c])
+        sigma[i] = exp(-0.5 * values[2, c])
+        mean[i] = values[1, c] * sigma[i] * sigma[i]

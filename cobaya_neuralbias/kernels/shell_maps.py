@@ -1,13 +1,14 @@
-"""Sums of a field over shells of neighbours, weighted by spherical harmonics, and what is made of them.
+"""Sums of a field over shells of neighbours, weighted by spherical harmonics, and their lengths.
 
-The neighbours ``o`` and ``-o`` of a voxel come in pairs; harmonics of even degree see the sum
-``u_{i+o} + u_{i-o}``, those of odd degree the difference. A *map* is such a weighted sum,
+    C_m,i = sum_{o in shell} coefficient_m(o) u_{i+o}
 
-    C_i = sum_pairs coefficient (u_{i+o} +- u_{i-o}),
+A *feature* is the map C itself (the harmonic of degree 0) or the rotation-invariant length
+``sqrt(sum_m C_m^2 + softening) - sqrt(softening)`` of the maps of one degree, on one shell. Wanted
+are two sums of features: all of them weighted, and those of degree 0 weighted otherwise.
 
-and each pair lists the maps it enters. A *feature* is a map itself, or the rotation-invariant length
-``sqrt(sum_m C_m^2 + softening) - sqrt(softening)`` of a group of maps. Two linear combinations of the
-features are wanted (the rows of ``weights``). The inner loops run along rows of the padded field.
+The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to
+planes, the planes along z to maps. Each feature is made, used and forgotten, for a block of rows
+at a time.
 """
 
 from math import sqrt
@@ -15,156 +16,205 @@ from math import sqrt
 import numpy as np
 
 from .jit import vectorised
+from .stencil import _add_planes
+
+_ROWS = 8  # in a block
 
 
 @vectorised
-def _maps_of_row(padded, i, j, radius, pairs, first, term_map, coefficient, odd, plus, minus, maps):
-    n = maps.shape[1]
-    maps[:] = 0.0
-    for p in range(pairs.shape[0]):
-        a, b, c = pairs[p]
-        ahead = padded[i + radius + a, j + radius + b][radius + c : radius + c + n]
-        behind = padded[i + radius - a, j + radius - b][radius - c : radius - c + n]
-        for k in range(n):
-            plus[k] = ahead[k] + behind[k]
-            minus[k] = ahead[k] - behind[k]
-        for q in range(first[p], first[p + 1]):
-            row = maps[term_map[q]]
-            x = coefficient[q]
-            if odd[q]:
-                for k in range(n):
-                    row[k] += x * minus[k]
-            else:
-                for k in range(n):
-                    row[k] += x * plus[k]
+def _feature(planes, stencil, coefficients, shells, shell, degree, softening, size, maps, feature):
+    """One feature on a block, and the maps it is made of."""
+    radius = shells.shape[1] - 1
+    first, last = degree
+    for m in range(first, last):
+        row = maps[m - first]
+        row[:size] = 0.0
+        for p in range(shells.shape[0]):
+            plane = planes[stencil.planar[m], p]
+            for d in range(radius + 1):
+                x = coefficients[m, p, d]
+                if shells[p, d] == shell and x != 0.0:
+                    sign = stencil.axial_parity[m] if d > 0 else 0.0
+                    above, below = plane[radius + d :], plane[radius - d :]
+                    for k in range(size):
+                        row[k] += x * (above[k] + sign * below[k])
+    if last == first + 1:
+        for k in range(size):
+            feature[k] = maps[0, k]
+        return
+    base = sqrt(softening)
+    feature[:size] = softening
+    for m in range(last - first):
+        for k in range(size):
+            feature[k] += maps[m, k] * maps[m, k]
+    for k in range(size):
+        feature[k] = sqrt(feature[k]) - base
 
 
 @vectorised
 def combine_features(
-    padded, pairs, first, term_map, coefficient, odd, groups, lengths, softening, weights, out
+    padded, stencil, coefficients, shells, degrees, softening, weights, extra, out
 ):
-    """Add ``sum_f weights[r, f] feature_f`` to each output r.
+    """Add the two sums of features to ``out``.
 
     Parameters
     ----------
     padded : (n+2r, n+2r, n+2r) float64, the field with its periodic images around it
-    pairs : (p, 3) int64, one offset of each pair, components in [-r, r]
-    first : (p + 1,) int64, the terms of pair p are ``first[p]`` to ``first[p+1] - 1``
-    term_map, coefficient, odd : (terms,) int64, float64, bool
-    groups : (features + 1,) int64, the maps of feature f are ``groups[f]`` to ``groups[f+1] - 1``
-    lengths : (features,) bool, whether the feature is the length of its maps or its one map
+    stencil : :class:`~cobaya_neuralbias.kernels.stencil.Stencil`, the geometry of the maps
+    coefficients : (n_maps, n_groups, r + 1) float64, of each map along dz >= 0
+    shells : (n_groups, r + 1) int64, which shell that is; -1 for the voxel itself
+    degrees : (n_degrees, 2) int64, first map of each and the one after its last
     softening : float, > 0
-    weights : (2, features) float64
+    weights : (n_degrees, n_shells) float64, of the first sum
+    extra : (n_shells,) float64, of the second: of the features of a degree with one map
     out : (2, n, n, n) float64, added to
     """
     n = out.shape[1]
-    radius = (padded.shape[0] - n) // 2
-    maps = np.empty((groups[-1], n))
-    plus, minus, feature = np.empty(n), np.empty(n), np.empty(n)
-    base = sqrt(softening)
+    radius = shells.shape[1] - 1
+    width = n + 2 * radius
+    planes = np.empty((stencil.factors.shape[0], shells.shape[0], min(n, _ROWS) * width))
+    maps = np.empty((stencil.planar.size, planes.shape[2]))
+    feature = np.empty(planes.shape[2])
+    total = np.empty((2, planes.shape[2]))
     for i in range(n):
-        for j in range(n):
-            _maps_of_row(
-                padded, i, j, radius, pairs, first, term_map, coefficient, odd, plus, minus, maps
-            )
-            for f in range(lengths.size):
-                _feature(maps, groups[f], groups[f + 1], lengths[f], softening, base, feature)
-                for r in range(2):
-                    w = weights[r, f]
-                    if w != 0.0:
-                        row = out[r, i, j]
-                        for k in range(n):
-                            row[k] += w * feature[k]
-
-
-@vectorised
-def _feature(maps, start, end, is_length, softening, base, feature):
-    n = feature.size
-    if is_length:
-        feature[:] = softening
-        for m in range(start, end):
-            for k in range(n):
-                feature[k] += maps[m, k] * maps[m, k]
-        for k in range(n):
-            feature[k] = sqrt(feature[k]) - base
-    else:
-        for k in range(n):
-            feature[k] = maps[start, k]
+        for first in range(0, n, _ROWS):
+            n_rows = min(_ROWS, n - first)
+            size = n_rows * width - 2 * radius
+            _add_planes(padded, i + radius, first + radius, n_rows * width, stencil, planes)
+            total[:] = 0.0
+            for f in range(degrees.shape[0]):
+                degree = degrees[f, 0], degrees[f, 1]
+                for s in range(extra.size):
+                    _feature(
+                        *(planes, stencil, coefficients, shells, s, degree, softening, size),
+                        maps,
+                        feature,
+                    )
+                    w = weights[f, s]
+                    for k in range(size):
+                        total[0, k] += w * feature[k]
+                    w = extra[s]
+                    if degree[1] == degree[0] + 1 and w != 0.0:
+                        for k in range(size):
+                            total[1, k] += w * feature[k]
+            for r in range(2):
+                for j in range(n_rows):
+                    row, source = out[r, i, first + j], total[r, j * width :]
+                    for k in range(n):
+                        row[k] += source[k]
 
 
 @vectorised
 def combine_features_vjp(
     padded,
-    pairs,
-    first,
-    term_map,
-    coefficient,
-    odd,
-    groups,
-    lengths,
+    stencil,
+    coefficients,
+    shells,
+    degrees,
     softening,
     weights,
+    extra,
     out_bar,
     padded_bar,
     weights_bar,
+    extra_bar,
 ):
-    """Adds the cotangents of ``padded`` and ``weights`` of :func:`combine_features`.
+    """Adds the cotangents of ``padded``, ``weights``, ``extra`` of :func:`combine_features`.
 
-    Parameters
-    ----------
-    out_bar : (2, n, n, n) float64
-    padded_bar : as ``padded``; the cotangent of an image belongs to the voxel it is an image of
-    weights_bar : (2, features) float64
+    The cotangent of an image belongs to the voxel it is an image of: see
+    :func:`unpad_periodic_vjp`.
     """
     n = out_bar.shape[1]
-    radius = (padded.shape[0] - n) // 2
-    maps = np.empty((groups[-1], n))
-    plus, minus, feature, bar = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    radius = shells.shape[1] - 1
+    width = n + 2 * radius
+    planes = np.empty((stencil.factors.shape[0], shells.shape[0], min(n, _ROWS) * width))
+    planes_bar = np.empty(planes.shape)
+    maps = np.empty((stencil.planar.size, planes.shape[2]))
+    feature, bar = np.empty(planes.shape[2]), np.empty(planes.shape[2])
     base = sqrt(softening)
+    total_bar = np.zeros((2, planes.shape[2]))  # stays zero between the rows
     for i in range(n):
-        for j in range(n):
-            _maps_of_row(
-                padded, i, j, radius, pairs, first, term_map, coefficient, odd, plus, minus, maps
-            )
-            for f in range(lengths.size):
-                _feature(maps, groups[f], groups[f + 1], lengths[f], softening, base, feature)
-                for r in range(2):
-                    row = out_bar[r, i, j]
-                    total = 0.0
+        for first in range(0, n, _ROWS):
+            n_rows = min(_ROWS, n - first)
+            size = n_rows * width - 2 * radius
+            _add_planes(padded, i + radius, first + radius, n_rows * width, stencil, planes)
+            planes_bar[:] = 0.0
+            for r in range(2):
+                for j in range(n_rows):
+                    row, source = total_bar[r, j * width :], out_bar[r, i, first + j]
                     for k in range(n):
-                        total += feature[k] * row[k]
-                    weights_bar[r, f] += total
-                w0, w1 = weights[0, f], weights[1, f]
-                for k in range(n):
-                    bar[k] = w0 * out_bar[0, i, j, k] + w1 * out_bar[1, i, j, k]
-                if lengths[f]:
-                    for k in range(n):
-                        bar[k] /= feature[k] + base
-                    for m in range(groups[f], groups[f + 1]):
-                        for k in range(n):
-                            maps[m, k] *= bar[k]
-                else:
-                    maps[groups[f]] = bar
-            # ``maps`` now holds the maps' cotangents.
-            for p in range(pairs.shape[0]):
-                plus[:] = 0.0
-                minus[:] = 0.0
-                for q in range(first[p], first[p + 1]):
-                    row = maps[term_map[q]]
-                    x = coefficient[q]
-                    if odd[q]:
-                        for k in range(n):
-                            minus[k] += x * row[k]
+                        row[k] = source[k]
+            for f in range(degrees.shape[0]):
+                degree = degrees[f, 0], degrees[f, 1]
+                is_map = degree[1] == degree[0] + 1
+                for s in range(extra.size):
+                    _feature(
+                        *(planes, stencil, coefficients, shells, s, degree, softening, size),
+                        maps,
+                        feature,
+                    )
+                    part, w = 0.0, weights[f, s]
+                    for k in range(size):
+                        part += feature[k] * total_bar[0, k]
+                        bar[k] = w * total_bar[0, k]
+                    weights_bar[f, s] += part
+                    if is_map:
+                        part, w = 0.0, extra[s]
+                        for k in range(size):
+                            part += feature[k] * total_bar[1, k]
+                            bar[k] += w * total_bar[1, k]
+                            maps[0, k] = 1.0
+                        extra_bar[s] += part
                     else:
-                        for k in range(n):
-                            plus[k] += x * row[k]
-                a, b, c = pairs[p]
-                ahead = padded_bar[i + radius + a, j + radius + b][radius + c : radius + c + n]
-                behind = padded_bar[i + radius - a, j + radius - b][radius - c : radius - c + n]
-                for k in range(n):
-                    ahead[k] += plus[k] + minus[k]
-                for k in range(n):
-                    behind[k] += plus[k] - minus[k]
+                        for k in range(size):
+                            bar[k] /= feature[k] + base
+                    for m in range(degree[0], degree[1]):
+                        row = maps[m - degree[0]]
+                        for k in range(size):
+                            row[k] *= bar[k]
+                        _add_lines_vjp(row, stencil, coefficients, shells, s, m, size, planes_bar)
+            _add_planes_vjp(
+                planes_bar, i + radius, first + radius, n_rows * width, stencil, padded_bar
+            )
+
+
+@vectorised
+def _add_lines_vjp(row, stencil, coefficients, shells, shell, m, size, planes_bar):
+    """Adjoint of the sums along z in :func:`_feature`."""
+    radius = shells.shape[1] - 1
+    for p in range(shells.shape[0]):
+        plane = planes_bar[stencil.planar[m], p]
+        for d in range(radius + 1):
+            x = coefficients[m, p, d]
+            if shells[p, d] == shell and x != 0.0:
+                above = plane[radius + d :]
+                for k in range(size):
+                    above[k] += x * row[k]
+                if d > 0:
+                    x *= stencil.axial_parity[m]
+                    below = plane[radius - d :]
+                    for k in range(size):
+                        below[k] += x * row[k]
+
+
+@vectorised
+def _add_planes_vjp(planes_bar, i, j, n_values, stencil, padded_bar):
+    """Adjoint of ``_add_planes``: adds to ``padded_bar``."""
+    width = padded_bar.shape[2]
+    for o in range(stencil.rows.shape[0]):
+        dx, dy = stencil.rows[o]
+        source = padded_bar[i + dx].reshape(-1)[(j + dy) * width :]
+        opposite = padded_bar[i - dx].reshape(-1)[(j - dy) * width :]
+        for q in range(stencil.factors.shape[0]):
+            factor = stencil.factors[q, o]
+            if factor != 0.0:
+                plane = planes_bar[q, stencil.groups[o]]
+                for k in range(n_values):
+                    source[k] += factor * plane[k]
+                if o > 0:
+                    factor *= stencil.planar_parity[q]
+                    for k in range(n_values):
+                        opposite[k] += factor * plane[k]
 
 
 @vectorised

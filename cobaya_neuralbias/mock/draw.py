@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bias.likelihood import flat
 from ..catalogue import HaloCatalogue
 from ..errors import InputError
 
@@ -59,12 +60,12 @@ def draw_halos(rng, data_model, delta, weights):
     network = data_model.network
     if not hasattr(network, "draw_t"):
         return HaloDraw(voxel, np.zeros(voxel.size))
-    psi = data_model.psi(delta, weights).ravel()
+    psi = flat(data_model.psi(delta, weights))
     network_weights = data_model.split(weights)[1]
     t = np.empty(voxel.size)
     for start in range(0, voxel.size, CHUNK):
         part = slice(start, start + CHUNK)
-        t[part] = network.draw_t(rng, psi[voxel[part]], network_weights)
+        t[part] = network.draw_t(rng, psi[..., voxel[part]], network_weights)
     return HaloDraw(voxel, t)
 
 

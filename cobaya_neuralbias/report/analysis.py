@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..bias.likelihood import flat
 from ..gravity import fourier
 from .run import linear_density
 from .statistics import (
@@ -88,18 +89,14 @@ def analyse(run):
         for name, model in models.items():
             network_weights = model.split(sample.weights[name])[1]
             counts[name].append(binned_data(quartile, *halos[name], edges[name]))
-            expected[name].append(
-                binned_model(
-                    quartile,
-                    sample.psi[name],
-                    lambda p, t, net=model.network, w=network_weights: net.log_density(p, t, w),
-                    grid.voxel_volume,
-                    edges[name],
-                    model.completeness,
-                )
+            density = model.network.binned_density(
+                flat(sample.psi[name]), edges[name], network_weights
             )
+            expected[name].append(binned_model(quartile, density, model.effective_volume))
         for name in psi:
-            psi[name] = psi[name] + sample.psi[name] / len(run.phases)
+            # Of an engine with two outputs the first: the log-rate.
+            field = sample.psi[name].reshape(-1, *grid.shape)[0]
+            psi[name] = psi[name] + field / len(run.phases)
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
     maps = {

@@ -39,7 +39,7 @@ class StoredSample(NamedTuple):
     delta: np.ndarray  #: (n, n, n) final density contrast
     linear_power: np.ndarray  #: (n, n, n) linear P [(Mpc/h)^3] of each real Fourier mode
     weights: dict  #: likelihood -> (n_weights,) its bias weights
-    psi: dict  #: likelihood -> (n, n, n) its neural physical engine's output
+    psi: dict  #: likelihood -> (n, n, n) its engine's output; (2, n, n, n) of a natural one
     parameters: dict  #: name -> value, of all that are sampled or fixed
 
 

@@ -8,12 +8,9 @@ from scipy.stats import chi2, norm
 from ..gravity import fourier
 
 N_QUARTILES = 4
-# Width of a mass bin [dex], and points of its Gauss-Legendre average. The check of the mass
-# function depends on the width (docs/limits.md has its outcome for three).
+# Width of a mass bin [dex]. The check of the mass function depends on it (docs/limits.md has its
+# outcome for three).
 MASS_BIN = 0.3
-MASS_POINTS = 6
-# psi enters the mass function as a histogram: voxels of nearly the same psi are one
-PSI_BINS = 512
 # Above this count the Poisson interval is sqrt(N) for any purpose
 MANY = 50
 # Bins with fewer halos than this, in the data and in the model, say nothing. Counts are averages
@@ -156,35 +153,18 @@ def binned_data(quartile, voxel, t, edges):
     return np.bincount(which, minlength=size).reshape(N_QUARTILES, -1).astype(float)
 
 
-def binned_model(quartile, psi, log_density, voxel_volume, edges, completeness=None):
+def binned_model(quartile, density, volume):
     """(4, b) halos that the model expects.
 
     Parameters
     ----------
     quartile : (n^3,) int
-    psi : (n, n, n) float64
-    log_density : callable (psi, t) -> ln dn/dlnM [(Mpc/h)^-3], broadcasting
-    voxel_volume : float [(Mpc/h)^3]
-    edges : (b + 1,) float64, of t = ln(M / M_threshold)
-    completeness : (n^3,) float64, None: 1 everywhere
+    density : (b, n^3) float64, halos of each mass bin per (Mpc/h)^3, of each voxel
+    volume : float or (n^3,) float64, of a voxel, completeness included [(Mpc/h)^3]
     """
-    seen = np.ones(psi.size) if completeness is None else completeness
-    x, w = np.polynomial.legendre.leggauss(MASS_POINTS)
-    width = np.diff(edges)
-    t = edges[:-1, None] + width[:, None] * (x + 1) / 2
-    out = np.empty((N_QUARTILES, len(width)))
-    for q in range(N_QUARTILES):
-        values = psi.ravel()[quartile == q]
-        low, high = values.min(), values.max()
-        cell = ((values - low) * (PSI_BINS / max(high - low, 1e-300))).astype(int)
-        cell = np.minimum(cell, PSI_BINS - 1)
-        part = seen[quartile == q]
-        number = np.bincount(cell, weights=part, minlength=PSI_BINS)
-        mean = np.bincount(cell, weights=part * values, minlength=PSI_BINS)[number > 0]
-        number = number[number > 0]
-        density = np.exp(log_density((mean / number)[:, None, None], t))
-        out[q] = voxel_volume * width * (number @ (density @ (w / 2)))
-    return out
+    return np.array(
+        [np.bincount(quartile, weights=row, minlength=N_QUARTILES) for row in volume * density]
+    ).T
 
 
 def poisson_interval(counts, n_sigma=1.0):

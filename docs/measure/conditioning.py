@@ -5,8 +5,8 @@
 On the bundled catalogue, at the density of its own initial conditions. For each parametrisation:
 
 * the maximum of the posterior of the weights (priors N(0, 10)), from two starts;
-* the condition number of the Fisher matrix there, and its largest correlation coefficient;
-* the largest eigenvalue of the Fisher matrix, whitened at the maximum, at draws from the Gaussian
+* the condition number of the Hessian there, and its largest correlation coefficient;
+* the largest eigenvalue of the Hessian, whitened at the maximum, at draws from the Gaussian
   approximation (1 would be Gaussian);
 * effective samples of the weights per 1000 evaluations by Hamiltonian Monte Carlo of the weights
   alone, with the inverse Hessian as metric and the step size tuned to 80 % acceptance.
@@ -43,13 +43,13 @@ def log_prior(weights):
     )
 
 
-def whitened_eigenvalues(objective, weights, fisher, rng):
+def whitened_eigenvalues(objective, weights, hessian, rng):
     """Largest eigenvalue at each draw of the Gaussian approximation."""
-    root = np.linalg.cholesky(np.linalg.inv(fisher))
+    root = np.linalg.cholesky(np.linalg.inv(hessian))
     out = []
     for _ in range(N_DRAWS):
         there = weights + root @ rng.standard_normal(len(weights))
-        out.append(np.linalg.eigvalsh(root.T @ objective.fisher(there) @ root)[-1])
+        out.append(np.linalg.eigvalsh(root.T @ objective.hessian(there) @ root)[-1])
     return out
 
 
@@ -92,23 +92,23 @@ def main():
         model = like.data_model(arguments.n_grid)
         objective = Objective.of(model, delta, log_prior)
         found = fit(objective, like.default_weights, n_starts=2)
-        fisher = objective.fisher(found.weights)
-        scale = 1 / np.sqrt(np.diag(fisher))
-        correlation = np.linalg.inv(fisher)
+        hessian = found.hessian
+        scale = 1 / np.sqrt(np.diag(hessian))
+        correlation = np.linalg.inv(hessian)
         spread = 1 / np.sqrt(np.diag(correlation))
         correlation = correlation * np.outer(spread, spread) - np.eye(len(spread))
         print(f"\n{name}: {model.n_weights} weights")
         print(f"  maximum of ln posterior {found.value:.3f}; starts {np.round(found.values, 3)}")
         print(
-            f"  Fisher eigenvalues {np.linalg.eigvalsh(fisher)[0]:.3g} to "
-            f"{np.linalg.eigvalsh(fisher)[-1]:.3g}; condition number {np.linalg.cond(fisher):.2g}, "
-            f"{np.linalg.cond(fisher * np.outer(scale, scale)):.2g} with unit diagonal; "
+            f"  Hessian: eigenvalues {np.linalg.eigvalsh(hessian)[0]:.3g} to "
+            f"{np.linalg.eigvalsh(hessian)[-1]:.3g}; condition number {np.linalg.cond(hessian):.2g}, "
+            f"{np.linalg.cond(hessian * np.outer(scale, scale)):.2g} with unit diagonal; "
             f"largest correlation {np.abs(correlation).max():.3f}"
         )
-        largest = whitened_eigenvalues(objective, found.weights, fisher, rng)
+        largest = whitened_eigenvalues(objective, found.weights, hessian, rng)
         print("  whitened eigenvalue at draws", " ".join(f"{x:.3g}" for x in largest))
         rates, acceptance, step = sample(
-            objective, found.weights, np.linalg.inv(fisher), arguments.cycles, rng
+            objective, found.weights, np.linalg.inv(hessian), arguments.cycles, rng
         )
         print(
             f"  effective samples per 1000 evaluations: worst {rates.min():.3g}, "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from cobaya_neuralbias.bias.mass_function import MassFunction, scaled_log_ndtr_slope
+from cobaya_neuralbias.bias.mass_function import MassFunction
 from cobaya_neuralbias.bias.neyrinck import DensityContrast, LocalBias, LocalRate
 from cobaya_neuralbias.bias.point_process import PointProcess
 
@@ -276,21 +276,6 @@ def test_gradient_of_the_mass_function(n_components, directional):
             assert bar[i] == pytest.approx(numeric, rel=1e-8, abs=1e-7)
             numeric = directional(lambda w: masses.fractions(edges, w) @ v, weights, e, 2e-3)
             assert bins_bar[i] == pytest.approx(numeric, rel=1e-8, abs=1e-10)
-
-
-def test_slope_of_log_ndtr_is_continuous(directional):
-    x = np.array([-1e8, -2000.0, -300.001, -299.999, -30.0, -1.0, 0.0, 2.0, 50.0])
-    ours = scaled_log_ndtr_slope(x)
-    # Mills' ratio by quadrature: 1 / int_0^inf exp(x u - u^2 / 2) du
-    for value, at in zip(ours, x, strict=True):
-        if -3000 < at <= 0:
-            mills = integrate.quad(
-                lambda u, at=at: np.exp(at * u - u**2 / 2), 0, 40 / max(1, -at), epsabs=0
-            )[0]
-            assert value == pytest.approx(at + 1 / mills, rel=1e-6 if at > -1000 else 1e-2)
-    np.testing.assert_allclose(ours[:4], -1 / x[:4], rtol=3e-5)
-    assert ours[3] == pytest.approx(ours[2], rel=1e-5)
-    np.testing.assert_allclose(ours[-1], 50.0, rtol=1e-13)
 
 
 def test_draws_follow_the_mass_function():

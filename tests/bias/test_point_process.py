@@ -5,7 +5,6 @@ import pytest
 from scipy import integrate, stats
 
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.normalised import NormalisedEngine
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
 
@@ -13,10 +12,10 @@ N = 6
 VOLUME = 2.5
 
 
-def setup(measure="log_mass", spacing="softplus", n_halos=200, anchors=None):
+def setup(measure="log_mass", spacing="softplus", n_halos=200):
     rng = np.random.default_rng(0)
     process = PointProcess(
-        NormalisedEngine(NeuralPhysicalEngine(), anchors) if anchors else NeuralPhysicalEngine(),
+        NeuralPhysicalEngine(),
         MixtureDensityNetwork(2, measure, spacing, -1.0),
         VOLUME,
         rng.integers(0, N**3, n_halos),
@@ -42,10 +41,9 @@ def test_limit_of_binned_counts():
     assert process.log_likelihood(delta, weights) == pytest.approx(float(binned), rel=1e-6)
 
 
-@pytest.mark.parametrize("anchors", [None, (0.0, 5.0)])
 @pytest.mark.parametrize("measure", ["log_mass", "mass"])
-def test_gradient_in_every_weight(measure, anchors, directional):
-    process, delta, weights = setup(measure, anchors=anchors)
+def test_gradient_in_every_weight(measure, directional):
+    process, delta, weights = setup(measure)
     value, delta_bar, weights_bar = process.value_and_gradient(delta, weights)
     assert value == process.log_likelihood(delta, weights)
     for i, e in enumerate(np.eye(len(weights))):

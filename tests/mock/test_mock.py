@@ -34,8 +34,6 @@ INFO = {
         "bias": {
             "class": "cobaya_neuralbias.NeuralBias",
             "mass_threshold": 1e13,
-            "parametrisation": "normalised",
-            "spacing": "softplus",
         }
     },
     "params": {"H0": 68.0, "ombh2": 0.0226576, "omch2": 0.1229984, "ns": 0.97, "sigma8": 0.81},
@@ -62,8 +60,8 @@ def place(tmp_path, monkeypatch):
 def toy():
     """(data model, density contrast, weights) on 12^3 voxels with 0.05 to 8 halos each."""
     model = PointProcess(
-        NeuralPhysicalEngine(3, "log_density", 0.05, (0.0, 5.0)),
-        MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-6.0),
+        NeuralPhysicalEngine(3, "log_density", 0.05),
+        MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-7.5),
         1000.0,
         np.array([0]),
         np.array([1.0]),
@@ -250,13 +248,13 @@ def test_values_are_used_and_leave_the_phases_alone(place, info):
     info["params"]["ns"] = {"prior": {"min": 0.9, "max": 1.1}, "ref": 0.97}
     yaml_dump_file("sampled.yaml", info)
     make_mock("sampled.yaml", "a.h5", seed=1)
-    make_mock("sampled.yaml", "b.h5", seed=1, values={"sigma8": 0.405, "ns": 1.0, "mu_b0": -1.5})
+    make_mock("sampled.yaml", "b.h5", seed=1, values={"sigma8": 0.405, "ns": 1.0, "mu_b1": 2.5})
     a, b = read_truth("a.h5"), read_truth("b.h5")
     assert np.array_equal(a["white_noise"], b["white_noise"])
     ratio = b["delta_linear"].std() / a["delta_linear"].std()
     assert 0.45 < ratio < 0.55
     attributes, parameters = read_mock("b.h5")
-    assert [parameters[p] for p in ("sigma8", "ns", "mu_b0")] == [0.405, 1.0, -1.5]
+    assert [parameters[p] for p in ("sigma8", "ns", "mu_b1")] == [0.405, 1.0, 2.5]
     # What was fixed is fixed there; what was sampled still is.
     model = yaml_load(attributes["model"])
     assert model["params"]["sigma8"] == {"value": 0.405}
@@ -377,13 +375,13 @@ def command(*arguments):
 
 
 def test_command(place, capsys):
-    (place / "point.yaml").write_text("sigma8: 0.8\nmu_b0: -1.2\n")
+    (place / "point.yaml").write_text("sigma8: 0.8\nmu_b1: 2.8\n")
     arguments = ("model.yaml", "-o", "mock.h5", "--seed", 3, "--point", "point.yaml")
     assert command(*arguments, "--set", "sigma8=0.7", "--set", "npe_b=0.1") == 0
     output = capsys.readouterr().out
     assert "halos of 'bias' above 1e+13 Msun/h" in output and "catalogue: mock.h5" in output
     parameters = read_mock("mock.h5")[1]
-    assert [parameters[p] for p in ("sigma8", "mu_b0", "npe_b")] == [0.7, -1.2, 0.1]
+    assert [parameters[p] for p in ("sigma8", "mu_b1", "npe_b")] == [0.7, 2.8, 0.1]
     before = (place / "mock.h5").read_bytes()
     assert command("model.yaml", "-o", "mock.h5") == 2
     assert "'mock.h5' exists" in capsys.readouterr().err
@@ -419,8 +417,8 @@ OUT = ("-o", "mock.h5")
         (("model.yaml", *OUT, "--set", "npe_b=inf"), "npe_b = inf"),
         (("model.yaml", *OUT, "--point", "none.yaml"), "none.yaml': no such file"),
         (("model.yaml", *OUT, "--point", "model.yaml"), "expected a number"),
-        (("model.yaml", *OUT, "--set", "alpha_b0=1e9"), "halos at these parameters, more than"),
-        (("model.yaml", *OUT, "--set", "mu_w1=1e5"), "draws a halo mass of e^"),
+        (("model.yaml", *OUT, "--set", "npe_b=1e9"), "halos at these parameters, more than"),
+        (("model.yaml", *OUT, "--set", "mu_b1=1e5"), "draws a halo mass of e^"),
         (("model.yaml", *OUT, "--set", "H0=0"), "density cannot be computed at H0 = 0, ombh2"),
         (("none.yaml", "--chain", "x"), "either a yaml file or --chain"),
         ((), "either a yaml file or --chain"),
@@ -452,7 +450,7 @@ def test_mistakes_are_one_clear_line(place, info, arguments, message, capsys):
 
 
 def test_no_halo_at_all(place):
-    values = {"alpha_b0": -60.0, "alpha_b1": -60.0}
+    values = {"npe_b": -60.0}
     with pytest.raises(InputError, match=r"the draw has no halo; the model expects \S+e-\d+"):
         make_mock("model.yaml", "mock.h5", seed=1, values=values)
 

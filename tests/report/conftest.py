@@ -21,8 +21,6 @@ def finished(tmp_path_factory):
                 "class": "cobaya_neuralbias.NeuralBias",
                 "catalogue": "bundled",
                 "mass_threshold": 2e12,
-                "parametrisation": "normalised",
-                "spacing": "softplus",
             }
         },
         "params": {

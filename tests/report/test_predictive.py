@@ -323,7 +323,7 @@ def test_seed_and_kept_catalogues(folder, finished, tmp_path):
 def test_absurd_sample_is_named(copied, capsys):
     with h5py.File(f"{copied}.1.field.h5", "a") as file:
         names = list(file.attrs["parameters"])
-        file["samples/point"][2, names.index("alpha_b0")] = 1e12
+        file["samples/point"][2, names.index("npe_b")] = 1e12
     assert main(["mock", "--chain", str(copied)]) == 2
     error = capsys.readouterr().err
     assert "stored sample 2: the model expects" in error and error.count("\n") == 1
@@ -339,7 +339,7 @@ def test_report_of_a_run_on_a_mock(tmp_path, monkeypatch):
     likelihood = {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": 2e12}
     info = {
         "theory": {"cobaya_neuralbias.EisensteinHu": None, "cobaya_neuralbias.LPT": lpt},
-        "likelihood": {"bias": {**likelihood, "parametrisation": "normalised"}},
+        "likelihood": {"bias": likelihood},
         "params": {"H0": 68.0, "ombh2": 0.0227, "omch2": 0.123, "ns": 0.97, "sigma8": 0.81},
     }
     yaml_dump_file("model.yaml", info)

@@ -69,7 +69,7 @@ def test_summary_is_complete_and_finite(report, finished):
     for name in ("r_initial", "r_final", "power_zscores"):
         assert np.allclose(np.array(summary[name])[:, 0], k_fundamental * np.arange(1, 4))
     assert [e["quartile"] for e in summary["mass_function"]] == [1, 2, 3, 4]
-    assert len(summary["weights"]) == 16
+    assert len(summary["weights"]) == 20
     assert (folder / "summary.txt").read_text() == text
     assert text.count("NOT MET") == sum(not check["met"] for check in summary["checks"])
 
@@ -313,40 +313,35 @@ class Toy:
         self.t = self.rng.exponential(1 / 1.2, self.voxel.size)
         self.edges = statistics.mass_edges(self.t.max())
 
-    @staticmethod
-    def log_density(psi, t):
-        return np.log(0.01) + psi - 1.2 * t
-
     def data(self):
         return statistics.binned_data(self.quartile, self.voxel, self.t, self.edges)
 
-    def model(self, completeness=None):
-        return statistics.binned_model(
-            self.quartile, self.psi, self.log_density, self.volume, self.edges, completeness
-        )
+    @property
+    def inside(self):
+        """(b,) integral of exp(-1.2 t) over each bin"""
+        return (np.exp(-1.2 * self.edges[:-1]) - np.exp(-1.2 * self.edges[1:])) / 1.2
+
+    def model(self, completeness=1.0):
+        density = 0.01 * np.outer(self.inside, np.exp(self.psi))
+        return statistics.binned_model(self.quartile, density, self.volume * completeness)
 
 
-def test_binned_model_is_the_integral():
+def test_binned_model_is_the_sum_over_a_quartile():
     toy = Toy()
-    inside = (np.exp(-1.2 * toy.edges[:-1]) - np.exp(-1.2 * toy.edges[1:])) / 1.2
     sums = np.bincount(toy.quartile, weights=np.exp(toy.psi).ravel())
-    exact = toy.volume * 0.01 * sums[:, None] * inside
-    assert np.allclose(toy.model(), exact, rtol=1e-4)
-    flat = statistics.binned_model(
-        toy.quartile, np.zeros_like(toy.psi), toy.log_density, toy.volume, toy.edges
-    )
-    assert np.allclose(flat, toy.volume * 0.01 * 1024 * inside, rtol=1e-9)
+    exact = toy.volume * 0.01 * sums[:, None] * toy.inside
+    assert np.allclose(toy.model(), exact, rtol=1e-12)
+    assert exact.shape == (4, len(toy.edges) - 1)
 
 
 def test_binned_model_weighs_voxels_by_completeness():
     toy = Toy()
-    inside = (np.exp(-1.2 * toy.edges[:-1]) - np.exp(-1.2 * toy.edges[1:])) / 1.2
     seen = np.random.default_rng(0).uniform(0, 1, toy.psi.size)
     seen[toy.quartile == 0] = 0
     seen[::3] = 0
     sums = np.bincount(toy.quartile, weights=seen * np.exp(toy.psi).ravel())
-    exact = toy.volume * 0.01 * sums[:, None] * inside
-    assert np.allclose(toy.model(seen), exact, rtol=1e-4)
+    exact = toy.volume * 0.01 * sums[:, None] * toy.inside
+    assert np.allclose(toy.model(seen), exact, rtol=1e-12)
     assert not toy.model(seen)[0].any()
     assert np.allclose(toy.model(np.ones(toy.psi.size)), toy.model(), rtol=1e-12)
 

@@ -9,6 +9,7 @@ import pytest
 from cobaya.run import run
 
 from cobaya_neuralbias import NeuralBias, field_target
+from cobaya_neuralbias.bias.likelihood import flat
 from cobaya_neuralbias.catalogue import HaloCatalogue, write_catalogue
 from cobaya_neuralbias.gravity.fourier import bin_spectrum, to_modes
 
@@ -18,15 +19,13 @@ N, BOX, THRESHOLD = 16, 125.0, 1e13
 BIAS = {
     "class": "cobaya_neuralbias.NeuralBias",
     "mass_threshold": THRESHOLD,
-    "parametrisation": "normalised",
-    "spacing": "softplus",
     "alpha_shift": -7.5,
 }
 
 
 def prior_scale(name):
     """Weights drawn from the prior must still make a sensible catalogue of some 600 halos."""
-    return 0.03 if name.startswith("npe_w") else 0.3
+    return 0.03 if name.startswith(("npe_w", "npe_x")) else 0.3
 
 
 def make_info(catalogue):
@@ -58,13 +57,13 @@ def make_info(catalogue):
 def draw_masses(rng, network, psi, weights):
     """t = ln(M/threshold) of one halo for each psi, by inverting the cumulative distribution."""
     t = np.linspace(0, 12, 1201)
-    density = np.exp(network.log_density(psi[:, None], t[None, :], weights))
+    density = np.exp(network.log_density(psi[..., None], t, weights))
     cumulative = np.cumsum(0.5 * (density[:, 1:] + density[:, :-1]), axis=1)
     cumulative /= cumulative[:, -1:]
     return np.array(
         [
             np.interp(u, np.append(0, c), t)
-            for u, c in zip(rng.uniform(size=len(psi)), cumulative, strict=True)
+            for u, c in zip(rng.uniform(size=psi.shape[-1]), cumulative, strict=True)
         ]
     )
 
@@ -84,11 +83,12 @@ def make_mock(seed, folder):
     weights = like.default_weights + scales * rng.standard_normal(len(scales))
     noise = rng.standard_normal(target.grid.shape)
     process = like.data_model(N)
-    psi = process.psi(target.forward_model.density(to_modes(noise)).delta, weights).ravel()
+    psi = process.psi(target.forward_model.density(to_modes(noise)).delta, weights)
+    psi = flat(psi)
     network_weights = process.split(weights)[1]
     counts = rng.poisson(process.voxel_volume * like.network.number_density(psi, network_weights))
     voxel = np.repeat(np.arange(N**3), counts)
-    t = draw_masses(rng, like.network, psi[voxel], network_weights)
+    t = draw_masses(rng, like.network, psi[..., voxel], network_weights)
     corner = np.stack(np.unravel_index(voxel, target.grid.shape), axis=1)
     position = (corner + rng.uniform(0, 1 - 1e-9, corner.shape)) * target.grid.voxel_side
     path = folder / f"mock{seed}.h5"

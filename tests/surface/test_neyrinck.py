@@ -168,7 +168,7 @@ def test_beside_the_neural_model(neyrinck_model):
         "parameter_prefix": "n_",
     }
     target = field_target(get_model(neyrinck_model))
-    assert len(target.weight_names) == 9 + 17
+    assert len(target.weight_names) == 9 + 20
     phases = np.random.default_rng(5).standard_normal((8, 8, 8))
     start = np.concatenate([like.default_weights for like in target.likelihoods.values()])
     delta = target.forward_model.density(fourier.to_modes(phases)).delta

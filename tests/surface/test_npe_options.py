@@ -14,18 +14,16 @@ ARCHITECTURES = [
     {"layers": 2, "activation": "tanh"},
     {"multipoles": [1], "kernel_size": 5},
     {"multipoles": [0, 1], "activation": "linear", "input": "density"},
-    {"multipoles": [0, 1, 2], "invariant": True, "layers": 2, "parametrisation": "normalised"},
+    {"multipoles": [0, 1, 2], "invariant": True, "layers": 2},
 ]
 
 
 @pytest.mark.parametrize("options", ARCHITECTURES)
 def test_options_reach_the_engine(small_model, options, directional):
-    small_model["likelihood"]["bias"].update(options)
+    small_model["likelihood"]["bias"].update(options, parametrisation="charnock2019")
     target = field_target(get_model(small_model))
     like = target.likelihoods["bias"]
     engine = like.engine
-    if "parametrisation" in options:
-        engine = engine.engine
     assert engine.multipoles == tuple(sorted(options.get("multipoles", [0])))
     for name in ("layers", "invariant", "activation", "kernel_size", "input"):
         assert getattr(engine, name) == options.get(name, getattr(type(engine), name))
@@ -47,8 +45,56 @@ def test_options_reach_the_engine(small_model, options, directional):
     assert d_weights @ u == pytest.approx(slope, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_size": 1, "multipoles": [0]},
+        {"kernel_size": 5, "multipoles": [2, 0, 1], "n_components": 3, "floor": 0.2},
+        {"multipoles": [0], "n_components": 1, "alpha_shift": -9.0},
+    ],
+)
+def test_natural_options_reach_the_engine(small_model, options, directional):
+    small_model["likelihood"]["bias"].update(options)
+    target = field_target(get_model(small_model))
+    like = target.likelihoods["bias"]
+    assert like.engine.kernel_size == options.get("kernel_size", 3)
+    assert like.engine.multipoles == tuple(sorted(options.get("multipoles", [0, 1])))
+    assert like.engine.floor == options.get("floor", 0.1)
+    assert like.network.n_components == options.get("n_components", 2)
+    assert like.network.alpha_shift == options.get("alpha_shift", like.network.alpha_shift)
+    phases = np.random.default_rng(0).standard_normal(target.grid.shape)
+    start = like.default_weights
+    u = np.random.default_rng(1).standard_normal(len(start))
+    slope = directional(lambda w: target.value_and_gradient(phases, w)[0], start, u, 1e-4)
+    assert target.value_and_gradient(phases, start)[2] @ u == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"multipoles": [1]}, r"'multipoles: \[1\]' do not go .*the monopole is always there"),
+        ({"floor": 0}, "'floor: 0' do not go together: its logarithm needs a floor above 0"),
+        ({"invariant": True}, "'invariant: True' do not"),
+        ({"layers": 2}, "'layers: 2' do not go together: that option is of the paper's network"),
+        ({"activation": "tanh"}, "'activation: tanh' do not"),
+        ({"input": "density"}, "'input: density' do not"),
+        ({"measure": "mass"}, "'measure: mass' do not"),
+        ({"spacing": "softplus"}, "'spacing: softplus' do not"),
+        ({"sigma_shift": 1.0}, "'sigma_shift: 1.0' do not"),
+        ({"parametrisation": "normalised"}, "expected one of 'natural', 'charnock2019'"),
+    ],
+)
+def test_natural_refusals(small_model, options, message):
+    """What belongs to the paper's network is refused, not ignored."""
+    small_model["likelihood"]["bias"].update(options)
+    with pytest.raises(LoggedError, match=message):
+        get_model(small_model)
+
+
 def test_names_with_a_prefix():
     options = {"multipoles": [0, 1, 2], "layers": 2, "parameter_prefix": "a_"}
+    options["parametrisation"] = "charnock2019"
     defaults = NeuralBias.get_defaults()
     params = NeuralBias.get_modified_defaults(defaults, input_options=options)["params"]
     assert {"a_npe_w0", "a_npe_l1x_w1", "a_npe_l2z2_b", "a_npe_2_l2x2y2_w3"} <= set(params)
@@ -59,11 +105,14 @@ def test_names_with_a_prefix():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"multipoles": [0, 3]}, r"'multipoles' is \[0, 3\]; expected a list of one or more of"),
+        (
+            {"multipoles": [0, 3]},
+            r"'multipoles' is \[0, 3\]; expected null or a list of one or more of",
+        ),
         ({"multipoles": [0, 0]}, r"'multipoles' is \[0, 0\]; expected .*, each once"),
-        ({"multipoles": []}, r"'multipoles' is \[\]; expected a list of one or more"),
-        ({"multipoles": 1}, "'multipoles' is 1; expected a list"),
-        ({"multipoles": [True]}, r"'multipoles' is \[True\]; expected a list"),
+        ({"multipoles": []}, r"'multipoles' is \[\]; expected null or a list of one or more"),
+        ({"multipoles": 1}, "'multipoles' is 1; expected null or a list"),
+        ({"multipoles": [True]}, r"'multipoles' is \[True\]; expected null or a list"),
         ({"layers": 0}, "'layers' is 0; expected a positive integer"),
         ({"layers": 1.5}, r"'layers' is 1\.5; expected a positive integer"),
         ({"invariant": 2}, "'invariant' is 2; expected true or false"),
@@ -77,10 +126,6 @@ def test_names_with_a_prefix():
             {"kernel_size": 1, "multipoles": [0, 2]},
             r"'kernel_size: 1' and 'multipoles: \[0, 2\]' do not go together: a kernel of one",
         ),
-        (
-            {"parametrisation": "normalised", "multipoles": [1]},
-            r"'parametrisation: normalised' and 'multipoles: \[1\]' do not go together",
-        ),
         ({"kernel_size": 9}, "'kernel_size' is 9; expected at most n_grid = 8"),
         (
             {"kernel_size": 5, "layers": 2},
@@ -89,6 +134,6 @@ def test_names_with_a_prefix():
     ],
 )
 def test_refusals(small_model, options, message):
-    small_model["likelihood"]["bias"].update(options)
+    small_model["likelihood"]["bias"].update({"parametrisation": "charnock2019", **options})
     with pytest.raises(LoggedError, match=message):
         get_model(small_model)

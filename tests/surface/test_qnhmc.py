@@ -40,7 +40,7 @@ def test_output(small, tmp_path):
     chain = np.loadtxt(f"{prefix}.1.txt")
     assert chain.shape[0] == 8
     header = open(f"{prefix}.1.txt").readline().split()
-    assert header[1:4] == ["weight", "minuslogpost", "npe_w0"]
+    assert header[1:4] == ["weight", "minuslogpost", "npe_b"]
     assert {"chi2_phases", "chi2__bias", "chi2"} <= set(header)
     fields = read_field_file(f"{prefix}.1.field.h5")
     assert fields["samples"] == 8
@@ -62,7 +62,7 @@ def test_output(small, tmp_path):
     np.testing.assert_array_equal(products["initial_mean"], fields["initial/mean"])
     samples = sampler.samples(to_getdist=True)
     assert samples.numrows == 8
-    assert samples.paramNames.parWithName("npe_w0").label == "w_{r^2=0}"
+    assert samples.paramNames.parWithName("npe_w1").label == "w_{r^2=1}"
 
 
 def test_running_moments_are_those_of_the_samples(small, tmp_path):
@@ -287,7 +287,7 @@ def test_other_samplers_at_fixed_phases(small, sampler):
             "params"
         ]
         small["params"].update(
-            {n: i["ref"] for n, i in names.items() if n not in ("alpha_w0", "alpha_b0")}
+            {n: i["ref"] for n, i in names.items() if n not in ("npe_b", "npe_w0")}
         )
         small["sampler"] = {"minimize": {"best_of": 1, "max_evals": "40d"}}
     _, result = run(small)
