@@ -101,7 +101,8 @@ def main():
         print(f"  maximum of ln posterior {found.value:.3f}; starts {np.round(found.values, 3)}")
         print(
             f"  Hessian: eigenvalues {np.linalg.eigvalsh(hessian)[0]:.3g} to "
-            f"{np.linalg.eigvalsh(hessian)[-1]:.3g}; condition number {np.linalg.cond(hessian):.2g}, "
+            f"{np.linalg.eigvalsh(hessian)[-1]:.3g}; condition number "
+            f"{np.linalg.cond(hessian):.2g}, "
             f"{np.linalg.cond(hessian * np.outer(scale, scale)):.2g} with unit diagonal; "
             f"largest correlation {np.abs(correlation).max():.3f}"
         )
