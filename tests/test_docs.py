@@ -104,20 +104,23 @@ def test_blocks_run(page, folder):
         run(info)
 
 
-def test_commands_of_mocks_run(folder):
-    """Its `cobaya-neuralbias` lines, after its Python blocks (which write a file they take)."""
+@pytest.mark.parametrize("name, number", [("mocks", 4), ("fit_and_compare", 3)])
+def test_commands_run(name, number, folder):
+    """`cobaya-neuralbias` lines of a page, after its Python blocks (which write what they take)."""
     from cobaya_neuralbias.cli import main
 
-    page = DOCS / "mocks.md"
+    page = DOCS / f"{name}.md"
     execute_python(page)
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
-    assert len(lines) == 4
+    assert len(lines) == number
     for line in lines:
         command, *arguments = shlex.split(line)
         assert command == "cobaya-neuralbias"
         # A mock that a Python block has made is in the way of the first command.
-        force = [] if "--chain" in arguments else ["--force"]
-        assert main([*arguments, *force]) == 0, line
+        more = ["--force"] if arguments[0] == "mock" and "--chain" not in arguments else []
+        if arguments[0] in ("fit", "compare"):
+            more = ["--starts", "1"]
+        assert main([*arguments, *more]) == 0, line
 
 
 def provide_catalogues(info):

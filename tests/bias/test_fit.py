@@ -9,7 +9,7 @@ from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.fit import Objective, Spectrum, Term, fit, search
 from cobaya_neuralbias.bias.mass_function import MassFunction
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork
+from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork, NaturalRate
 from cobaya_neuralbias.bias.neyrinck import DensityContrast, LocalBias, LocalRate
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
@@ -141,9 +141,9 @@ def data(seed=0, n_halos=400):
 
 
 MODELS = {
-    "natural": lambda k, **d: k(NaturalEngine(3, (0,)), NaturalNetwork(1, -3.0), **d),
+    "natural": lambda k, **d: k(NaturalEngine(3, (0,)), NaturalNetwork(-3.0, 1), **d),
     "natural, counts": lambda k, **d: k(
-        NaturalEngine(3, (0,), mass_index=False), NaturalNetwork(0, -3.0), **d
+        NaturalEngine(3, (0,), mass_index=False), NaturalRate(-3.0), **d
     ),
     "neyrinck": lambda k, **d: k(DensityContrast(), LocalRate("neyrinck", 0.05, 0.05), **d),
     "network": lambda k, **d: k(

@@ -12,7 +12,7 @@ from cobaya_neuralbias.bias.point_process import PointProcess
 pytestmark = pytest.mark.slow
 
 N, VOLUME, N_MOCKS = 16, 500.0, 50
-NETWORK = NaturalNetwork(1, np.log(4e-3))
+NETWORK = NaturalNetwork(np.log(4e-3), 1)
 
 
 def density():
