@@ -2,22 +2,22 @@
 
     python docs/measure/floor.py [--n-grid 32] [--parametrisation natural]
 
-At the true phases of the bundled simulation, with the weights fitted there: the maximum of ln L, and
-the largest curvature of the log posterior of the phases in the sampler's own preconditioning, modes
-divided by the root of 1 + the mean squared gradient of the likelihood in their shell. 1 would be a
-round posterior; a leapfrog step must stay below 2 / sqrt(curvature). By power iteration on differences
-of the gradient.
+At the true phases of the bundled simulation, with the weights fitted there: the maximum of ln L,
+and the largest curvature of the log posterior of the phases in the sampler's own preconditioning,
+modes divided by the root of 1 + the mean squared gradient of the likelihood in their shell. 1 would
+be a round posterior; a leapfrog step must stay below 2 / sqrt(curvature). By power iteration on
+differences of the gradient.
 """
 
 import argparse
 
 import numpy as np
 from cobaya.model import get_model
+from densities import BOX_SIZE, COSMOLOGY, true_density
 
 from cobaya_neuralbias import field_target
 from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.sampling.adaptation import group_mean
-from densities import BOX_SIZE, COSMOLOGY, true_density
 
 FLOORS = (1e-6, 0.01, 0.05, 0.1, 0.3)
 N_ITERATIONS = 30
