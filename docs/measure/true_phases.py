@@ -50,6 +50,7 @@ def main():
     parser.add_argument("--assignment", default="tsc", choices=["cic", "tsc"])
     parser.add_argument("--n-grid", type=int, default=64)
     parser.add_argument("--threshold", type=float, default=2e12)
+    parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--only", help="this model alone")
     arguments = parser.parse_args()
     n = arguments.n_grid
@@ -62,7 +63,7 @@ def main():
             continue
         like = NeuralBias({"box_size": BOX_SIZE, "mass_threshold": arguments.threshold, **options})
         model = like.data_model(n)
-        found = fit(Objective.of(model, delta), like.default_weights, n_starts=2)
+        found = fit(Objective.of(model, delta), like.default_weights, n_starts=arguments.starts)
         print(f"\n{name}: {model.n_weights} weights, ln L = {found.log_likelihood:.1f}")
         print(f"  ends of the starts {np.round(found.values, 3)}, converged {found.converged}")
 
