@@ -24,9 +24,11 @@ SOME_DEGREES = (
     "null or a list of one or more of " + ", ".join(map(str, DEGREES)) + ", each once",
     lambda v: (
         v is None
-        or isinstance(v, (list, tuple))
-        and all(is_integer(degree, 0) and degree in DEGREES for degree in v)
-        and 0 < len(v) == len(set(v))
+        or (
+            isinstance(v, (list, tuple))
+            and all(is_integer(degree, 0) and degree in DEGREES for degree in v)
+            and 0 < len(v) == len(set(v))
+        )
     ),
 )
 OPTIONAL_NUMBER = ("a finite number or null", lambda v: v is None or is_number(v))

@@ -13,8 +13,8 @@ import numpy as np
 from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
-from .lpt import LPT
 from .halo_likelihood import HaloLikelihood
+from .lpt import LPT
 
 THEORIES = (LPT,)
 LIKELIHOODS = (HaloLikelihood,)
@@ -51,7 +51,9 @@ class WeightPriors:
     def curvature(self, weights):
         """(n,) minus the second derivatives of the log density."""
         out = np.where(self._normal, self._scale**-2.0, 0.0)
-        others = ~self._normal & np.array([p.dist.name != "uniform" for p in self._pdfs], dtype=bool)
+        others = ~self._normal & np.array(
+            [p.dist.name != "uniform" for p in self._pdfs], dtype=bool
+        )
         if others.any():
             step = 1e-3 * others
             ends = [self.value_and_gradient(weights + sign * step)[1] for sign in (1, -1)]

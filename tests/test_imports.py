@@ -25,8 +25,8 @@ ALLOWED = {
     "halo_likelihood": {"bias", "catalogue", "component"},
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
-    "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
+    "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }

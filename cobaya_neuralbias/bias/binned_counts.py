@@ -38,10 +38,6 @@ class BinnedCounts(CatalogueLikelihood):
     edges: np.ndarray = field(default_factory=lambda: np.array([0.0, np.inf]))
 
     @property
-    def sees_masses(self):
-        return len(self.edges) > 2
-
-    @property
     def mass_range(self):
         return self.edges[0], self.edges[-1]
 
@@ -72,9 +68,8 @@ class BinnedCounts(CatalogueLikelihood):
         value, psi_bar = self.constant, np.zeros(psi.shape)
         weights_bar = np.zeros(self.network.n_weights)
         for b, voxel, number in self.counts:
-            density, density_vjp = self._density(
-                psi[..., voxel], self.edges[b : b + 2], network_weights
-            )
+            edges = self.edges[b : b + 2]
+            density, density_vjp = self._density(psi[..., voxel], edges, network_weights)
             if not np.all(density > LOWEST_DENSITY):
                 return -np.inf, psi_bar, weights_bar
             value += number @ np.log(density)

@@ -66,8 +66,6 @@ class CatalogueLikelihood:
     completeness: np.ndarray | None = None
     scatter: Any = field(default_factory=Poisson)
 
-    #: whether the likelihood sees the mass of each halo
-    sees_masses = False
     #: (lower, upper) t of the halos that the likelihood counts
     mass_range = (0.0, np.inf)
     #: whether it compares their masses, and not only how many they are

@@ -19,8 +19,6 @@ from .likelihood import CatalogueLikelihood
 class PointProcess(CatalogueLikelihood):
     """Positions (to the voxel) and masses of the halos."""
 
-    sees_masses = True
-
     @cached_property
     def _log_completeness(self):
         """Sum over the halos."""

@@ -58,7 +58,7 @@ def draw_halos(rng, data_model, delta, weights):
     counts = data_model.draw_counts(rng, delta, weights).ravel()
     voxel = np.repeat(np.arange(counts.size), counts)
     network = data_model.network
-    if not hasattr(network, "draw_t"):
+    if not hasattr(network, "draw_t") or getattr(network, "n_components", 1) == 0:
         return HaloDraw(voxel, np.zeros(voxel.size))
     psi = flat(data_model.psi(delta, weights))
     network_weights = data_model.split(weights)[1]

@@ -10,7 +10,7 @@ from ..gravity import fourier
 N_QUARTILES = 4
 # Width of a mass bin [dex]. The check of the mass function depends on it (docs/limits.md has its
 # outcome for three).
-MASS_BIN = 0.3
+MASS_BIN = 0.2
 # Above this count the Poisson interval is sqrt(N) for any purpose
 MANY = 50
 # Bins with fewer halos than this, in the data and in the model, say nothing. Counts are averages

@@ -95,6 +95,9 @@ class Warmup:
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
+    # Inverse mass of coordinates that are to stay where they are.
+    STILL = 1e-24
+
     def set_metric(self, metric):
         """Start from ``metric``, for the dense coordinates alone too."""
         self.metric = metric
@@ -102,20 +105,17 @@ class Warmup:
 
     @property
     def held(self):
-        """Whether the dense coordinates do not move yet."""
-        return self.cycle < self._ends[min(self.HELD, len(self._ends)) - 1]
+        """Whether the dense coordinates do not move yet; never where there are no others."""
+        end = self._ends[min(self.HELD, len(self._ends)) - 1]
+        return self.metric.n_diagonal > 0 and self.cycle < end
 
     @property
     def joint_metric(self):
         """Metric of all coordinates together."""
         if not self.held:
             return self.metric
-        return Metric(
-            self.metric.groups, self.metric.variance, self.STILL * np.eye(len(self.conditional))
-        )
-
-    #: inverse mass of coordinates that are to stay where they are
-    STILL = 1e-24
+        still = self.STILL * np.eye(len(self.conditional))
+        return Metric(self.metric.groups, self.metric.variance, still)
 
     @property
     def dense_metric(self):
@@ -167,10 +167,9 @@ class Warmup:
 
     def end_cycle(self):
         """Count a cycle; at the end of a window, move to the metric learned in it."""
-        ends = self.ends_window
+        ends, held = self.ends_window, self.held
         self.cycle += 1
         if ends:
-            held = self.cycle <= self._ends[min(self.HELD, len(self._ends)) - 1]
             if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
             self.metric = self._learned(held)

@@ -50,7 +50,7 @@ def _draw_n_steps(rng, mean):
 def cycle(rng, target, conditional, state, tuning, lengths):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
-    The number and order of the random draws depend on ``lengths`` and the stage of the warm-up only.
+    The number and order of the random draws depend on ``lengths`` and the stage of the warm-up.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ BOX_SIZE = 250.0
 
 
 def true_density(kind, n_grid, assignment="tsc"):
-    """(n_grid,)*3 density contrast: "1lpt", "2lpt" of the true phases, or "nbody", its last output."""
+    """(n_grid,)*3 density contrast: "1lpt", "2lpt" of the true phases, or "nbody", its output."""
     if kind == "nbody":
         delta = read_truth("bundled")["delta_final"]
         step = len(delta) // n_grid

@@ -219,3 +219,20 @@ def test_impossible_proposals_are_rejected_and_reported():
         assert state.position[0] <= 0.1
     assert any(i.divergent for i in infos)
     assert not any(i.accepted and i.divergent for i in infos)
+
+
+def test_warm_up_holds_the_weights_until_the_field_has_formed():
+    target, rng = Gaussian(), np.random.default_rng(1)
+    n = target.n
+    tuning = Warmup(100, Metric.unit(target.groups, 4), 0.01, 0.01, 0.8)
+    start = rng.standard_normal(n + 4)
+    state = hamiltonian.init(target, start)
+    for cycle in range(30):
+        held = cycle < 12
+        assert tuning.held == held
+        state, info = blocks.cycle(rng, target, conditional_of(target), state, tuning, LENGTHS)
+        tuning.end_cycle()
+        assert (len(info.dense) == 0) == held
+        moved = np.abs(state.position - start)
+        assert moved[:n].max() > 1e-3
+        assert (moved[n:].max() < 1e-9) == held
