@@ -123,6 +123,9 @@ def _add_density(parser):
     where.add_argument("--chain", metavar="PREFIX", help="the last stored sample of a run")
     parser.add_argument("--starts", metavar="N", default=4, help="searches (default: 4)")
     parser.add_argument("--seed", metavar="N", default=0, help="of the starts (default: 0)")
+    parser.add_argument(
+        "--scatter", metavar="S", default=0.1, help="of the starts in each weight (default: 0.1)"
+    )
 
 
 def _report(arguments):
@@ -166,8 +169,9 @@ def _fit(arguments):
     from .fitting import make_fit
 
     a = arguments
+    starts = a.starts, a.seed, a.scatter
     text, _ = make_fit(
-        a.yaml, a.density, a.phases, a.chain, a.map, a.starts, a.seed, a.output, a.json
+        a.yaml, a.density, a.phases, a.chain, a.map, *starts, output=a.output, json_file=a.json
     )
     print(text)
 
@@ -180,7 +184,8 @@ def _compare(arguments):
     if a.models is not None:
         models = [] if a.models == "none" else [name.strip() for name in a.models.split(",")]
     text, _ = make_comparison(
-        a.yaml, models, a.density, a.phases, a.chain, a.held_out, a.starts, a.seed, a.json
+        *(a.yaml, models, a.density, a.phases, a.chain, a.held_out),
+        *(a.starts, a.seed, a.scatter, a.json),
     )
     print(text)
 

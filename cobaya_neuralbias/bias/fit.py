@@ -31,6 +31,8 @@ SADDLE = 1e-4
 # No weight moves farther in the first step; a search whose radius has become smaller is over.
 FIRST_RADIUS = 1.0
 SHORTEST_RADIUS = 1e-12
+# Standard deviation, in each weight, of the starts about the first.
+SCATTER = 0.1
 # Draws of a start before giving up finding one of finite likelihood.
 MAX_DRAWS = 100
 
@@ -327,7 +329,7 @@ def _leave_saddle(objective, weights, value, movable, local):
     return None
 
 
-def fit(objective, start, n_starts=4, seed=0, scatter=0.3):
+def fit(objective, start, n_starts=4, seed=0, scatter=SCATTER):
     """Maximise an objective from several starts.
 
     Parameters

@@ -11,6 +11,7 @@ def make_fit(
     posterior=False,
     n_starts=4,
     seed=0,
+    scatter=0.1,
     output=None,
     json_file=None,
 ):
@@ -23,6 +24,7 @@ def make_fit(
     posterior : bool, maximise the posterior with the yaml file's priors, not the likelihood
     n_starts : int, searches from different starts
     seed : int, of the starts
+    scatter : float, standard deviation of the starts in each weight, about the first
     output : str or Path, optional: a yaml file for a block ``params`` that starts a run at the
         optimum; the covariance goes beside it, with the suffix ``.covmat``
     json_file : str or Path, optional: the numbers
@@ -39,15 +41,14 @@ def make_fit(
     """
     from ..mock import check_integer, check_seed
     from .model import load
-    from .output import check_output, fit_text, write_fit, write_json
+    from .output import check_output, check_scatter, fit_text, write_fit, write_json
     from .problem import problems, solve
 
-    n_starts = check_integer("starts", n_starts, 1)
-    seed = check_seed(seed)
+    starts = check_integer("starts", n_starts, 1), check_seed(seed), check_scatter(scatter)
     for file in filter(None, (output, json_file)):
         check_output(file)
-    setup = load(path, density, phases, chain, seed)
-    results = [solve(problem, posterior, n_starts, seed) for problem in problems(setup)]
+    setup = load(path, density, phases, chain, starts[1])
+    results = [solve(problem, posterior, *starts) for problem in problems(setup)]
     text = fit_text(setup, results)
     if output is not None:
         text += "\n\n" + write_fit(output, setup, results)
@@ -65,6 +66,7 @@ def make_comparison(
     held_out=False,
     n_starts=4,
     seed=0,
+    scatter=0.1,
     json_file=None,
 ):
     """Fit several bias models to the same halos at the same density.
@@ -77,7 +79,7 @@ def make_comparison(
         yaml file, and none with several
     density, phases, chain : str, as in :func:`make_fit`
     held_out : bool, fit to one half of the box, x < L/2, and evaluate on the other
-    n_starts, seed : int, of each fit
+    n_starts, seed, scatter : as in :func:`make_fit`, of each fit
     json_file : str or Path, optional: a list of the entries
 
     Returns
@@ -92,13 +94,12 @@ def make_comparison(
     """
     from ..mock import check_integer, check_seed
     from .compare import compare
-    from .output import check_output, write_json
+    from .output import check_output, check_scatter, write_json
 
-    n_starts = check_integer("starts", n_starts, 1)
-    seed = check_seed(seed)
+    starts = check_integer("starts", n_starts, 1), check_seed(seed), check_scatter(scatter)
     if json_file is not None:
         check_output(json_file)
-    text, entries = compare(paths, models, (density, phases, chain), held_out, n_starts, seed)
+    text, entries = compare(paths, models, (density, phases, chain), held_out, starts)
     if json_file is not None:
         write_json(json_file, [entry.to_dict() for entry in entries])
     return text, entries

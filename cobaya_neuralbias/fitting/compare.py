@@ -106,16 +106,16 @@ class Entry:
         }
 
 
-def compare(paths, models, density, held_out, n_starts, seed):
+def compare(paths, models, density, held_out, starts):
     """(tables, [Entry]): see :func:`cobaya_neuralbias.fitting.make_comparison`.
 
-    ``density`` is the triple (density, phases, chain).
+    ``density`` is the triple (density, phases, chain), ``starts`` (n_starts, seed, scatter).
     """
     if models is None:
         models = list(MODELS) if len(paths) == 1 else []
     if unknown := [name for name in models if name not in MODELS]:
         raise InputError(f"models: {unknown[0]!r}, expected some of {', '.join(MODELS)}.")
-    setup = load(paths[0], *density, seed)
+    setup = load(paths[0], *density, starts[1])
     grid = setup.target.grid
     data, own = _of_yaml_files(paths, setup)
     built_in = [Candidate(name, class_of(MODELS[name][0]), MODELS[name][1], {}) for name in models]
@@ -125,7 +125,7 @@ def compare(paths, models, density, held_out, n_starts, seed):
     for kind in KINDS:
         fits = []
         for candidate in _without_repetition(own + built_in, data, kind, grid):
-            fits.append(_best(candidate, data, kind, setup, held_out, n_starts, seed))
+            fits.append(_best(candidate, data, kind, setup, held_out, starts))
         lines += ["", *_table(kind, fits)]
         entries += fits
     return "\n".join(lines), entries
@@ -214,7 +214,7 @@ def halves(model, n_grid):
     return out
 
 
-def _best(candidate, data, kind, setup, held_out, n_starts, seed):
+def _best(candidate, data, kind, setup, held_out, starts):
     """The :class:`Entry` of the variant that fits best."""
     grid, best = setup.target.grid, None
     for options in candidate.variants:
@@ -233,7 +233,7 @@ def _best(candidate, data, kind, setup, held_out, n_starts, seed):
             [candidate.held.get(name, 0.0) for name in names],
         )
         start = like.default_weights[[names.index(name) for name in free]]
-        found = fit(Objective([term]), start, n_starts, seed)
+        found = fit(Objective([term]), start, *starts)
         if best is not None and not found.value > best.log_likelihood:
             continue
         best = Entry(

@@ -65,6 +65,17 @@ def check_output(file):
         raise InputError(f"'{file}': expected another suffix, such as .yaml: .covmat is added.")
 
 
+def check_scatter(value):
+    """A positive number (or its digits) as a float; InputError if it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 < number < np.inf:
+        raise InputError(f"scatter = {value!r}, expected a positive number.")
+    return number
+
+
 def write_fit(file, setup, results):
     """Write the block ``params`` and, beside it, the covariance; says how to use them."""
     from cobaya.yaml import yaml_dump

@@ -162,7 +162,7 @@ class Result:
         }
 
 
-def solve(problem, posterior=False, n_starts=4, seed=0):
+def solve(problem, posterior, n_starts, seed, scatter):
     """The best fit of a problem, as a :class:`Result`.
 
     Maximum likelihood is sought within the support of the priors. InputError if no start has a
@@ -174,7 +174,7 @@ def solve(problem, posterior=False, n_starts=4, seed=0):
         return *priors.value_and_gradient(weights), priors.curvature(weights)
 
     objective = Objective(problem.terms, log_prior if posterior else None, priors.bounds)
-    found = fit(objective, problem.start, n_starts, seed)
+    found = fit(objective, problem.start, n_starts, seed, scatter)
     if not np.isfinite(found.value):
         raise InputError(
             f"likelihood {', '.join(map(repr, problem.likelihoods))}: zero at every start of the "

@@ -187,6 +187,7 @@ def test_refusals(info, write, capsys):
         ("--density", "turth"): "expected 'FILE::dataset'",
         ("--chain", "none"): "no such run",
         ("--density", "truth", "--starts", "0"): "starts = 0",
+        ("--density", "truth", "--scatter", "0"): "scatter = '0', expected a positive number",
         ("--density", "truth", "-o", "no/such.yaml"): "existing folder",
         ("--density", "truth", "-o", "a.covmat"): "another suffix",
     }

@@ -46,7 +46,7 @@ def pulls(fitted, n_mocks):
     for seed in range(n_mocks):
         voxel, t = draw(np.random.default_rng(seed), drawn_from, delta, np.array([*true.values()]))
         model = PointProcess(fitted, NETWORK, VOLUME, voxel, t)
-        found = fit(Objective.of(model, delta), at, n_starts=2, seed=seed)
+        found = fit(Objective.of(model, delta), at, n_starts=2, seed=seed, scatter=0.3)
         away = at - found.weights
         assert found.converged[0]
         out.append((away @ found.hessian @ away, found.agree))
