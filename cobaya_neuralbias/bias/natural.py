@@ -244,10 +244,13 @@ class NaturalNetwork(NaturalRate):
             "kappa_w": Weight(-1.2, r"w_\kappa"),
             "kappa_b": Weight(-1.5, r"b_\kappa"),
         }
-        for c in range(1, self.n_components):
-            out[f"fraction_b{c}"] = Weight(-1.2 if c == 1 else -3.0, f"f_{c}")
-            out[f"mu_w{c}"] = Weight(1.8 if c == 1 else 0.0, rf"w_{{\mu,{c}}}")
-            out[f"mu_b{c}"] = Weight(3.5 if c == 1 else 0.0, rf"b_{{\mu,{c}}}")
+        # The means climb to that of the heaviest halos in one step, or in several.
+        steps = [(1.8, 3.5)] if self.n_components == 2 else [(1.3, 2.0)]
+        steps += [(1.5, 0.5)] * (self.n_components - 2)
+        for c, (slope, step) in enumerate(steps[: self.n_components - 1], 1):
+            out[f"fraction_b{c}"] = Weight(-1.2, f"f_{c}")
+            out[f"mu_w{c}"] = Weight(slope, rf"w_{{\mu,{c}}}")
+            out[f"mu_b{c}"] = Weight(step, rf"b_{{\mu,{c}}}")
             out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}")
         return out
 
