@@ -13,11 +13,12 @@ Weights are B-splines: cloud in cell (``cic``, 8 nodes) is continuous, triangula
 (``tsc``, 27) has a continuous first derivative, which is what a gradient sampler wants, the
 piecewise cubic spline (``pcs``, 64) a continuous second one. Hockney & Eastwood (1988), chapter 5.
 
-Loops are shared between threads. Particles are painted in tiles of the lattice, one of four
-colours after the other: as far as the displacements reach, tiles of one colour have no node in
-common, so any number of threads adds the same numbers in the same order. At most as many threads
-as tiles of a colour are of use: about (box side / range of the displacements / 2)^2. Memory: one
-mesh of (n + 3)^3 for each field painted or read, besides a few rows a thread.
+Loops are shared between threads. Particles are painted in slabs of the lattice, every other one
+and then the rest: as far as the displacements reach, slabs painted together have no node in
+common, so any number of threads adds the same numbers in the same order. No more threads are of
+use than (box side / range of the displacements / 2), its square on large meshes, where slabs are
+cut into tiles of four colours. Memory: one mesh of (n + 3)^3 for each field painted or read, and a
+few rows a thread.
 """
 
 from functools import cache, partial
@@ -29,6 +30,9 @@ import numpy as np
 
 from . import ghosts, particles
 from .threads import SERIAL
+
+# From so many rows on, the nodes that a slab reaches outgrow the cache: it is cut along y as well.
+LARGE = 96
 
 # Weight of each of the nodes as a polynomial in the distance f to the first one, 0 <= f < 1: rows
 # are powers of f.
@@ -90,24 +94,24 @@ def _padded(mesh, powers, factor, threads):
     return padded
 
 
-def _slabs(length, displacement, scale, nodes):
+def _slabs(displacement, axis, scale, nodes, n):
     """Edges of slabs of the lattice along one axis; every other one has no node in common."""
-    lowest, highest = particles.displacement_range(displacement)
+    length = displacement.shape[1 + axis]
+    lowest, highest = particles.displacement_range(displacement[axis])
     reach = highest - lowest + ceil(nodes / scale)
     number = 2 * (length // (2 * reach)) if reach > 0 else 0
-    if number < 4:
+    if number < 4 or scale * length > n:
         return [[(0, length)]]
     edges = [length * s // number for s in range(number + 1)]
     slabs = list(pairwise(edges))
     return [slabs[::2], slabs[1::2]]
 
 
-def _tiles(displacement, lattice, nodes):
-    """Arrays of tiles (i0, i1, j0, j1), one for each colour."""
-    x, y = (
-        _slabs(displacement.shape[1 + axis], displacement[axis], lattice.scale, nodes)
-        for axis in (0, 1)
-    )
+def _tiles(displacement, scale, nodes, n):
+    """Arrays of tiles (i0, i1, j0, j1), one for each colour, on a mesh of n^3."""
+    rows = displacement.shape[2]
+    x = _slabs(displacement, 0, scale, nodes, n)
+    y = _slabs(displacement, 1, scale, nodes, n) if rows >= LARGE else [[(0, rows)]]
     return [np.array([(*a, *b) for a in xs for b in ys]) for xs in x for ys in y]
 
 
@@ -124,7 +128,7 @@ def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIA
     powers, _ = _spline(name, density.dtype)
     padded = np.zeros(_padded_shape(density, powers), density.dtype)
     frame = _frame(lattice, powers)
-    for tiles in _tiles(displacement, lattice, len(powers)):
+    for tiles in _tiles(displacement, lattice.scale, len(powers), len(density)):
         threads.run(particles.scatter, len(tiles), tiles, displacement, frame, powers, padded)
     threads.run(ghosts.fold, len(density), padded, mass, density)
 
@@ -226,7 +230,7 @@ def read_vjp_fields(
     powers, _ = _spline(name, fields_bar.dtype)
     padded = np.zeros((3, *_padded_shape(fields_bar, powers)), fields_bar.dtype)
     frame = _frame(lattice, powers)
-    for tiles in _tiles(displacement, lattice, len(powers)):
+    for tiles in _tiles(displacement, lattice.scale, len(powers), fields_bar.shape[-1]):
         threads.run(
             particles.scatter_vectors,
             len(tiles),

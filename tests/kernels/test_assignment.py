@@ -171,14 +171,15 @@ def test_read_adjoint(name, directional):
 
 def everything(name, displacement, dtype, threads):
     """Results of all functions at one displacement."""
-    n = displacement.shape[1]
+    shape = displacement.shape
+    n = max(shape)
     lattice = Lattice(1.0, (0.25, 0.0, -0.25))
     rng = np.random.default_rng(6)
     mesh = rng.standard_normal((4, n, n, n)).astype(dtype)
-    carried = rng.standard_normal((3, n, n, n)).astype(dtype)
+    carried = rng.standard_normal(shape).astype(dtype)
     x = displacement.astype(dtype)
     density, fields_bar = np.zeros((n, n, n), dtype), np.zeros((3, n, n, n), dtype)
-    bar, bar2, values, values2 = np.zeros((4, 3, n, n, n), dtype)
+    bar, bar2, values, values2 = np.zeros((4, *shape), dtype)
     assignment.paint(name, x, density, lattice, threads=threads)
     assignment.paint_vjp(name, x, mesh[3], bar, lattice, threads=threads)
     assignment.read(name, x, mesh[:3], values, lattice, threads=threads)
@@ -197,13 +198,14 @@ def test_single_precision(name):
         np.testing.assert_allclose(a, b, atol=3e-5)
 
 
-@pytest.mark.parametrize("spread, tiles", [(0.9, 36), (100.0, 1)])
-def test_any_number_of_threads_gives_the_same_bits(spread, tiles):
-    """With tiles of four colours, and where the displacements reach too far for tiles."""
-    n = 24
-    displacement = np.random.default_rng(8).uniform(-spread, spread, (3, n, n, n))
-    parts = assignment._tiles(displacement, assignment.ON_NODES, 3)
-    assert sum(map(len, parts)) == tiles
+@pytest.mark.parametrize(
+    "shape, spread, tiles",
+    [((24, 24, 24), 0.9, 6), ((24, 24, 24), 100.0, 1), ((30, 96, 8), 2.0, 4 * 16)],
+)
+def test_any_number_of_threads_gives_the_same_bits(shape, spread, tiles):
+    """With slabs, with displacements that reach too far for any, and with tiles."""
+    displacement = np.random.default_rng(8).uniform(-spread, spread, (3, *shape))
+    assert sum(map(len, assignment._tiles(displacement, 1.0, 3, max(shape)))) == tiles
     expected = everything("tsc", displacement, np.float64, assignment.SERIAL)
     for number in (2, 3):
         threads = Threads(number)
@@ -217,18 +219,19 @@ def test_any_number_of_threads_gives_the_same_bits(spread, tiles):
 @each_name
 @pytest.mark.parametrize("case", list(LATTICES))
 @pytest.mark.parametrize("spread", [0.0, 0.7, 2.2])
-def test_tiles_cover_the_lattice_and_do_not_meet(name, case, spread):
+def test_tiles_cover_the_lattice_and_do_not_meet(name, case, spread, monkeypatch):
     """Each particle is in one tile; tiles of one colour have no row of nodes in common."""
+    monkeypatch.setattr(assignment, "LARGE", 40)
     lattice, factor = LATTICES[case]
     n = 40
     n_mesh = int(factor * n)
     rng = np.random.default_rng(9)
-    displacement = 3.3 + rng.uniform(-spread, spread, (3, n, n, n))
+    displacement = 3.3 + rng.uniform(-spread, spread, (3, n, n, 8))
     powers, _ = assignment._spline(name, np.dtype(float))
     nodes = len(powers)
     offset = assignment._frame(lattice, powers)[1:3]
     covered = np.zeros((n, n), int)
-    for tiles in assignment._tiles(displacement, lattice, nodes):
+    for tiles in assignment._tiles(displacement, lattice.scale, nodes, n_mesh):
         rows = np.zeros((n_mesh, n_mesh), int)
         for i0, i1, j0, j1 in tiles:
             covered[i0:i1, j0:j1] += 1
