@@ -189,7 +189,7 @@ def read(name, displacement, fields, values, lattice=ON_NODES, factor=1.0, threa
     )
 
 
-def read_with_vjp(
+def unread(
     name,
     displacement,
     fields,
@@ -200,17 +200,18 @@ def read_with_vjp(
     factor=1.0,
     threads=SERIAL,
 ):
-    """:func:`read`, and the cotangent of the displacement given that of what it adds.
+    """Undo :func:`read`, and add its cotangent of the displacement to ``displacement_bar``.
 
     Parameters
     ----------
-    values_bar : (3, n0, n1, n2) float
-    values, displacement_bar : (3, n0, n1, n2) float, added to
+    values_bar : (3, n0, n1, n2) float, cotangent of what :func:`read` added
+    values : (3, n0, n1, n2) float, from which it is subtracted again
+    displacement_bar : (3, n0, n1, n2) float, added to
     """
     powers, slopes = _spline(name, fields.dtype)
     padded = _padded(fields, powers, factor, threads)
     threads.run(
-        particles.gather_vectors_with_vjp,
+        particles.ungather_vectors,
         displacement.shape[1],
         displacement,
         values_bar,

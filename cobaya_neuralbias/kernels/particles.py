@@ -266,14 +266,15 @@ def gather_vectors(start, stop, displacement, frame, powers, padded, values):
 
 
 @jit
-def gather_vectors_with_vjp(
+def ungather_vectors(
     start, stop, displacement, values_bar, frame, powers, slopes, padded, values, displacement_bar
 ):
-    """:func:`gather_vectors` together with its adjoint with respect to the positions.
+    """Undo :func:`gather_vectors`; in the same loop, its adjoint with respect to the positions.
 
     Parameters
     ----------
-    values_bar : (3, n0, n1, n2) float, cotangent of what is added to ``values``
+    values_bar : (3, n0, n1, n2) float, cotangent of what was added to ``values``
+    values : (3, n0, n1, n2) float, subtracted from
     displacement_bar : (3, n0, n1, n2) float, added to
     """
     length = displacement.shape[3]
@@ -325,9 +326,9 @@ def gather_vectors_with_vjp(
                     plane += dx
                 wz = _polynomial_vector(powers, fraction[2, k])
                 sz = _polynomial_vector(slopes, fraction[2, k])
-                values[0, i, j, k] += dot(x, wz)
-                values[1, i, j, k] += dot(y, wz)
-                values[2, i, j, k] += dot(z, wz)
+                values[0, i, j, k] -= dot(x, wz)
+                values[1, i, j, k] -= dot(y, wz)
+                values[2, i, j, k] -= dot(z, wz)
                 displacement_bar[0, i, j, k] += frame[0] * dot(bar_x, wz)
                 displacement_bar[1, i, j, k] += frame[0] * dot(bar_y, wz)
                 displacement_bar[2, i, j, k] += frame[0] * dot(bar_z, sz)

@@ -160,9 +160,9 @@ def test_read_adjoint(name, directional):
 
     forward = directional(read, displacement, u, 0.015)
     values, bar = np.ones(displacement.shape), np.ones(displacement.shape)
-    assignment.read_with_vjp(name, displacement, fields, v, values, bar, lattice, factor=0.7)
+    assignment.unread(name, displacement, fields, v, values, bar, lattice, factor=0.7)
     assert np.vdot(u, bar - 1) == pytest.approx(np.vdot(forward, v), rel=1e-10)
-    np.testing.assert_allclose(values - 1, read(displacement), atol=1e-13)
+    np.testing.assert_allclose(1 - values, read(displacement), atol=1e-13)
     w = rng.standard_normal(fields.shape)
     fields_bar = np.ones(fields.shape)
     assignment.read_vjp_fields(name, displacement, v, fields_bar, lattice, factor=0.7)
@@ -183,7 +183,7 @@ def everything(name, displacement, dtype, threads):
     assignment.paint(name, x, density, lattice, threads=threads)
     assignment.paint_vjp(name, x, mesh[3], bar, lattice, threads=threads)
     assignment.read(name, x, mesh[:3], values, lattice, threads=threads)
-    assignment.read_with_vjp(name, x, mesh[:3], carried, values2, bar2, lattice, threads=threads)
+    assignment.unread(name, x, mesh[:3], carried, values2, bar2, lattice, threads=threads)
     assignment.read_vjp_fields(name, x, carried, fields_bar, lattice, threads=threads)
     return density, bar, values, values2, bar2, fields_bar
 
@@ -261,7 +261,7 @@ def test_compiled_as_interpreted(name, monkeypatch):
         (particles.scatter_vectors, (0, 2, tiles, x, v, frame, powers), [mesh]),
         (particles.gather_gradient, (0, n, x, frame, powers, slopes, mesh[0], True), [v]),
         (particles.gather_vectors, (0, n, x, frame, powers, mesh), [v]),
-        (particles.gather_vectors_with_vjp, (0, n, x, v, frame, powers, slopes, mesh), [v, x]),
+        (particles.ungather_vectors, (0, n, x, v, frame, powers, slopes, mesh), [v, x]),
         (ghosts.pad, (0, size, v[0], 0.5), [mesh[0]]),
         (ghosts.fold, (0, n, mesh[0], 0.5), [v[0]]),
     ]
