@@ -97,7 +97,10 @@ class MatterDensity(FieldRevision, Theory):
 
     def _check_memory(self):
         needed = 8 * self.memory() * self.n_grid**3
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        try:
+            available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # not every system tells
+            return
         if needed > available:
             raise LoggedError(
                 self.log,

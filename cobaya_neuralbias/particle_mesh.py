@@ -1,5 +1,7 @@
 """Theory: whitened phases and linear power -> matter density by a particle mesh."""
 
+from functools import cached_property
+
 from .component import BOOLEAN, POSITIVE_INTEGER, check_option, is_number
 from .gravity import particle_mesh
 from .gravity.lagrangian import Lagrangian
@@ -55,10 +57,9 @@ class ParticleMesh(MatterDensity):
     def memory(self):
         return 12.2 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 9
 
-    def initialize(self):
-        self.check_options()
-        self._threads = Threads(self.threads)
-        super().initialize()
+    @cached_property
+    def _threads(self):
+        return Threads(self.threads)
 
     def build(self, grid, amplitude, omega_m, growth):
         first, both = (

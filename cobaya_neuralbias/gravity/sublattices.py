@@ -74,10 +74,10 @@ class Sublattices:
         """Cotangent of the field given that of all displacements."""
         if self.particles_per_voxel == 1:
             return displacements_bar[0]
-        spectrum_bar = 0.0
+        spectrum_bar = None
         for bar, offset in zip(displacements_bar, self.offsets, strict=True):
             turned = rfftn(bar)
-            if np.isscalar(spectrum_bar):
+            if spectrum_bar is None:
                 spectrum_bar = np.zeros_like(turned)
             self.threads.run(
                 kernels.shift_vjp, self.grid.n, turned, *self._phases(offset), spectrum_bar
