@@ -12,6 +12,7 @@ _HOMES = {
     "LPT": ".lpt",
     "NeuralBias": ".neural_bias",
     "Neyrinck": ".neyrinck",
+    "ParticleMesh": ".particle_mesh",
     "QNHMC": ".qnhmc",
     "field_target": ".target",
 }

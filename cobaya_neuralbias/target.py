@@ -15,8 +15,9 @@ from cobaya.log import LoggedError, get_logger
 from .gravity import fourier
 from .halo_likelihood import HaloLikelihood
 from .lpt import LPT
+from .particle_mesh import ParticleMesh
 
-THEORIES = (LPT,)
+THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
 

@@ -16,7 +16,7 @@ from cobaya.yaml import yaml_load, yaml_load_file
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md")) + [p for p in [ROOT / "README.md"] if p.exists()]
-COMPONENTS = ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "QNHMC")
+COMPONENTS = ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "ParticleMesh", "QNHMC")
 PACKAGE = "cobaya_neuralbias"
 LPT, QNHMC = f"{PACKAGE}.LPT", f"{PACKAGE}.QNHMC"
 

@@ -21,18 +21,20 @@ ALLOWED = {
     "field_output": {"errors", "gravity", "sampling", "store"},
     "run_files": set(),
     "eisenstein_hu": {"gravity", "component"},
-    "lpt": {"catalogue", "component", "gravity"},
+    "matter_density": {"catalogue", "component", "gravity"},
+    "lpt": {"component", "gravity", "matter_density"},
+    "particle_mesh": {"component", "gravity", "kernels", "matter_density"},
     "halo_likelihood": {"bias", "catalogue", "component"},
     "neural_bias": {"bias", "component", "halo_likelihood"},
     "neyrinck": {"bias", "component", "halo_likelihood"},
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
-    "target": {"gravity", "lpt", "halo_likelihood"},
+    "target": {"gravity", "lpt", "halo_likelihood", "particle_mesh"},
     "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("fitting", "mock", "neyrinck", "target"),
+    *("fitting", "matter_density", "mock", "neyrinck", "particle_mesh", "target"),
 }
 
 

@@ -22,6 +22,7 @@ from .grid import Grid
 ASSIGNMENTS = {
     "cic": (painting.cic, painting.cic_vjp),
     "tsc": (painting.tsc, painting.tsc_vjp),
+    "pcs": (painting.pcs, painting.pcs_vjp),
 }
 
 
@@ -60,7 +61,7 @@ class Lagrangian:
     grid : Grid
     amplitude : (n, n, n//2+1) float64, see :func:`mode_amplitude`
     order : 1 or 2
-    assignment : "cic" or "tsc"
+    assignment : "cic", "tsc" or "pcs"
     growth_ratio : float, D2/D1^2 (used at order 2)
     """
 

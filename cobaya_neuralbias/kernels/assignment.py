@@ -1,173 +1,268 @@
-"""Mass assignment of displaced lattice particles, and its adjoint.
+"""Mass assignment of lattice particles to a periodic mesh, interpolation back, and the adjoints.
 
-One particle starts on each mesh node (voxel centre); ``displacement`` has shape ``(3, n, n, n)``
-and is in units of the voxel side, so node ``i`` sits at coordinate ``i`` and a particle at
-``i + displacement``. The mesh is periodic. Cloud-in-cell (``cic``) shares a particle between 8
-nodes and is continuous; triangular-shaped cloud (``tsc``) shares it between 27 and has a
-continuous derivative, which is what a gradient sampler wants.
+Particle (i, j, k) of a lattice (n0, n1, n2) is at
 
-Hockney & Eastwood (1988), chapter 5.
+    scale ((i, j, k) + displacement[:, i, j, k]) + offset
+
+in voxel sides of the mesh, whose node i, the centre of voxel i, has coordinate i. With scale 1
+and offset 0 one particle starts on each node; a lattice shifted by a quarter of a voxel has
+offset 1/4; on a mesh of B times as many voxels a side, scale is B and offset (B - 1)/2, so that
+the faces of the box stay together (:func:`refined`).
+
+Weights are B-splines: cloud in cell (``cic``, 8 nodes) is continuous, triangular-shaped cloud
+(``tsc``, 27) has a continuous first derivative, which is what a gradient sampler wants, the
+piecewise cubic spline (``pcs``, 64) a continuous second one. Hockney & Eastwood (1988), chapter 5.
+
+Loops are shared between threads. Particles are painted in slabs of the lattice, every other one
+and then the rest: as far as the displacements reach, slabs painted together have no node in
+common, so any number of threads adds the same numbers in the same order. No more threads are of
+use than (box side / range of the displacements / 2), its square on large meshes, where slabs are
+cut into tiles of four colours. Memory: one mesh of (n + 3)^3 for each field painted or read, and a
+few rows a thread.
 """
 
-from math import floor
+from functools import cache, partial
+from itertools import pairwise
+from math import ceil
+from typing import NamedTuple
 
-from .jit import jit
+import numpy as np
 
+from . import ghosts, particles
+from .threads import SERIAL
 
-@jit
-def _wrap(i, n):
-    """``i`` modulo ``n``, fast for the usual case of less than one box away."""
-    if i < 0:
-        i += n
-    elif i >= n:
-        i -= n
-    if i < 0 or i >= n:
-        i %= n
-    return i
+# From so many rows on, the nodes that a slab reaches outgrow the cache: it is cut along y as well.
+LARGE = 96
 
-
-@jit
-def _cic_nodes(x, n):
-    """First node, second node, and the fraction of the mass that the second one gets."""
-    lower = int(floor(x))  # noqa: RUF046 (a float in numba)
-    i = _wrap(lower, n)
-    return i, _wrap(i + 1, n), x - lower
-
-
-@jit
-def _tsc_nodes(x, n):
-    """The three nodes around ``x`` and the distance to the middle one, in [-1/2, 1/2)."""
-    nearest = int(floor(x + 0.5))  # noqa: RUF046 (a float in numba)
-    i = _wrap(nearest, n)
-    return (_wrap(i - 1, n), i, _wrap(i + 1, n)), x - nearest
+# Weight of each of the nodes as a polynomial in the distance f to the first one, 0 <= f < 1: rows
+# are powers of f.
+SPLINES = {
+    "cic": ((1, 0), (-1, 1)),
+    "tsc": ((1 / 2, 1 / 2, 0), (-1, 1, 0), (1 / 2, -1, 1 / 2)),
+    "pcs": (
+        (1 / 6, 2 / 3, 1 / 6, 0),
+        (-1 / 2, 0, 1 / 2, 0),
+        (1 / 2, -1, 1 / 2, 0),
+        (-1 / 6, 1 / 2, -1 / 2, 1 / 6),
+    ),
+}
 
 
-@jit
-def _tsc_weights(d):
-    return (0.5 * (0.5 - d) ** 2, 0.75 - d * d, 0.5 * (0.5 + d) ** 2)
+class Lattice(NamedTuple):
+    """Where the particles start: see above."""
+
+    scale: float = 1.0  #: mesh voxel sides of one lattice spacing
+    offset: tuple = (0.0, 0.0, 0.0)  #: of particle (0, 0, 0) [mesh voxel sides]
 
 
-@jit
-def _tsc_slopes(d):
-    return (d - 0.5, -2.0 * d, d + 0.5)
+ON_NODES = Lattice()
 
 
-@jit
-def cic(displacement, delta):
-    """Density contrast of the displaced particles by cloud-in-cell.
+def refined(factor, shift=(0.0, 0.0, 0.0)):
+    """Lattice, shifted by ``shift`` of its spacings, on a mesh ``factor`` times as fine."""
+    return Lattice(float(factor), tuple(factor * (s + 0.5) - 0.5 for s in shift))
+
+
+@cache
+def _spline(name, dtype):
+    """Coefficients of the weights and of their derivatives, as vectors of two or four."""
+    rows = SPLINES[name]
+    width = 2 if len(rows) == 2 else 4
+    powers = tuple(tuple(dtype.type(c) for c in (*row, *(0,) * (width - len(row)))) for row in rows)
+    slopes = tuple(tuple(dtype.type(m) * c for c in powers[m]) for m in range(1, len(powers)))
+    return powers, slopes
+
+
+def _frame(lattice, powers):
+    # The first of S nodes is the last one at or below x - (S - 2)/2.
+    lead = (len(powers) - 2) / 2
+    return (float(lattice.scale), *(float(o) - lead for o in lattice.offset))
+
+
+def _padded_shape(mesh, powers):
+    return tuple(n + len(powers[0]) - 1 for n in mesh.shape[-3:])
+
+
+def _padded(mesh, powers, factor, threads):
+    """``factor * mesh`` (..., n, n, n) with ghosts."""
+    shape = _padded_shape(mesh, powers)
+    padded = np.empty((*mesh.shape[:-3], *shape), mesh.dtype)
+    for source, target in zip(
+        mesh.reshape(-1, *mesh.shape[-3:]), padded.reshape(-1, *shape), strict=True
+    ):
+        threads.run(ghosts.pad, shape[0], source, factor, target)
+    return padded
+
+
+def _slabs(displacement, axis, scale, nodes, n):
+    """Edges of slabs of the lattice along one axis; every other one has no node in common."""
+    length = displacement.shape[1 + axis]
+    lowest, highest = particles.displacement_range(displacement[axis])
+    reach = highest - lowest + ceil(nodes / scale)
+    number = 2 * (length // (2 * reach)) if reach > 0 else 0
+    if number < 4 or scale * length > n:
+        return [[(0, length)]]
+    edges = [length * s // number for s in range(number + 1)]
+    slabs = list(pairwise(edges))
+    return [slabs[::2], slabs[1::2]]
+
+
+def _tiles(displacement, scale, nodes, n):
+    """Arrays of tiles (i0, i1, j0, j1), one for each colour, on a mesh of n^3."""
+    rows = displacement.shape[2]
+    x = _slabs(displacement, 0, scale, nodes, n)
+    y = _slabs(displacement, 1, scale, nodes, n) if rows >= LARGE else [[(0, rows)]]
+    return [np.array([(*a, *b) for a in xs for b in ys]) for xs in x for ys in y]
+
+
+def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIAL):
+    """Add particles of mass ``mass`` (1: the mean density, one particle a voxel) to ``density``.
 
     Parameters
     ----------
-    displacement : (3, n, n, n) float64, voxel sides
-    delta : (n, n, n) float64, output. 8 additions a particle.
+    name : "cic", "tsc" or "pcs"
+    displacement : (3, n0, n1, n2) float, spacings of the lattice
+    density : (n, n, n) float of the same type, n >= 3; added to
+    lattice : Lattice
     """
-    n = delta.shape[0]
+    powers, _ = _spline(name, density.dtype)
+    padded = np.zeros(_padded_shape(density, powers), density.dtype)
+    frame = _frame(lattice, powers)
+    for tiles in _tiles(displacement, lattice.scale, len(powers), len(density)):
+        threads.run(particles.scatter, len(tiles), tiles, displacement, frame, powers, padded)
+    threads.run(ghosts.fold, len(density), padded, mass, density)
+
+
+def paint_vjp(
+    name,
+    displacement,
+    density_bar,
+    displacement_bar,
+    lattice=ON_NODES,
+    mass=1.0,
+    add=False,
+    threads=SERIAL,
+):
+    """Cotangent of the displacement given that of the density; see :func:`paint`.
+
+    Parameters
+    ----------
+    density_bar : (n, n, n) float
+    displacement_bar : (3, n0, n1, n2) float, output (may be ``displacement`` itself)
+    add : bool, add to ``displacement_bar`` (else overwrite)
+    """
+    powers, slopes = _spline(name, density_bar.dtype)
+    padded = _padded(density_bar, powers, mass, threads)
+    threads.run(
+        particles.gather_gradient,
+        displacement.shape[1],
+        displacement,
+        _frame(lattice, powers),
+        powers,
+        slopes,
+        padded,
+        add,
+        displacement_bar,
+    )
+
+
+def read(name, displacement, fields, values, lattice=ON_NODES, factor=1.0, threads=SERIAL):
+    """Add ``factor`` times three fields, interpolated at the particles, to ``values``.
+
+    Parameters
+    ----------
+    name : "cic", "tsc" or "pcs"
+    displacement : (3, n0, n1, n2) float, spacings of the lattice
+    fields : (3, n, n, n) float of the same type
+    values : (3, n0, n1, n2) float, added to
+    """
+    powers, _ = _spline(name, fields.dtype)
+    padded = _padded(fields, powers, factor, threads)
+    threads.run(
+        particles.gather_vectors,
+        displacement.shape[1],
+        displacement,
+        _frame(lattice, powers),
+        powers,
+        padded,
+        values,
+    )
+
+
+def unread(
+    name,
+    displacement,
+    fields,
+    values_bar,
+    values,
+    displacement_bar,
+    lattice=ON_NODES,
+    factor=1.0,
+    threads=SERIAL,
+):
+    """Undo :func:`read`, and add its cotangent of the displacement to ``displacement_bar``.
+
+    Parameters
+    ----------
+    values_bar : (3, n0, n1, n2) float, cotangent of what :func:`read` added
+    values : (3, n0, n1, n2) float, from which it is subtracted again
+    displacement_bar : (3, n0, n1, n2) float, added to
+    """
+    powers, slopes = _spline(name, fields.dtype)
+    padded = _padded(fields, powers, factor, threads)
+    threads.run(
+        particles.ungather_vectors,
+        displacement.shape[1],
+        displacement,
+        values_bar,
+        _frame(lattice, powers),
+        powers,
+        slopes,
+        padded,
+        values,
+        displacement_bar,
+    )
+
+
+def read_vjp_fields(
+    name, displacement, values_bar, fields_bar, lattice=ON_NODES, factor=1.0, threads=SERIAL
+):
+    """Add the cotangent of the fields of :func:`read` to ``fields_bar`` (3, n, n, n)."""
+    powers, _ = _spline(name, fields_bar.dtype)
+    padded = np.zeros((3, *_padded_shape(fields_bar, powers)), fields_bar.dtype)
+    frame = _frame(lattice, powers)
+    for tiles in _tiles(displacement, lattice.scale, len(powers), fields_bar.shape[-1]):
+        threads.run(
+            particles.scatter_vectors,
+            len(tiles),
+            tiles,
+            displacement,
+            values_bar,
+            frame,
+            powers,
+            padded,
+        )
+    for part, field_bar in zip(padded, fields_bar, strict=True):
+        threads.run(ghosts.fold, len(field_bar), part, factor, field_bar)
+
+
+def _density_contrast(name, displacement, delta, threads=SERIAL):
+    """Density contrast of one particle a voxel.
+
+    Parameters
+    ----------
+    displacement : (3, n, n, n) float, voxel sides
+    delta : (n, n, n) float, output
+    """
     delta[:] = -1.0
-    for i in range(n):
-        for j in range(n):
-            for k in range(n):
-                x0, x1, fx = _cic_nodes(i + displacement[0, i, j, k], n)
-                y0, y1, fy = _cic_nodes(j + displacement[1, i, j, k], n)
-                z0, z1, fz = _cic_nodes(k + displacement[2, i, j, k], n)
-                gx, gy, gz = 1.0 - fx, 1.0 - fy, 1.0 - fz
-                delta[x0, y0, z0] += gx * gy * gz
-                delta[x0, y0, z1] += gx * gy * fz
-                delta[x0, y1, z0] += gx * fy * gz
-                delta[x0, y1, z1] += gx * fy * fz
-                delta[x1, y0, z0] += fx * gy * gz
-                delta[x1, y0, z1] += fx * gy * fz
-                delta[x1, y1, z0] += fx * fy * gz
-                delta[x1, y1, z1] += fx * fy * fz
+    paint(name, displacement, delta, threads=threads)
 
 
-@jit
-def cic_vjp(displacement, delta_bar, displacement_bar):
-    """Cotangent of the displacement given that of the density contrast of :func:`cic`.
-
-    Parameters
-    ----------
-    displacement : (3, n, n, n) float64, voxel sides
-    delta_bar : (n, n, n) float64
-    displacement_bar : (3, n, n, n) float64, output (may be ``displacement`` itself)
-    """
-    n = delta_bar.shape[0]
-    for i in range(n):
-        for j in range(n):
-            for k in range(n):
-                x0, x1, fx = _cic_nodes(i + displacement[0, i, j, k], n)
-                y0, y1, fy = _cic_nodes(j + displacement[1, i, j, k], n)
-                z0, z1, fz = _cic_nodes(k + displacement[2, i, j, k], n)
-                gx, gy, gz = 1.0 - fx, 1.0 - fy, 1.0 - fz
-                b000, b001 = delta_bar[x0, y0, z0], delta_bar[x0, y0, z1]
-                b010, b011 = delta_bar[x0, y1, z0], delta_bar[x0, y1, z1]
-                b100, b101 = delta_bar[x1, y0, z0], delta_bar[x1, y0, z1]
-                b110, b111 = delta_bar[x1, y1, z0], delta_bar[x1, y1, z1]
-                low = gy * (gz * b000 + fz * b001) + fy * (gz * b010 + fz * b011)
-                high = gy * (gz * b100 + fz * b101) + fy * (gz * b110 + fz * b111)
-                displacement_bar[0, i, j, k] = high - low
-                low = gx * (gz * b000 + fz * b001) + fx * (gz * b100 + fz * b101)
-                high = gx * (gz * b010 + fz * b011) + fx * (gz * b110 + fz * b111)
-                displacement_bar[1, i, j, k] = high - low
-                low = gx * (gy * b000 + fy * b010) + fx * (gy * b100 + fy * b110)
-                high = gx * (gy * b001 + fy * b011) + fx * (gy * b101 + fy * b111)
-                displacement_bar[2, i, j, k] = high - low
+def _density_contrast_vjp(name, displacement, delta_bar, displacement_bar, threads=SERIAL):
+    """Cotangent of the displacement, which may take its place."""
+    paint_vjp(name, displacement, delta_bar, displacement_bar, threads=threads)
 
 
-@jit
-def tsc(displacement, delta):
-    """Density contrast of the displaced particles by triangular-shaped clouds.
-
-    Parameters
-    ----------
-    displacement : (3, n, n, n) float64, voxel sides
-    delta : (n, n, n) float64, output. 27 additions a particle.
-    """
-    n = delta.shape[0]
-    delta[:] = -1.0
-    for i in range(n):
-        for j in range(n):
-            for k in range(n):
-                xs, dx = _tsc_nodes(i + displacement[0, i, j, k], n)
-                ys, dy = _tsc_nodes(j + displacement[1, i, j, k], n)
-                zs, dz = _tsc_nodes(k + displacement[2, i, j, k], n)
-                wx, wy, wz = _tsc_weights(dx), _tsc_weights(dy), _tsc_weights(dz)
-                for a in range(3):
-                    for b in range(3):
-                        w = wx[a] * wy[b]
-                        row = delta[xs[a], ys[b]]
-                        row[zs[0]] += w * wz[0]
-                        row[zs[1]] += w * wz[1]
-                        row[zs[2]] += w * wz[2]
-
-
-@jit
-def tsc_vjp(displacement, delta_bar, displacement_bar):
-    """Cotangent of the displacement given that of the density contrast of :func:`tsc`.
-
-    Parameters
-    ----------
-    displacement : (3, n, n, n) float64, voxel sides
-    delta_bar : (n, n, n) float64
-    displacement_bar : (3, n, n, n) float64, output (may be ``displacement`` itself)
-    """
-    n = delta_bar.shape[0]
-    for i in range(n):
-        for j in range(n):
-            for k in range(n):
-                xs, dx = _tsc_nodes(i + displacement[0, i, j, k], n)
-                ys, dy = _tsc_nodes(j + displacement[1, i, j, k], n)
-                zs, dz = _tsc_nodes(k + displacement[2, i, j, k], n)
-                wx, wy, wz = _tsc_weights(dx), _tsc_weights(dy), _tsc_weights(dz)
-                sx, sy, sz = _tsc_slopes(dx), _tsc_slopes(dy), _tsc_slopes(dz)
-                bar_x = bar_y = bar_z = 0.0
-                for a in range(3):
-                    for b in range(3):
-                        row = delta_bar[xs[a], ys[b]]
-                        r0, r1, r2 = row[zs[0]], row[zs[1]], row[zs[2]]
-                        along = wz[0] * r0 + wz[1] * r1 + wz[2] * r2
-                        bar_x += sx[a] * wy[b] * along
-                        bar_y += wx[a] * sy[b] * along
-                        bar_z += wx[a] * wy[b] * (sz[0] * r0 + sz[1] * r1 + sz[2] * r2)
-                displacement_bar[0, i, j, k] = bar_x
-                displacement_bar[1, i, j, k] = bar_y
-                displacement_bar[2, i, j, k] = bar_z
+cic, cic_vjp = partial(_density_contrast, "cic"), partial(_density_contrast_vjp, "cic")
+tsc, tsc_vjp = partial(_density_contrast, "tsc"), partial(_density_contrast_vjp, "tsc")
+pcs, pcs_vjp = partial(_density_contrast, "pcs"), partial(_density_contrast_vjp, "pcs")

@@ -18,23 +18,18 @@ COSMOLOGY = {
 BOX_SIZE = 250.0
 
 
-def true_density(kind, n_grid, assignment="tsc"):
-    """(n_grid,)*3 density contrast: "1lpt", "2lpt" of the true phases, or "nbody", its output."""
-    if kind == "nbody":
-        delta = read_truth("bundled")["delta_final"]
-        step = len(delta) // n_grid
-        return delta.reshape(n_grid, step, n_grid, step, n_grid, step).mean((1, 3, 5))
+def model_of(theory, n_grid, **options):
+    """Cobaya model of the density of the true phases by ``theory``, evaluated."""
     logging.disable(logging.INFO)
     model = get_model(
         {
             "theory": {
                 "cobaya_neuralbias.EisensteinHu": None,
-                "cobaya_neuralbias.LPT": {
+                f"cobaya_neuralbias.{theory}": {
                     "n_grid": n_grid,
                     "box_size": BOX_SIZE,
-                    "order": int(kind[0]),
-                    "assignment": assignment,
                     "phases": "bundled::truth/white_noise",
+                    **options,
                 },
             },
             "likelihood": {"one": None},
@@ -44,4 +39,14 @@ def true_density(kind, n_grid, assignment="tsc"):
     model.add_requirements({"matter_density": None})
     model.logposterior({})
     logging.disable(logging.NOTSET)
+    return model
+
+
+def true_density(kind, n_grid, assignment="tsc"):
+    """(n_grid,)*3 density contrast: "1lpt", "2lpt" of the true phases, or "nbody", its output."""
+    if kind == "nbody":
+        delta = read_truth("bundled")["delta_final"]
+        step = len(delta) // n_grid
+        return delta.reshape(n_grid, step, n_grid, step, n_grid, step).mean((1, 3, 5))
+    model = model_of("LPT", n_grid, order=int(kind[0]), assignment=assignment)
     return np.array(model.provider.get_matter_density())

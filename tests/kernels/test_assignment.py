@@ -1,97 +1,287 @@
-"""Mass assignment against its definition, its conservation laws, and its adjoint."""
+"""Mass assignment against its definition, its conservation laws, and its adjoints."""
+
+from itertools import product
 
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import assignment
+from cobaya_neuralbias.kernels import assignment, ghosts, particles
+from cobaya_neuralbias.kernels.assignment import Lattice, refined
+from cobaya_neuralbias.kernels.threads import Threads
 
-KERNELS = {"cic": (assignment.cic, assignment.cic_vjp), "tsc": (assignment.tsc, assignment.tsc_vjp)}
-each_kernel = pytest.mark.parametrize("name", list(KERNELS))
+each_name = pytest.mark.parametrize("name", list(assignment.SPLINES))
+# Lattice and the number of mesh nodes a side for each of the lattice.
+LATTICES = {
+    "on nodes": (Lattice(), 1),
+    "shifted": (Lattice(1.0, (0.25, -0.25, 7.1)), 1),
+    "twice": (refined(2, (0.25, 0.25, -0.25)), 2),
+    "1.5 times": (refined(1.5), 1.5),
+}
 
 
-def shape_function(name, distance):
+def spline(name, distance):
     """Fraction of a unit-mass particle given to a node at ``distance``, Hockney & Eastwood."""
     d = np.abs(distance)
     if name == "cic":
         return np.maximum(1 - d, 0)
-    return np.where(d < 0.5, 0.75 - d**2, 0.5 * np.maximum(1.5 - d, 0) ** 2)
+    if name == "tsc":
+        return np.where(d < 0.5, 0.75 - d**2, 0.5 * np.maximum(1.5 - d, 0) ** 2)
+    return np.where(d < 1, (4 - 6 * d**2 + 3 * d**3) / 6, np.maximum(2 - d, 0) ** 3 / 6)
 
 
-def paint(name, displacement):
-    delta = np.empty(displacement.shape[1:])
-    KERNELS[name][0](displacement, delta)
-    return delta
+def positions(displacement, lattice):
+    q = np.stack(np.meshgrid(*map(np.arange, displacement.shape[1:]), indexing="ij"))
+    offset = np.reshape(lattice.offset, (3, 1, 1, 1))
+    return lattice.scale * (q + displacement) + offset
 
 
-@each_kernel
+def shares(name, x, n):
+    """(nodes (3, particles), weights (particles,)) of every node near each of the particles."""
+    nearest = np.floor(x).astype(int)
+    for step in product(range(-2, 3), repeat=3):
+        node = nearest + np.reshape(step, (3, 1))
+        yield node % n, np.prod(spline(name, x - node), axis=0)
+
+
+def painted(name, displacement, mass, n, lattice):
+    density = np.zeros((n, n, n))
+    masses = np.broadcast_to(mass, displacement.shape[1:]).ravel()
+    for node, weight in shares(name, positions(displacement, lattice).reshape(3, -1), n):
+        np.add.at(density, tuple(node), weight * masses)
+    return density
+
+
+def paint(name, displacement, n=None, lattice=assignment.ON_NODES, **options):
+    density = np.zeros((n or displacement.shape[1],) * 3, displacement.dtype)
+    assignment.paint(name, displacement, density, lattice, **options)
+    return density
+
+
+def smooth_displacement(name, shape, seed):
+    """Displacements far from where a derivative of the weights jumps."""
+    rng = np.random.default_rng(seed)
+    middle = 0.0 if name == "tsc" else 0.5
+    return rng.integers(-8, 8, shape) + middle + rng.uniform(-0.3, 0.3, shape)
+
+
+@each_name
+@pytest.mark.parametrize("case", list(LATTICES))
 @pytest.mark.parametrize("n", [6, 7])
-def test_against_definition(name, n):
+def test_against_definition(name, case, n):
+    lattice, factor = LATTICES[case]
+    n_mesh = int(factor * n)
     displacement = np.random.default_rng(0).uniform(-9, 9, (3, n, n, n))
-    expected = np.full((n, n, n), -1.0)
-    nodes = np.arange(n)
-    for index in np.ndindex(n, n, n):
-        weights = []
-        for axis in range(3):
-            x = index[axis] + displacement[(axis, *index)]
-            distance = (x - nodes + n / 2) % n - n / 2
-            weights.append(shape_function(name, distance))
-        expected += np.einsum("i,j,k->ijk", *weights)
-    np.testing.assert_allclose(paint(name, displacement), expected, atol=1e-12)
+    expected = painted(name, displacement, 0.5, n_mesh, lattice)
+    found = paint(name, displacement, n_mesh, lattice, mass=0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert found.sum() == pytest.approx(0.5 * n**3, rel=1e-13)
 
 
-@each_kernel
-def test_mass_is_conserved(name):
-    displacement = np.random.default_rng(1).normal(0, 4, (3, 8, 8, 8))
-    assert paint(name, displacement).sum() == pytest.approx(0, abs=1e-10)
+@each_name
+def test_read_against_definition(name):
+    n, n_mesh, lattice = 6, 9, refined(1.5, (0.25, 0, 0))
+    rng = np.random.default_rng(1)
+    displacement = rng.uniform(-9, 9, (3, n, n, n))
+    fields = rng.standard_normal((3, n_mesh, n_mesh, n_mesh))
+    expected = np.ones((3, n**3))
+    for node, weight in shares(name, positions(displacement, lattice).reshape(3, -1), n_mesh):
+        expected += 0.7 * weight * fields[(slice(None), *node)]
+    values = np.ones((3, n, n, n))
+    assignment.read(name, displacement, fields, values, lattice, factor=0.7)
+    np.testing.assert_allclose(values.reshape(3, -1), expected, atol=1e-12)
 
 
 def test_an_undisplaced_particle_stays_in_its_voxel():
     """The lattice sits on the voxel centres: a half-voxel slip would share each particle."""
-    assert np.all(paint("cic", np.zeros((3, 4, 4, 4))) == 0)
+    delta = np.empty((4, 4, 4))
+    assignment.cic(np.zeros((3, 4, 4, 4)), delta)
+    assert np.all(delta == 0)
     displacement = np.zeros((3, 4, 4, 4))
     displacement[0, 1, 2, 3] = 0.25
-    delta = paint("cic", displacement)
+    assignment.cic(displacement, delta)
     assert delta[1, 2, 3] == pytest.approx(-0.25)
     assert delta[2, 2, 3] == pytest.approx(0.25)
     assert np.count_nonzero(delta) == 2
 
 
-@each_kernel
+def test_a_finer_mesh_keeps_the_box():
+    """Voxel i becomes voxels 2 i and 2 i + 1, between whose centres its own centre is."""
+    density = paint("cic", np.zeros((3, 4, 4, 4)), 8, refined(2))
+    np.testing.assert_allclose(density, 1 / 8)
+    shifted = paint("cic", np.zeros((3, 4, 4, 4)), 8, refined(2, (0.25, 0.25, -0.25)))
+    assert np.all(shifted[1::2, 1::2, ::2] == 1) and shifted.sum() == 4**3
+
+
+@each_name
 @pytest.mark.parametrize("n", [6, 7])
-def test_adjoint(name, n, directional):
-    """<f'(x) u, v> = <u, f_vjp(x, v)>; no particle crosses a cell face within the difference."""
-    rng = np.random.default_rng(2)
-    offset = 0.5 if name == "cic" else 0.0
-    displacement = rng.integers(-8, 8, (3, n, n, n)) + offset + rng.uniform(-0.3, 0.3, (3, n, n, n))
-    u = rng.uniform(-1, 1, displacement.shape)
-    v = rng.standard_normal((n, n, n))
-    forward = directional(lambda x: paint(name, x), displacement, u, 0.03)
+def test_paint_adjoint(name, n, directional):
+    """<f'(x) u, v> = <u, f_vjp(x, v)>; no particle crosses a face within the difference."""
+    lattice = Lattice(1.0, (1.0, 0.0, -2.0))
+    displacement = smooth_displacement(name, (3, n, n, n), 2)
+    u = np.random.default_rng(3).uniform(-1, 1, displacement.shape)
+    v = np.random.default_rng(4).standard_normal((n, n, n))
+    forward = directional(lambda x: paint(name, x, n, lattice, mass=0.3), displacement, u, 0.03)
     bar = np.empty(displacement.shape)
-    KERNELS[name][1](displacement, v, bar)
+    assignment.paint_vjp(name, displacement, v, bar, lattice, mass=0.3)
     assert np.vdot(u, bar) == pytest.approx(np.vdot(forward, v), rel=1e-10)
-    KERNELS[name][1](displacement, v, displacement)  # in place, as the forward model uses it
-    np.testing.assert_array_equal(displacement, bar)
+    more = bar.copy()
+    assignment.paint_vjp(name, displacement, v, more, lattice, mass=0.3, add=True)
+    np.testing.assert_array_equal(more, 2 * bar)
+    assignment.paint_vjp(name, displacement, v, displacement, lattice, mass=0.3)
+    np.testing.assert_array_equal(displacement, bar)  # in place
 
 
-@each_kernel
-def test_compiled_as_interpreted(name):
-    displacement = np.random.default_rng(3).normal(0, 2, (3, 4, 4, 4))
-    v = np.random.default_rng(4).standard_normal((4, 4, 4))
-    forward, adjoint = KERNELS[name]
-    delta, bar = np.empty((4, 4, 4)), np.empty((3, 4, 4, 4))
-    forward.py_func(displacement, delta)
-    np.testing.assert_allclose(delta, paint(name, displacement), atol=1e-14)
-    adjoint.py_func(displacement, v, bar)
-    compiled = np.empty(bar.shape)
-    adjoint(displacement, v, compiled)
-    np.testing.assert_allclose(bar, compiled, atol=1e-14)
+@each_name
+def test_adjoint_on_a_finer_mesh(name, directional):
+    """The scale enters the derivative. Lattice points are such that no face is near."""
+    n, n_mesh, lattice = 5, 10, Lattice(2.0, (0.0, 0.0, 0.0))
+    displacement = smooth_displacement(name, (3, n, n, n), 2) / 2
+    u = np.random.default_rng(3).uniform(-1, 1, displacement.shape)
+    v = np.random.default_rng(4).standard_normal((n_mesh,) * 3)
+    forward = directional(lambda x: paint(name, x, n_mesh, lattice), displacement, u, 0.015)
+    bar = np.empty(displacement.shape)
+    assignment.paint_vjp(name, displacement, v, bar, lattice)
+    assert np.vdot(u, bar) == pytest.approx(np.vdot(forward, v), rel=1e-10)
 
 
-@each_kernel
+@each_name
+def test_read_adjoint(name, directional):
+    n, n_mesh, lattice = 5, 10, Lattice(2.0, (0.0, 1.0, 0.0))
+    rng = np.random.default_rng(5)
+    displacement = smooth_displacement(name, (3, n, n, n), 2) / 2
+    fields = rng.standard_normal((3, n_mesh, n_mesh, n_mesh))
+    u = rng.uniform(-1, 1, displacement.shape)
+    v = rng.standard_normal(displacement.shape)
+
+    def read(x, f=fields):
+        values = np.zeros(x.shape)
+        assignment.read(name, x, f, values, lattice, factor=0.7)
+        return values
+
+    forward = directional(read, displacement, u, 0.015)
+    values, bar = np.ones(displacement.shape), np.ones(displacement.shape)
+    assignment.unread(name, displacement, fields, v, values, bar, lattice, factor=0.7)
+    assert np.vdot(u, bar - 1) == pytest.approx(np.vdot(forward, v), rel=1e-10)
+    np.testing.assert_allclose(1 - values, read(displacement), atol=1e-13)
+    w = rng.standard_normal(fields.shape)
+    fields_bar = np.ones(fields.shape)
+    assignment.read_vjp_fields(name, displacement, v, fields_bar, lattice, factor=0.7)
+    assert np.vdot(w, fields_bar - 1) == pytest.approx(np.vdot(read(displacement, w), v), rel=1e-12)
+
+
+def everything(name, displacement, dtype, threads):
+    """Results of all functions at one displacement."""
+    shape = displacement.shape
+    n = max(shape)
+    lattice = Lattice(1.0, (0.25, 0.0, -0.25))
+    rng = np.random.default_rng(6)
+    mesh = rng.standard_normal((4, n, n, n)).astype(dtype)
+    carried = rng.standard_normal(shape).astype(dtype)
+    x = displacement.astype(dtype)
+    density, fields_bar = np.zeros((n, n, n), dtype), np.zeros((3, n, n, n), dtype)
+    bar, bar2, values, values2 = np.zeros((4, *shape), dtype)
+    assignment.paint(name, x, density, lattice, threads=threads)
+    assignment.paint_vjp(name, x, mesh[3], bar, lattice, threads=threads)
+    assignment.read(name, x, mesh[:3], values, lattice, threads=threads)
+    assignment.unread(name, x, mesh[:3], carried, values2, bar2, lattice, threads=threads)
+    assignment.read_vjp_fields(name, x, carried, fields_bar, lattice, threads=threads)
+    return density, bar, values, values2, bar2, fields_bar
+
+
+@pytest.mark.parametrize("name", ["cic", "tsc"])
+def test_single_precision(name):
+    displacement = np.random.default_rng(7).normal(0, 2, (3, 9, 9, 9))
+    double = everything(name, displacement, np.float64, assignment.SERIAL)
+    single = everything(name, displacement, np.float32, assignment.SERIAL)
+    for a, b in zip(double, single, strict=True):
+        assert b.dtype == np.float32
+        np.testing.assert_allclose(a, b, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    "shape, spread, tiles",
+    [((24, 24, 24), 0.9, 6), ((24, 24, 24), 100.0, 1), ((30, 96, 8), 2.0, 4 * 16)],
+)
+def test_any_number_of_threads_gives_the_same_bits(shape, spread, tiles):
+    """With slabs, with displacements that reach too far for any, and with tiles."""
+    displacement = np.random.default_rng(8).uniform(-spread, spread, (3, *shape))
+    assert sum(map(len, assignment._tiles(displacement, 1.0, 3, max(shape)))) == tiles
+    expected = everything("tsc", displacement, np.float64, assignment.SERIAL)
+    for number in (2, 3):
+        threads = Threads(number)
+        for _ in range(3):
+            for a, b in zip(
+                expected, everything("tsc", displacement, np.float64, threads), strict=True
+            ):
+                np.testing.assert_array_equal(a, b)
+
+
+@each_name
+@pytest.mark.parametrize("case", list(LATTICES))
+@pytest.mark.parametrize("spread", [0.0, 0.7, 2.2])
+def test_tiles_cover_the_lattice_and_do_not_meet(name, case, spread, monkeypatch):
+    """Each particle is in one tile; tiles of one colour have no row of nodes in common."""
+    monkeypatch.setattr(assignment, "LARGE", 40)
+    lattice, factor = LATTICES[case]
+    n = 40
+    n_mesh = int(factor * n)
+    rng = np.random.default_rng(9)
+    displacement = 3.3 + rng.uniform(-spread, spread, (3, n, n, 8))
+    powers, _ = assignment._spline(name, np.dtype(float))
+    nodes = len(powers)
+    offset = assignment._frame(lattice, powers)[1:3]
+    covered = np.zeros((n, n), int)
+    for tiles in assignment._tiles(displacement, lattice.scale, nodes, n_mesh):
+        rows = np.zeros((n_mesh, n_mesh), int)
+        for i0, i1, j0, j1 in tiles:
+            covered[i0:i1, j0:j1] += 1
+            q = np.stack(np.meshgrid(np.arange(i0, i1), np.arange(j0, j1), indexing="ij"))
+            x = lattice.scale * (q[..., None] + displacement[:2, i0:i1, j0:j1])
+            first = np.floor(x + np.reshape(offset, (2, 1, 1, 1))).astype(int)
+            own = np.zeros((n_mesh, n_mesh), bool)
+            for a, b in product(range(nodes), repeat=2):
+                own[(first[0] + a) % n_mesh, (first[1] + b) % n_mesh] = True
+            rows += own
+        assert rows.max() == 1
+    assert (covered == 1).all()
+
+
+@each_name
+def test_compiled_as_interpreted(name, monkeypatch):
+    n = 4
+    rng = np.random.default_rng(10)
+    x, v = rng.normal(0, 2, (3, n, n, n)), rng.standard_normal((3, n, n, n))
+    powers, slopes = assignment._spline(name, x.dtype)
+    frame = (1.0, 0.1, 0.2, -0.3)
+    size = n + len(powers[0]) - 1
+    mesh = rng.standard_normal((3, size, size, size))
+    tiles = np.array([(0, 2, 0, 4), (2, 4, 0, 4)])
+    calls = [
+        (particles.scatter, (0, 2, tiles, x, frame, powers), [mesh[0]]),
+        (particles.scatter_vectors, (0, 2, tiles, x, v, frame, powers), [mesh]),
+        (particles.gather_gradient, (0, n, x, frame, powers, slopes, mesh[0], True), [v]),
+        (particles.gather_vectors, (0, n, x, frame, powers, mesh), [v]),
+        (particles.ungather_vectors, (0, n, x, v, frame, powers, slopes, mesh), [v, x]),
+        (ghosts.pad, (0, size, v[0], 0.5), [mesh[0]]),
+        (ghosts.fold, (0, n, mesh[0], 0.5), [v[0]]),
+    ]
+    compiled = [[o.copy() for o in outputs] for _, _, outputs in calls]
+    for (kernel, inputs, _), results in zip(calls, compiled, strict=True):
+        kernel(*inputs, *results)
+    for inner in ("_locate_row", "_polynomials", "_polynomial_vector"):
+        monkeypatch.setattr(particles, inner, getattr(particles, inner).py_func)
+    for (kernel, inputs, outputs), results in zip(calls, compiled, strict=True):
+        interpreted = [o.copy() for o in outputs]
+        kernel.py_func(*inputs, *interpreted)
+        for a, b, before in zip(results, interpreted, outputs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-13)
+            assert not np.array_equal(a, before)
+
+
+@each_name
 def test_broken_displacements_do_not_crash(name):
     displacement = np.zeros((3, 4, 4, 4))
     displacement[0, 0, 0, 0] = np.nan
     displacement[1, 1, 0, 0] = np.inf
     displacement[2, 2, 0, 0] = 1e300
-    paint(name, displacement)
-    KERNELS[name][1](displacement, np.ones((4, 4, 4)), np.empty((3, 4, 4, 4)))
+    everything(name, displacement, np.float64, assignment.SERIAL)
