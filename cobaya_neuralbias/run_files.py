@@ -16,6 +16,8 @@ from .traces import columns
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
 PROGRESS = ("N", "timestamp", "acceptance_rate", "Rminus1", "Rminus1_cl")
 WIDTHS = (8, 26, 15, 15, 15)
+# Of a longer chain every second, third, ... sample is looked at, so that a row costs no time.
+ENOUGH = 2000
 
 
 class RunFiles:
@@ -88,7 +90,8 @@ class RunFiles:
         n = len(self.collection)
         if n < diagnostics.FEWEST or (len(self.progress) and self.progress[-1, 0] == n):
             return
-        draws = columns(self.field_output.traces(), self.sampled_params)[1][None]
+        draws = columns(self.field_output.traces(), self.sampled_params)[1]
+        draws = draws[None, :: max(1, n // ENOUGH)]
         worst = [diagnostics.rhat_bulk(draws), diagnostics.rhat_folded(draws)]
         now = datetime.datetime.now().timestamp()
         # What never moved has NaN. If nothing ever has, there is nothing to plot.

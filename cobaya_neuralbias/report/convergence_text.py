@@ -38,7 +38,8 @@ def checks(result):
         "rhat",
         not apart,
         f"{what}: R-hat " + (f"above {RHAT:g} for {apart}" if apart else f"at most {RHAT:g}"),
-        f"something still drifts, from where it started to where it belongs: {ANEW}, then {LONGER}"
+        "something still drifts, or seldom jumps: look at weights_trace.png of the report. If it "
+        f"drifts from the beginning on, {ANEW}; else {LONGER}"
         if _culprits(result, result["rhat"], lambda x: x > FAR, str)
         else LONGER,
     )

@@ -14,7 +14,6 @@ import math
 import numpy as np
 import scipy.fft
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 # Fewer samples than this leave halves of which nothing can be said.
 FEWEST = 8
@@ -77,8 +76,9 @@ def ebfmi(energies):
     """Energy Bayesian fraction of missing information of one chain.
 
     ``sum (E_i - E_{i-1})^2 / sum (E_i - mean E)^2`` over the energies at which successive
-    trajectories start. It is about 1 if fresh momenta reach all energies at once, and small if the
-    energy wanders: below 0.3 the tails are not explored.
+    trajectories start, twice one minus their correlation: about 1 in a Gaussian of many dimensions,
+    of which the fresh momenta are half the energy. Small if the energy wanders, and the tails with
+    it: below 0.3 they are not explored.
 
     Parameters
     ----------
@@ -126,8 +126,17 @@ def _shaped(draws, function):
 def _rank_normalised(halves):
     """Normal scores of the ranks among all draws of a quantity; ties share their mean rank."""
     m, n, q = halves.shape
-    ranks = rankdata(halves.reshape(m * n, q), axis=0)
-    return ndtri((ranks - 0.375) / (m * n + 0.25)).reshape(m, n, q)
+    size = m * n
+    # Of the ranks 1, 1.5, 2, ..., size
+    scores = ndtri((np.arange(1, size + 0.5, 0.5) - 0.375) / (size + 0.25))
+    out = np.empty((q, size))
+    for values, row in zip(np.ascontiguousarray(halves.reshape(size, q).T), out, strict=True):
+        order = np.argsort(values)
+        ordered = values[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
+        # Those from start to end, exclusive, have the mean rank (start + 1 + end) / 2.
+        row[order] = np.repeat(scores[starts[:-1] + starts[1:] - 1], np.diff(starts))
+    return out.reshape(q, m, n).transpose(1, 2, 0)
 
 
 def _variances(halves):

@@ -9,6 +9,8 @@ from scipy.signal import lfilter
 from scipy.stats import multivariate_normal, norm
 
 from cobaya_neuralbias.sampling import diagnostics as d
+from cobaya_neuralbias.sampling import hamiltonian
+from cobaya_neuralbias.sampling.metric import Metric
 
 
 def autoregressive(rng, rho, chains, samples, quantities):
@@ -118,6 +120,23 @@ def test_energy_that_wanders():
     for rho in (0.0, 0.5, 0.95):
         energies = autoregressive(np.random.default_rng(3), rho, 1, 40000, 1).ravel()
         assert d.ebfmi(1e5 + energies) == pytest.approx(2 * (1 - rho), rel=0.05)
+
+
+def test_energy_of_trajectories_in_a_gaussian():
+    """Half of the energy is fresh at every start, so that the correlation is 1/2."""
+    rng, size = np.random.default_rng(11), 100
+    metric = Metric.unit(np.zeros(size, dtype=int), 0)
+
+    def target(z):
+        return -0.5 * float(z @ z), -z
+
+    state, energies = hamiltonian.init(target, rng.standard_normal(size)), []
+    for _ in range(4000):
+        state, info = hamiltonian.step(rng, target, state, metric, 0.4, rng.integers(2, 6))
+        energies.append(info.energy)
+    assert np.mean(energies) == pytest.approx(size, rel=0.02)
+    assert np.var(energies) == pytest.approx(size, rel=0.15)
+    assert d.ebfmi(energies) == pytest.approx(1, abs=0.1)
 
 
 # -- what must be noticed, and what must not matter

@@ -114,6 +114,18 @@ def test_progress_is_what_cobaya_plots(small, tmp_path):
     assert list(load_DataFrame(f"{prefix}.progress")["N"]) == [8, 9]
 
 
+def test_progress_belongs_to_the_run(small, tmp_path):
+    """Deleted with -f, in whatever state a kill left it; not what a run is recognised by."""
+    from cobaya.output import Output
+
+    output = Output(str(tmp_path / "run"))
+    for name in ("run.progress", "run.progress.tmp"):
+        assert [r for r, _ in QNHMC.output_files_regexps(output) if r.fullmatch(name)]
+        assert not [
+            r for r, _ in QNHMC.output_files_regexps(output, minimal=True) if r.fullmatch(name)
+        ]
+
+
 def test_last_lines_say_how_it_converged(small, caplog):
     run(small)
     said = [r.getMessage() for r in caplog.records if "effective samples" in r.getMessage()]
