@@ -1,6 +1,6 @@
 """What the bias models predict at the density of the simulation's own initial conditions.
 
-    python docs/measure/true_phases.py [--density 2lpt] [--only natural] [--n-grid 64]
+    python docs/measure/true_phases.py [--density 2lpt] [--only natural] [--n-grid 64] [--counts]
 
 The weights are fitted by maximum likelihood; then the expected counts are compared with the bundled
 catalogue: halos in bins of 0.3 dex, the power spectrum of the counts (Poisson noise included in
@@ -32,6 +32,8 @@ MODELS = {
     "natural, three components": {"n_components": 3},
     "natural, l = 0, 1, 2": {"multipoles": [0, 1, 2]},
     "natural, kernel 5": {"kernel_size": 5},
+    "natural, kernel 5, l = 0, 1, 2": {"kernel_size": 5, "multipoles": [0, 1, 2]},
+    "natural, kernel 7": {"kernel_size": 7},
     "natural, kernel 5, three components": {"kernel_size": 5, "n_components": 3},
     "natural, negative binomial": {"scatter": "negative_binomial"},
 }
@@ -44,6 +46,18 @@ def row(label, values, pattern="{:6.3f}"):
     print(f"  {label:34s}", " ".join(pattern.format(v) for v in values))
 
 
+def mass_bins(model, delta, grid, weights, threshold):
+    """Print expected and counted halos in bins of mass."""
+    w_engine, w_network = model.split(weights)
+    psi = flat(model.engine.forward(delta, w_engine).psi)
+    edges = np.log(10) * MASS_BIN * np.arange(int(np.log10(1e14 / threshold) / MASS_BIN) + 2)
+    expected = model.network.binned_density(psi, edges, w_network).sum(1) * grid.voxel_volume
+    counted = np.histogram(model.t, edges)[0]
+    row("mass from [1e12 Msun/h]", threshold * np.exp(edges[:-1]) / 1e12, "{:6.1f}")
+    row("halos", counted, "{:6d}")
+    row("expected / counted", expected / counted)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--density", default="2lpt", choices=["1lpt", "2lpt", "nbody"])
@@ -52,6 +66,7 @@ def main():
     parser.add_argument("--threshold", type=float, default=2e12)
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--only", help="this model alone")
+    parser.add_argument("--counts", action="store_true", help="fit to the counts, without masses")
     arguments = parser.parse_args()
     n = arguments.n_grid
     delta = true_density(arguments.density, n, arguments.assignment)
@@ -61,24 +76,16 @@ def main():
     for name, options in MODELS.items():
         if arguments.only and arguments.only != name:
             continue
+        if arguments.counts:
+            options = {**options, "likelihood": "counts"}
         like = NeuralBias({"box_size": BOX_SIZE, "mass_threshold": arguments.threshold, **options})
         model = like.data_model(n)
         found = fit(Objective.of(model, delta), like.default_weights, n_starts=arguments.starts)
         print(f"\n{name}: {model.n_weights} weights, ln L = {found.log_likelihood:.1f}")
         print(f"  ends of the starts {np.round(found.values, 3)}, converged {found.converged}")
 
-        w_engine, w_network = model.split(found.weights)
-        psi = flat(model.engine.forward(delta, w_engine).psi)
-        edges = (
-            np.log(10)
-            * MASS_BIN
-            * np.arange(int(np.log10(1e14 / arguments.threshold) / MASS_BIN) + 2)
-        )
-        binned = model.network.binned_density(psi, edges, w_network).sum(1) * grid.voxel_volume
-        counted = np.histogram(model.t, edges)[0]
-        row("mass from [1e12 Msun/h]", arguments.threshold * np.exp(edges[:-1]) / 1e12, "{:6.1f}")
-        row("halos", counted, "{:6d}")
-        row("expected / counted", binned / counted)
+        if not arguments.counts:
+            mass_bins(model, delta, grid, found.weights, arguments.threshold)
 
         rate = model.expected_counts(delta, found.weights)
         counts = np.bincount(model.voxel, minlength=n**3).reshape(grid.shape).astype(float)
