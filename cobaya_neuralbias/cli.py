@@ -35,6 +35,23 @@ def build_parser():
     )
     report.set_defaults(run=_report)
 
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="whether a run has converged, and what its samples cost",
+        description="Compare the chains of one run, or of several that sample the same posterior: "
+        "R-hat, effective sample sizes, gradients for an effective sample. A run may still be "
+        "going on.",
+    )
+    diagnose.add_argument(
+        "prefix", metavar="PREFIX", nargs="+", help="the `output` of a run's yaml file"
+    )
+    diagnose.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the numbers; with -, to the standard output, and the table to the error output",
+    )
+    diagnose.set_defaults(run=_diagnose)
+
     mock = commands.add_parser(
         "mock",
         help="catalogues drawn from a model, or from the posterior of a run",
@@ -134,6 +151,21 @@ def _report(arguments):
     text, folder = make_report(arguments.prefix, arguments.output)
     print(text)
     print(f"Figures and summary: {folder}")
+
+
+def _diagnose(arguments):
+    import json
+
+    from .report import make_diagnosis
+    from .report.summary import finite
+
+    to_stdout = arguments.json == "-"
+    text, numbers = make_diagnosis(arguments.prefix, None if to_stdout else arguments.json)
+    if to_stdout:
+        print(text, file=sys.stderr)
+        print(json.dumps(finite(numbers), indent=1))
+    else:
+        print(text)
 
 
 def _mock(arguments):

@@ -1,7 +1,8 @@
 """The files a run writes beside Cobaya's chain: ``PREFIX.N.field.h5`` and ``PREFIX.N.state.h5``.
 
 The field file is for people and plots: running mean and variance of the initial white noise and
-the final density, the power of every sample, a few full samples. The state file is for resuming:
+the final density, the power of every sample, a few full samples, and the traces that convergence is
+judged by. The state file is for resuming:
 everything the run needs to go on to the bit, in float64.
 """
 
@@ -15,8 +16,13 @@ from .errors import InputError
 from .gravity.fourier import bin_spectrum, from_modes
 from .sampling.moments import Moments
 from .store import SeriesBuffer, load_state, replacing, save_state
+from .traces import PER_SAMPLE, PER_TRAJECTORY, choose_modes
 
-SERIES = ("power/spectrum", "power/whitened", "samples/phases", "samples/point", "samples/index")
+SERIES = (
+    *("power/spectrum", "power/whitened", "samples/phases", "samples/point", "samples/index"),
+    *PER_SAMPLE,
+    *PER_TRAJECTORY,
+)
 
 
 class FieldOutput:
@@ -36,7 +42,8 @@ class FieldOutput:
         self.grid = grid
         self.n_bins = grid.n // 2
         self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
-        self.series = SeriesBuffer(SERIES)
+        self.series = SeriesBuffer(SERIES, keep=(*PER_SAMPLE, *PER_TRAJECTORY))
+        self.mode_index, self.mode_shell = choose_modes(grid)
         self._recorded = 0
         self._power = Moments((self.n_bins,))
         if self._enabled:
@@ -49,8 +56,16 @@ class FieldOutput:
 
     # Recording
 
-    def record(self, modes, theory, point):
-        """Add one sample: its modes, and the density the theory has just computed from them."""
+    def record(self, modes, theory, point, log_posterior):
+        """Add one sample: its modes, and the density the theory has just computed from them.
+
+        Parameters
+        ----------
+        modes : (n, n, n) float64
+        theory : with ``get_matter_density`` and ``get_forward_model``
+        point : (n_parameters,) float64
+        log_posterior : float, with the prior of the phases
+        """
         self.fields["initial"].update(from_modes(modes))
         self.fields["final"].update(theory.get_matter_density())
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
@@ -59,6 +74,9 @@ class FieldOutput:
         scale = theory.get_forward_model().packed_power
         spectrum = bin_spectrum(modes * scale, self.grid.shells, self.n_bins, modes)
         self.series.add("power/spectrum", spectrum)
+        row = (log_posterior, point, modes.ravel()[self.mode_index].astype(np.float32))
+        for name, value in zip(PER_SAMPLE, row, strict=True):
+            self.series.add(name, value)
         every = self._sampler.store_every
         if every and self._recorded % every == 0:
             self.series.add("samples/phases", from_modes(modes).astype(np.float32))
@@ -67,6 +85,16 @@ class FieldOutput:
         self._recorded += 1
         if not self._enabled:
             self.series.settle()
+
+    def record_trajectory(self, info):
+        """Add what one joint trajectory did, a ``hamiltonian.Info``."""
+        row = (info.energy, info.accept_probability, info.divergent)
+        for name, value in zip(PER_TRAJECTORY, row, strict=True):
+            self.series.add(name, value)
+
+    def traces(self):
+        """Name -> all rows so far, of each series in ``PER_SAMPLE`` and ``PER_TRAJECTORY``."""
+        return {name: self.series.kept(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
 
     def products(self):
         """Means and variances so far, and the mean whitened power in each shell."""
@@ -121,13 +149,13 @@ class FieldOutput:
                 samples=snapshot["samples"],
                 warmup=sampler.warmup,
                 acceptance=float(np.mean(acceptance)) if len(acceptance) else np.nan,
-                gradients=snapshot["counters"]["n_gradients"],
-                weight_evaluations=snapshot["counters"]["n_weight_evaluations"],
+                **sampler.costs.to_dict(),
+                **sampler.warmup_costs.to_dict("warmup_"),
                 divergences=snapshot["counters"]["n_divergent"],
                 weight_divergences=snapshot["counters"]["n_weight_divergent"],
-                seconds=snapshot["seconds"],
                 step_size=sampler.tuning.step_size,
                 parameters=sampler.sampled_params,
+                weights=sampler.target.weight_names,
             )
             for name, field in self.fields.items():
                 for moment in ("mean", "variance"):
@@ -135,6 +163,8 @@ class FieldOutput:
             _replace(file, "power/k", self.grid.k_fundamental * np.arange(self.n_bins))
             counts = np.bincount(self.grid.shells.ravel(), minlength=self.n_bins)[: self.n_bins]
             _replace(file, "power/n_modes", counts)
+            _replace(file, "traces/mode_index", self.mode_index)
+            _replace(file, "traces/mode_shell", self.mode_shell)
             self.series.flush(file)
         self.series.settle()
 
@@ -154,12 +184,19 @@ class FieldOutput:
             field.restore(stored["fields"][name])
         self._power.restore(stored["power"])
         self._recorded = int(stored["recorded"])
-        self.series.written = {
-            name: int(stored["written"][name.replace("/", ".")]) for name in SERIES
-        }
-        if any(self.series.written.values()) and not self.field_path.exists():
-            raise InputError(f"'{self.field_path}' is gone: the run cannot be resumed without it.")
+        self._load_series({name: int(stored["written"][name.replace("/", ".")]) for name in SERIES})
         return stored["run"]
+
+    def _load_series(self, written):
+        if not any(written.values()):
+            return
+        if not self.field_path.exists():
+            raise InputError(f"'{self.field_path}' is gone: the run cannot be resumed without it.")
+        try:
+            with h5py.File(self.field_path, "r") as file:
+                self.series.restore(written, file)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise InputError(f"'{self.field_path}' cannot be read: {error}.") from error
 
     def truncate_chain(self, stored):
         """Cut the text chain back to the samples that the state knows."""

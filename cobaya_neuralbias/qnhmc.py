@@ -7,6 +7,7 @@ warm-up has ended and all tuning is frozen.
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,27 +25,22 @@ from .component import (
     is_number,
     logged_errors,
 )
+from .costs import Costs
 from .field_output import FieldOutput
-from .run_files import RunFiles
+from .run_files import PROGRESS, RunFiles
+from .run_log import RunLog
 from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
 from .target import FieldTarget, reference_point
 
-COUNTERS = (
-    "n_gradients",
-    "n_weight_evaluations",
-    "n_divergent",
-    "n_weight_divergent",
-    "n_cycles",
-)
-LOW_ACCEPTANCE = 0.2
+COUNTERS = ("n_divergent", "n_weight_divergent", "n_cycles")
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
 MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
 
 
-class QNHMC(RunFiles, Sampler):
+class QNHMC(RunFiles, RunLog, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
     _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
@@ -102,7 +98,8 @@ class QNHMC(RunFiles, Sampler):
         )
         for name in COUNTERS:
             setattr(self, name, 0)
-        self.seconds = 0.0
+        self.costs, self.warmup_costs = Costs(), Costs()
+        self.progress = np.empty((0, len(PROGRESS)))
         self.acceptance = []
         metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
         self.tuning = Warmup(
@@ -113,6 +110,8 @@ class QNHMC(RunFiles, Sampler):
         self.state = self._stored_position = None
         if stored is not None:
             self._restore(stored)
+        self._posterior = self.costs.count_gradients(self.target.flat)
+        self._conditional = self.costs.count_weights(self._at_fixed_modes)
         self.mpi_info(
             "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s"
             " by Metropolis steps.",
@@ -135,7 +134,7 @@ class QNHMC(RunFiles, Sampler):
 
     def run(self):
         """Warm up, freeze, and record ``max_samples`` samples."""
-        self._started = time.monotonic() - self.seconds
+        self._started = time.monotonic() - self.costs.seconds
         if self._stored_position is None:
             self._cold_start()
         else:
@@ -150,7 +149,7 @@ class QNHMC(RunFiles, Sampler):
                 self._record()
             self._maybe_output()
         self._output_now()
-        self._summary()
+        self.log_end()
 
     def _cold_start(self):
         """Phases from their prior (unless the theory was given some), weights at their ``ref``."""
@@ -170,7 +169,7 @@ class QNHMC(RunFiles, Sampler):
                 dict(zip(self.model.likelihood, result.loglikes, strict=True)),
             )
         position = np.concatenate([theory.get_modes().ravel(), weights])
-        self.state = hamiltonian.init(self.target.flat, position)
+        self.state = hamiltonian.init(self._posterior, position)
         self._first_metric()
 
     def _first_metric(self):
@@ -191,15 +190,14 @@ class QNHMC(RunFiles, Sampler):
         warming = not self.tuning.done
         self.state, info = blocks.cycle(
             self._rng,
-            self.target.flat,
+            self._posterior,
             self._conditional,
             self.state,
             self.tuning,
             blocks.Lengths(self.leapfrog_steps, self.weight_updates, self.weight_leapfrog_steps),
         )
-        self.n_gradients += info.n_gradients
-        self.n_weight_evaluations += info.n_dense_gradients
         if not warming:
+            self.field_output.record_trajectory(info.joint)
             self.n_divergent += info.joint.divergent
             self.n_weight_divergent += sum(i.divergent for i in info.dense)
         self.acceptance.append(info.joint.accept_probability)
@@ -211,7 +209,7 @@ class QNHMC(RunFiles, Sampler):
                 self._end_of_warmup()
         self.n_cycles += 1
 
-    def _conditional(self, position):
+    def _at_fixed_modes(self, position):
         return self.target.weights_only(position[: self.n_field].reshape(self.target.grid.shape))
 
     def _update_others(self, warming):
@@ -237,22 +235,23 @@ class QNHMC(RunFiles, Sampler):
             self.metropolis.renew()
         if moved:
             self.target.evaluate(weights, self.others)
-            self.state = hamiltonian.init(self.target.flat, self.state.position)
-            self.n_gradients += 1
+            self.state = hamiltonian.init(self._posterior, self.state.position)
 
     def _modes(self):
         return self.state.position[: self.n_field].reshape(self.target.grid.shape)
 
     def _end_of_warmup(self):
-        self.log.info(
-            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "
-            "All tuning is frozen.",
-            self.n_gradients,
-            time.monotonic() - self._started,
-            self.tuning.step_size,
-            self.tuning.dense_step_size,
-        )
+        self._stop_the_clock()
+        self.log_end_of_warmup()
         self.acceptance.clear()
+
+    def _stop_the_clock(self):
+        """Bring the seconds up to date; until the warm-up has ended, all costs are its own."""
+        now = time.monotonic()
+        self.costs.seconds = now - self._started
+        if self.n_cycles < self.warmup:
+            self.warmup_costs = replace(self.costs)
+        return now
 
     # Recording
 
@@ -266,7 +265,9 @@ class QNHMC(RunFiles, Sampler):
         values.update(zip(self.target.other_names, self.others, strict=True))
         point = np.array([values[p] for p in self.sampled_params])
         self.collection.add(point, logpost=result)
-        self.field_output.record(self._modes(), self.target.theory, point)
+        modes = self._modes()
+        total = result.logpost - 0.5 * float(np.vdot(modes, modes))
+        self.field_output.record(modes, self.target.theory, point, total)
         n = len(self.collection)
         if self.callback_function and n % self.callback_every == 0:
             self.callback_function(self)
@@ -300,55 +301,15 @@ class QNHMC(RunFiles, Sampler):
             self._output_now()
 
     def _output_now(self):
-        self._last_output = time.monotonic()
-        self.seconds = self._last_output - self._started
-        recent = np.mean(self.acceptance[-50:]) if self.acceptance else float("nan")
-        stage = (
-            f"sample {len(self.collection)} of {self.max_samples}"
-            if self.tuning.done
-            else f"warm-up cycle {self.n_cycles} of {self.warmup}"
-        )
-        self.log.info(
-            "%s: %d gradients in %.0f s, acceptance %.2f, step %.3g, ln posterior %.1f.",
-            stage,
-            self.n_gradients,
-            self.seconds,
-            recent,
-            self.tuning.step_size,
-            self.state.log_density,
-        )
-        if self.tuning.done and recent < LOW_ACCEPTANCE:
-            self.log.warning(
-                "The mean acceptance of the last 50 trajectories is %.2f: the chain nearly stands "
-                "still, its frozen steps too long for where it is. Start anew with a longer "
-                "warmup or a higher target_acceptance.",
-                recent,
-            )
+        self._last_output = self._stop_the_clock()
+        self.log_stage()
+        self.measure_progress()
         if self.output:
             with logged_errors(self.log):
                 self.collection.out_update()
                 self.field_output.save(self._snapshot())
                 self.write_checkpoint()
-
-    def _summary(self):
-        self.log.info(
-            "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
-            "mean acceptance %.2f; divergent: %d trajectories, %d of the weights alone.",
-            len(self.collection),
-            self.n_gradients,
-            self.n_weight_evaluations,
-            self.seconds,
-            np.mean(self.acceptance) if self.acceptance else float("nan"),
-            self.n_divergent,
-            self.n_weight_divergent,
-        )
-        if self.n_divergent:
-            self.log.warning(
-                "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
-                "harmless; if they are many, use a longer warmup or a higher target_acceptance.",
-                self.n_divergent,
-                len(self.acceptance),
-            )
+                self.write_progress()
 
     # State
 
@@ -358,9 +319,11 @@ class QNHMC(RunFiles, Sampler):
             "others": self.others,
             "rng": json.dumps(self._rng.bit_generator.state),
             "samples": len(self.collection),
-            "seconds": self.seconds,
             "acceptance": np.array(self.acceptance),
             "counters": {name: getattr(self, name) for name in COUNTERS},
+            "costs": self.costs.to_dict(),
+            "warmup_costs": self.warmup_costs.to_dict(),
+            "progress": self.progress,
             "tuning": self.tuning.to_dict(),
             "metropolis": self.metropolis.to_dict(),
         }
@@ -369,8 +332,10 @@ class QNHMC(RunFiles, Sampler):
         self._rng.bit_generator.state = json.loads(stored["rng"])
         for name in COUNTERS:
             setattr(self, name, int(stored["counters"][name]))
-        self.seconds = float(stored["seconds"])
+        self.costs = Costs.from_dict(stored["costs"])
+        self.warmup_costs = Costs.from_dict(stored["warmup_costs"])
         self.acceptance = list(stored["acceptance"])
+        self.progress = np.array(stored["progress"])
         self.others = np.array(stored["others"])
         self.tuning.restore(stored["tuning"])
         self.metropolis.restore(stored["metropolis"])
@@ -381,4 +346,5 @@ class QNHMC(RunFiles, Sampler):
         self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
         self.target.evaluate(position[n:], self.others)
         self.state = hamiltonian.init(self.target.flat, position)
+        self.write_progress()
         self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))

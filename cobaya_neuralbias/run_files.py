@@ -1,12 +1,23 @@
-"""How a field sampler meets Cobaya: its products, its files, its checkpoint."""
+"""How a field sampler meets Cobaya: its products, its files, its checkpoint and progress."""
 
+import datetime
 import os
 import re
 
+import numpy as np
 from cobaya import mpi
 from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump_file
+
+from .sampling import diagnostics
+from .traces import columns
+
+# Of Cobaya's `mcmc`, whose `plot_progress` reads the file
+PROGRESS = ("N", "timestamp", "acceptance_rate", "Rminus1", "Rminus1_cl")
+WIDTHS = (8, 26, 15, 15, 15)
+# Of a longer chain every second, third, ... sample is looked at, so that a row costs no time.
+ENOUGH = 2000
 
 
 class RunFiles:
@@ -45,7 +56,8 @@ class RunFiles:
         kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
         if not minimal:
             kinds += (r"\d+\.(field|state)\.h5\.tmp",)
-            kinds += (re.escape(Extension.checkpoint.lstrip(".")) + r"(\.tmp)?",)
+            for extension in (Extension.checkpoint, Extension.progress):
+                kinds += (re.escape(extension.lstrip(".")) + r"(\.tmp)?",)
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]
 
@@ -68,3 +80,36 @@ class RunFiles:
             temporary = f"{self.checkpoint_filename()}.tmp"
             yaml_dump_file(temporary, info, error_if_exists=False)
             os.replace(temporary, self.checkpoint_filename())
+
+    def measure_progress(self):
+        """Add a row to ``progress``, once for each number of samples: those of this chain.
+
+        ``Rminus1`` is the largest split R-hat less 1 of the log posterior, the parameters and the
+        followed modes of the field; ``Rminus1_cl`` the same of the distances from the median.
+        """
+        n = len(self.collection)
+        if n < diagnostics.FEWEST or (len(self.progress) and self.progress[-1, 0] == n):
+            return
+        draws = columns(self.field_output.traces(), self.sampled_params)[1]
+        draws = draws[None, :: max(1, n // ENOUGH)]
+        worst = [diagnostics.rhat_bulk(draws), diagnostics.rhat_folded(draws)]
+        now = datetime.datetime.now().timestamp()
+        # What never moved has NaN. If nothing ever has, there is nothing to plot.
+        if np.isfinite(worst).any(axis=1).all():
+            row = [n, now, np.mean(self.acceptance), *(np.nanmax(worst, axis=1) - 1)]
+            self.progress = np.vstack([self.progress, row])
+
+    def write_progress(self):
+        """``progress`` as a text file; whole, so that it never holds more than the state does."""
+        if not mpi.is_main_process():
+            return
+        header = " ".join(f"{name:>{w}}" for name, w in zip(PROGRESS, WIDTHS, strict=True))
+        lines = ["#" + header[1:]]
+        for n, timestamp, *numbers in self.progress:
+            time = datetime.datetime.fromtimestamp(timestamp).isoformat(timespec="microseconds")
+            cells = [f"{n:.0f}", time, *(f"{x:.6f}" for x in numbers)]
+            lines.append(" ".join(f"{c:>{w}}" for c, w in zip(cells, WIDTHS, strict=True)))
+        temporary = f"{self.progress_filename()}.tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.replace(temporary, self.progress_filename())

@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @contextmanager
@@ -110,16 +110,34 @@ def load_state(path):
 class SeriesBuffer:
     """Rows waiting to be appended to the datasets of a field file.
 
-    Each named series grows by one row a sample (or a stored sample). Rows already in the file
-    beyond ``written`` belong to a run that was cut off, and are dropped.
+    Each named series grows by one row a sample (or a stored sample, or a trajectory). Rows already
+    in the file beyond ``written`` belong to a run that was cut off, and are dropped. The series
+    ``keep`` stay in memory as a whole, too.
     """
 
-    def __init__(self, names, written=None):
+    def __init__(self, names, keep=()):
         self.rows = {name: [] for name in names}
-        self.written = {name: 0 for name in names} if written is None else dict(written)
+        self.written = {name: 0 for name in names}
+        self._kept = {name: [] for name in keep}
 
     def add(self, name, row):
-        self.rows[name].append(np.asarray(row))
+        row = np.asarray(row)
+        self.rows[name].append(row)
+        if name in self._kept:
+            self._kept[name].append(row)
+
+    def kept(self, name):
+        """(rows, ...) all rows of a series to ``keep``, written or not."""
+        return np.array(self._kept[name])
+
+    def restore(self, written, file):
+        """Go on after the first ``written[name]`` rows of each series in ``file``."""
+        for name, count in written.items():
+            if count and (name not in file or len(file[name]) < count):
+                raise InputError(f"'{file.filename}' has lost samples: {name} is too short.")
+            if name in self._kept:
+                self._kept[name] = list(file[name][:count]) if count else []
+        self.written = dict(written)
 
     def flush(self, file):
         """Append what is waiting to ``file``; :meth:`settle` once the file is in place."""

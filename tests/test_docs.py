@@ -27,7 +27,7 @@ COMMON = {
 }  # fmt: skip
 # A run of a moment.
 SAMPLER = {
-    "warmup": 4, "max_samples": 4, "leapfrog_steps": 2, "weight_leapfrog_steps": 2,
+    "warmup": 4, "max_samples": 8, "leapfrog_steps": 2, "weight_leapfrog_steps": 2,
     "output_every": 2, "store_every": 2,
 }  # fmt: skip
 N_GRID = 8
@@ -104,7 +104,7 @@ def test_blocks_run(page, folder):
         run(info)
 
 
-@pytest.mark.parametrize("name, number", [("mocks", 4), ("fit_and_compare", 3)])
+@pytest.mark.parametrize("name, number", [("mocks", 4), ("fit_and_compare", 3), ("diagnostics", 2)])
 def test_commands_run(name, number, folder):
     """`cobaya-neuralbias` lines of a page, after its Python blocks (which write what they take)."""
     from cobaya_neuralbias.cli import main

@@ -18,8 +18,11 @@ ALLOWED = {
     "store": {"errors"},
     "catalogue": {"errors", "store"},
     "component": {"errors"},
-    "field_output": {"errors", "gravity", "sampling", "store"},
-    "run_files": set(),
+    "costs": set(),
+    "traces": set(),
+    "field_output": {"errors", "gravity", "sampling", "store", "traces"},
+    "run_files": {"sampling", "traces"},
+    "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
     "matter_density": {"catalogue", "component", "gravity"},
     "lpt": {"component", "gravity", "matter_density"},
@@ -30,7 +33,9 @@ ALLOWED = {
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "lpt", "halo_likelihood", "particle_mesh"},
-    "qnhmc": {"component", "field_output", "run_files", "sampling", "target"},
+    "qnhmc": {
+        *("component", "costs", "field_output", "run_files", "run_log", "sampling", "target"),
+    },
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),

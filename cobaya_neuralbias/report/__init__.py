@@ -1,4 +1,4 @@
-"""Report of a run: figures, numbers and a verdict; and what its posterior predicts."""
+"""Report of a run: figures, numbers and a verdict; its convergence; what its posterior predicts."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-__all__ = ["make_predictive", "make_report"]
+__all__ = ["make_diagnosis", "make_predictive", "make_report"]
 
 
 def make_report(prefix, folder=None):
@@ -47,6 +47,42 @@ def make_report(prefix, folder=None):
     except OSError as error:
         raise InputError(f"'{folder}': the report could not be written ({error}).") from error
     return text, folder
+
+
+def make_diagnosis(prefixes, json_file=None):
+    """Judge whether runs have converged, and what their samples cost.
+
+    Parameters
+    ----------
+    prefixes : list of str or Path
+        The ``output`` of the runs' yaml files, which all sample the same posterior. Their chains
+        are compared with each other; they may still be going on.
+    json_file : str or Path, optional, where to write the numbers
+
+    Returns
+    -------
+    text : str, for people
+    numbers : dict, see docs/diagnostics.md
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has fewer than 8 samples yet, a file of it is damaged, or the
+        runs are not of the same mesh and parameters.
+    """
+    from ..fitting.output import check_output, write_json
+    from .convergence import load, measure
+    from .convergence_text import as_text, checks, verdict
+
+    prefixes = [os.fspath(prefix) for prefix in prefixes]
+    if json_file is not None:
+        check_output(json_file)
+    numbers = measure(prefixes, load(prefixes))
+    numbers["checks"] = checks(numbers)
+    numbers["verdict"] = verdict([check for check in numbers["checks"] if not check["met"]])
+    if json_file is not None:
+        write_json(json_file, numbers)
+    return as_text(numbers), numbers
 
 
 def make_predictive(prefix, folder=None, n_draws=100, seed=None, keep=False, overwrite=False):

@@ -170,7 +170,7 @@ def load_run(prefix):
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
     prefix = os.fspath(prefix)
-    files = _field_files(prefix)
+    files = field_files(prefix)
     contents = {path: read_field_file(path) for path in files}
     contents = {path: c for path, c in contents.items() if _has_samples(path, c)}
     if not contents:
@@ -226,7 +226,7 @@ def load_run(prefix):
     )
 
 
-def _field_files(prefix):
+def field_files(prefix):
     """Field files of the run's chains, in order; say what is wrong if there is none."""
     folder, name = os.path.split(prefix)
     folder = Path(folder or ".")

@@ -62,36 +62,6 @@ def power_zscores(whitened, n_modes):
     return (mean - 1) / np.sqrt(2 / np.asarray(n_modes)[1:])
 
 
-# -- chains ------------------------------------------------------------------------------------
-
-
-def effective_samples(chains):
-    """Effective sample size, from Geyer's initial monotone sequence of each chain, summed.
-
-    Parameters
-    ----------
-    chains : list of (n_i,) float64
-
-    Returns
-    -------
-    float, at most the number of samples; 0 for a chain that does not move
-    """
-    total = 0.0
-    for chain in chains:
-        n = len(chain)
-        centred = np.asarray(chain, dtype=float) - np.mean(chain)
-        variance = np.mean(centred**2)
-        if n < 4 or variance <= (1e-12 * np.max(np.abs(chain))) ** 2:
-            continue
-        spectrum = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
-        correlation = np.fft.irfft(spectrum)[:n] / (n * variance)
-        pairs = correlation[: n // 2 * 2].reshape(-1, 2).sum(1)
-        positive = np.argmax(pairs <= 0) if np.any(pairs <= 0) else len(pairs)
-        time = 2 * np.minimum.accumulate(pairs[:positive]).sum() - 1
-        total += n / max(time, 1.0)
-    return total
-
-
 # -- mass function -----------------------------------------------------------------------------
 
 

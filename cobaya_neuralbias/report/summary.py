@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from .. import __version__
-from .statistics import effective_samples, mass_function_agreement
+from ..sampling.diagnostics import equal_lengths, ess_bulk, rhat
+from .statistics import mass_function_agreement
 
 # k [h/Mpc] below which the inferred initial conditions should follow the truth, and how closely
 R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
@@ -27,15 +28,17 @@ def summarise(run, analysis):
             ]
             mass_function.append({"likelihood": name, **entry})
     columns = run.columns(run.weight_names)
-    weights = {}
-    for i, name in enumerate(run.weight_names):
-        chains = [chain[:, i] for chain in columns]
-        values = np.concatenate(chains)
-        weights[name] = {
-            "mean": np.mean(values),
-            "std": np.std(values, ddof=min(1, len(values) - 1)),
-            "ess": effective_samples(chains),
-        }
+    values, draws = np.concatenate(columns), equal_lengths(columns)
+    moments = {
+        "mean": values.mean(0),
+        "std": values.std(0, ddof=min(1, len(values) - 1)),
+        "ess": ess_bulk(draws),
+        "rhat": rhat(draws),
+    }
+    weights = {
+        name: {moment: column[i] for moment, column in moments.items()}
+        for i, name in enumerate(run.weight_names)
+    }
     summary = {
         "run": run.prefix,
         "version": __version__,
@@ -125,13 +128,15 @@ def as_text(summary):
             "  -        no truth in the catalogue's file: nothing to compare the field with"
         )
     if s["weights"]:
-        worst = min(s["weights"], key=lambda name: s["weights"][name]["ess"])
-        ess = s["weights"][worst]["ess"]
+        # None: too few samples for an estimate, or a weight that never moved.
+        sizes = {name: weight["ess"] or 0 for name, weight in s["weights"].items()}
+        worst = min(sizes, key=sizes.get)
+        ess = sizes[worst]
         if ess < FEW_SAMPLES:
             lines.append(
                 f"  note     the weights are not converged: '{worst}' has {ess:.0f} effective "
-                f"samples, {FEW_SAMPLES} would do. Look at weights_trace.png; run longer before "
-                "using their means and errors."
+                f"samples, {FEW_SAMPLES} would do. Look at weights_trace.png and at what "
+                "`cobaya-neuralbias diagnose` says; run longer before using their means and errors."
             )
     if s["stored_fields"] < FEW_FIELDS:
         lines.append(
@@ -184,10 +189,11 @@ def as_text(summary):
         width = max(map(len, s["weights"]))
         lines += [
             *title("Bias weights"),
-            f"  {'':<{width}} {'mean':>11} {'std':>11} {'eff. samples':>13}",
+            f"  {'':<{width}} {'mean':>11} {'std':>11} {'eff. samples':>13} {'R-hat':>7}",
         ]
         for name, w in s["weights"].items():
-            row = [number(w["mean"], 11, 4), number(w["std"], 11, 4), number(w["ess"], 13, 1)]
+            row = [number(w["mean"], 11, 4), number(w["std"], 11, 4)]
+            row += [number(w["ess"], 13, 1), number(w["rhat"], 7, 3)]
             lines.append(f"  {name:<{width}} " + " ".join(row))
     return "\n".join(lines) + "\n"
 

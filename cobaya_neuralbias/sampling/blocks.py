@@ -25,8 +25,6 @@ class CycleInfo(NamedTuple):
 
     joint: hamiltonian.Info
     dense: tuple  #: one ``hamiltonian.Info`` an update
-    n_gradients: int  #: of the joint target, including that at the point the dense updates led to
-    n_dense_gradients: int
 
 
 # Step sizes are random, and independent of the state: trajectories keep out of resonance, and the
@@ -75,7 +73,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
     )
     if warming:
         tuning.observe_joint(state, joint)
-    n_gradients, dense = joint.n_gradients, []
+    dense = []
     n = metric.n_diagonal
     if lengths.dense_updates and len(metric.covariance) and not tuning.held:
         dense_target = conditional(state.position)
@@ -97,6 +95,4 @@ def cycle(rng, target, conditional, state, tuning, lengths):
             state = hamiltonian.init(
                 target, np.concatenate([state.position[:n], dense_state.position])
             )
-            n_gradients += 1
-    n_dense = sum(info.n_gradients for info in dense) + bool(dense)
-    return state, CycleInfo(joint, tuple(dense), n_gradients, n_dense)
+    return state, CycleInfo(joint, tuple(dense))

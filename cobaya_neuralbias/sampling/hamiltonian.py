@@ -30,6 +30,7 @@ class Info(NamedTuple):
     divergent: bool  #: no finite density somewhere on the way, or dH > 1000 at the end
     energy_error: float  #: dH of the proposal (not finite if the density was zero on the way)
     n_gradients: int
+    energy: float  #: H at the start, with the fresh momentum
 
 
 def init(target, position):
@@ -66,5 +67,5 @@ def step(rng, target, state, metric, step_size, n_steps):
     probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))
     # The uniform number is drawn in every case, so that the stream does not depend on the outcome.
     accepted = bool(rng.uniform() < probability)
-    info = Info(probability, accepted, divergent, float(error), n_gradients)
+    info = Info(probability, accepted, divergent, float(error), n_gradients, start)
     return (end if accepted else state), info

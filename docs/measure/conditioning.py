@@ -20,9 +20,9 @@ from densities import true_density
 from cobaya_neuralbias import NeuralBias
 from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.bias.likelihood import flat
-from cobaya_neuralbias.report.statistics import effective_samples
 from cobaya_neuralbias.sampling import hamiltonian
 from cobaya_neuralbias.sampling.adaptation import DualAveraging
+from cobaya_neuralbias.sampling.diagnostics import ess
 from cobaya_neuralbias.sampling.metric import Metric
 
 PARAMETRISATIONS = {
@@ -97,8 +97,8 @@ def sample(objective, weights, covariance, cycles, rng):
             chain.append(state.position)
             accepted.append(info.accept_probability)
             evaluations += info.n_gradients
-    effective = [effective_samples([column]) for column in np.array(chain).T]
-    return 1000 * np.array(effective) / evaluations, np.mean(accepted), tuning.average_step_size
+    effective = ess(np.array(chain)[None])
+    return 1000 * effective / evaluations, np.mean(accepted), tuning.average_step_size
 
 
 def main():

@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
             "cobaya_neuralbias.QNHMC": {
                 "warmup": 5,
                 "store_every": 1,
-                "max_samples": 6,
+                "max_samples": 8,
                 "seed": 1,
             }
         },

@@ -267,7 +267,7 @@ def test_figures_show_something(folder):
 def test_summary(folder, finished):
     summary = json.loads((folder / "predictive.json").read_text())
     text = (folder / "predictive.txt").read_text()
-    assert summary["draws"] == 10 and summary["samples"] == 6 and summary["seed"] == 7
+    assert summary["draws"] == 10 and summary["samples"] == 8 and summary["seed"] == 7
     (like,) = summary["likelihoods"].values()
     assert like["number"]["data"] == 30868
     assert np.isclose(like["number"]["mean"], 30868, rtol=0.5), "far from converged"

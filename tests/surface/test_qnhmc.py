@@ -16,6 +16,7 @@ from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
 
 from cobaya_neuralbias.field_output import read_field_file
+from cobaya_neuralbias.qnhmc import QNHMC as Sampler
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 
@@ -24,13 +25,22 @@ def options(info):
     return info["sampler"][QNHMC]
 
 
+def progress_of(prefix):
+    """Rows of the progress file without the time of day."""
+    return [line.split()[:1] + line.split()[2:] for line in open(f"{prefix}.progress")]
+
+
 def same_files(one, other):
-    """Whether two runs left the same chain, byte for byte, and the same fields, bit for bit."""
+    """Whether two runs left the same chain, byte for byte, the same fields, bit for bit, and (if
+    both had output after the same samples) the same progress.
+    """
+    if progress_of(one) != progress_of(other):
+        return False
     if open(f"{one}.1.txt", "rb").read() != open(f"{other}.1.txt", "rb").read():
         return False
     a, b = read_field_file(f"{one}.1.field.h5"), read_field_file(f"{other}.1.field.h5")
     assert a.keys() == b.keys()
-    return all(np.array_equal(a[k], b[k]) for k in a if k != "seconds")
+    return all(np.array_equal(a[k], b[k]) for k in a if "seconds" not in k)
 
 
 def test_output(small, tmp_path):
@@ -128,10 +138,10 @@ def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
             "ref": 0.8,
             "proposal": 0.02,
         }
-    options(small).update(output_every=1, max_samples=6, warmup=4)
+    options(small).update(output_every=1, max_samples=10, warmup=4)
     whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
     run(whole)
-    for stop in (1, 4, 6, 9):
+    for stop in (1, 4, 6, 13):
         info = {**copy.deepcopy(small), "output": str(tmp_path / f"stopped{stop}")}
         interrupted = copy.deepcopy(info)
         with pytest.MonkeyPatch.context() as patch:
@@ -144,6 +154,7 @@ def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
 
 def test_resume_for_longer(small, tmp_path):
     whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
+    options(small)["output_every"] = options(whole)["output_every"] = 1
     options(whole)["max_samples"] = 13
     run(whole)
     info = {**copy.deepcopy(small), "output": str(tmp_path / "run")}
@@ -154,8 +165,6 @@ def test_resume_for_longer(small, tmp_path):
 
 
 def stop_after(patch, n_cycles):
-    from cobaya_neuralbias.qnhmc import QNHMC as Sampler
-
     cycle = Sampler._cycle
 
     def counted(self):
@@ -212,7 +221,7 @@ def test_a_rerun_does_not_lose_data(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncated state", "another grid", "cut chain", "no field file"]
+    "damage", ["truncated state", "another grid", "cut chain", "lost samples", "no field file"]
 )
 def test_damaged_runs_are_refused_and_left_alone(small, tmp_path, damage):
     small["output"] = str(tmp_path / "run")
@@ -229,6 +238,10 @@ def test_damaged_runs_are_refused_and_left_alone(small, tmp_path, damage):
     elif damage == "cut chain":
         chain.write_text("".join(chain.open().readlines()[:4]))
         match = "has 3 samples"
+    elif damage == "lost samples":
+        with h5py.File(tmp_path / "run.1.field.h5", "r+") as file:
+            file["traces/modes"].resize(5, axis=0)
+        match = "has lost samples: traces/modes"
     else:
         (tmp_path / "run.1.field.h5").unlink()
         match = "cannot be resumed without it"
