@@ -12,7 +12,7 @@ same files at once.
 import os
 from functools import partial
 
-from numba import njit
+from numba import cfunc, njit
 
 _MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS")
 _several_ranks = any(os.environ.get(name, "1") not in ("", "1") for name in _MPI_VARIABLES)
@@ -26,4 +26,12 @@ vectorised = partial(
     nogil=True,
     error_model="numpy",
     fastmath={"contract", "reassoc", "nsz"},
+)
+# Compiled for one signature, and called by its address: large code that several kernels share.
+by_address = partial(
+    cfunc,
+    nopython=True,
+    cache=not _several_ranks,
+    error_model="numpy",
+    fastmath={"contract"},
 )
