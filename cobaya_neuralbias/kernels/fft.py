@@ -6,10 +6,10 @@ in passes that need no reordering (Stockham): with n_left = r m, a pass of radix
 
     x_j = x(q + s (p + m j))  to  y(q + s (r p + k)) = w^{p k} sum_j x_j e^{-2 pi i j k / r}
 
-for p < m, q < s, with w = e^{-2 pi i / n_left}, starting from s = 1; the next has s' = r s and n_left = m. The inverse transform,
-without its 1/n, is the same with real and imaginary parts exchanged on both sides: see
-:func:`exchanged`. Twiddle factors are the same for all lanes. Van Loan (1992), Computational
-Frameworks for the Fast Fourier Transform, chapter 1.
+for p < m, q < s, with w = e^{-2 pi i / n_left}, starting from s = 1; the next one has s' = r s and
+n_left = m. The inverse transform, without its 1/n, is the same with real and imaginary parts
+exchanged on both sides: see :func:`exchanged`. Twiddle factors w^{p k} are numbers, the same for
+all lanes. Van Loan (1992), Computational Frameworks for the Fast Fourier Transform, chapter 1.
 """
 
 from functools import cache
@@ -122,129 +122,133 @@ def _dft8(a, b, c, d, e, f, g, h):
 @jit
 def _radix3(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    for p in range(m):
-        for q in range(s):
-            i, o = q + s * p, q + s * 3 * p
-            a, b, c = _dft3(
-                _element(one, of, i, scale),
-                _element(one, of, i + j, scale),
-                _element(one, of, i + 2 * j, scale),
-            )
-            if last:
-                a = _finish(one, to, o, a, gain, add)
-                b = _finish(one, to, o + s, b, gain, add)
-                c = _finish(one, to, o + 2 * s, c, gain, add)
-            else:
-                b = _turn(one, b, roots, 0)
-                c = _turn(one, c, roots, 1)
-            put(to, o, a)
-            put(to, o + s, b)
-            put(to, o + 2 * s, c)
-        roots += 4
+    o, q = 0, 0
+    for i in range(j):
+        a, b, c = _dft3(
+            _element(one, of, i, scale),
+            _element(one, of, i + j, scale),
+            _element(one, of, i + 2 * j, scale),
+        )
+        if last:
+            a = _finish(one, to, o, a, gain, add)
+            b = _finish(one, to, o + s, b, gain, add)
+            c = _finish(one, to, o + 2 * s, c, gain, add)
+        else:
+            b = _turn(one, b, roots, 0)
+            c = _turn(one, c, roots, 1)
+        put(to, o, a)
+        put(to, o + s, b)
+        put(to, o + 2 * s, c)
+        o, q = o + 1, q + 1
+        if q == s:
+            o, q, roots = o + 2 * s, 0, roots + 4
 
 
 @jit
 def _radix4(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    for p in range(m):
-        for q in range(s):
-            i, o = q + s * p, q + s * 4 * p
-            a, b, c, d = _dft4(
-                _element(one, of, i, scale),
-                _element(one, of, i + j, scale),
-                _element(one, of, i + 2 * j, scale),
-                _element(one, of, i + 3 * j, scale),
-            )
-            if last:
-                a = _finish(one, to, o, a, gain, add)
-                b = _finish(one, to, o + s, b, gain, add)
-                c = _finish(one, to, o + 2 * s, c, gain, add)
-                d = _finish(one, to, o + 3 * s, d, gain, add)
-            else:
-                b = _turn(one, b, roots, 0)
-                c = _turn(one, c, roots, 1)
-                d = _turn(one, d, roots, 2)
-            put(to, o, a)
-            put(to, o + s, b)
-            put(to, o + 2 * s, c)
-            put(to, o + 3 * s, d)
-        roots += 6
+    o, q = 0, 0
+    for i in range(j):
+        a, b, c, d = _dft4(
+            _element(one, of, i, scale),
+            _element(one, of, i + j, scale),
+            _element(one, of, i + 2 * j, scale),
+            _element(one, of, i + 3 * j, scale),
+        )
+        if last:
+            a = _finish(one, to, o, a, gain, add)
+            b = _finish(one, to, o + s, b, gain, add)
+            c = _finish(one, to, o + 2 * s, c, gain, add)
+            d = _finish(one, to, o + 3 * s, d, gain, add)
+        else:
+            b = _turn(one, b, roots, 0)
+            c = _turn(one, c, roots, 1)
+            d = _turn(one, d, roots, 2)
+        put(to, o, a)
+        put(to, o + s, b)
+        put(to, o + 2 * s, c)
+        put(to, o + 3 * s, d)
+        o, q = o + 1, q + 1
+        if q == s:
+            o, q, roots = o + 3 * s, 0, roots + 6
 
 
 @jit
 def _radix5(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    for p in range(m):
-        for q in range(s):
-            i, o = q + s * p, q + s * 5 * p
-            a, b, c, d, e = _dft5(
-                _element(one, of, i, scale),
-                _element(one, of, i + j, scale),
-                _element(one, of, i + 2 * j, scale),
-                _element(one, of, i + 3 * j, scale),
-                _element(one, of, i + 4 * j, scale),
-            )
-            if last:
-                a = _finish(one, to, o, a, gain, add)
-                b = _finish(one, to, o + s, b, gain, add)
-                c = _finish(one, to, o + 2 * s, c, gain, add)
-                d = _finish(one, to, o + 3 * s, d, gain, add)
-                e = _finish(one, to, o + 4 * s, e, gain, add)
-            else:
-                b = _turn(one, b, roots, 0)
-                c = _turn(one, c, roots, 1)
-                d = _turn(one, d, roots, 2)
-                e = _turn(one, e, roots, 3)
-            put(to, o, a)
-            put(to, o + s, b)
-            put(to, o + 2 * s, c)
-            put(to, o + 3 * s, d)
-            put(to, o + 4 * s, e)
-        roots += 8
+    o, q = 0, 0
+    for i in range(j):
+        a, b, c, d, e = _dft5(
+            _element(one, of, i, scale),
+            _element(one, of, i + j, scale),
+            _element(one, of, i + 2 * j, scale),
+            _element(one, of, i + 3 * j, scale),
+            _element(one, of, i + 4 * j, scale),
+        )
+        if last:
+            a = _finish(one, to, o, a, gain, add)
+            b = _finish(one, to, o + s, b, gain, add)
+            c = _finish(one, to, o + 2 * s, c, gain, add)
+            d = _finish(one, to, o + 3 * s, d, gain, add)
+            e = _finish(one, to, o + 4 * s, e, gain, add)
+        else:
+            b = _turn(one, b, roots, 0)
+            c = _turn(one, c, roots, 1)
+            d = _turn(one, d, roots, 2)
+            e = _turn(one, e, roots, 3)
+        put(to, o, a)
+        put(to, o + s, b)
+        put(to, o + 2 * s, c)
+        put(to, o + 3 * s, d)
+        put(to, o + 4 * s, e)
+        o, q = o + 1, q + 1
+        if q == s:
+            o, q, roots = o + 4 * s, 0, roots + 8
 
 
 @jit
 def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    for p in range(m):
-        for q in range(s):
-            i, o = q + s * p, q + s * 8 * p
-            a, b, c, d, e, f, g, h = _dft8(
-                _element(one, of, i, scale),
-                _element(one, of, i + j, scale),
-                _element(one, of, i + 2 * j, scale),
-                _element(one, of, i + 3 * j, scale),
-                _element(one, of, i + 4 * j, scale),
-                _element(one, of, i + 5 * j, scale),
-                _element(one, of, i + 6 * j, scale),
-                _element(one, of, i + 7 * j, scale),
-            )
-            if last:
-                a = _finish(one, to, o, a, gain, add)
-                b = _finish(one, to, o + s, b, gain, add)
-                c = _finish(one, to, o + 2 * s, c, gain, add)
-                d = _finish(one, to, o + 3 * s, d, gain, add)
-                e = _finish(one, to, o + 4 * s, e, gain, add)
-                f = _finish(one, to, o + 5 * s, f, gain, add)
-                g = _finish(one, to, o + 6 * s, g, gain, add)
-                h = _finish(one, to, o + 7 * s, h, gain, add)
-            else:
-                b = _turn(one, b, roots, 0)
-                c = _turn(one, c, roots, 1)
-                d = _turn(one, d, roots, 2)
-                e = _turn(one, e, roots, 3)
-                f = _turn(one, f, roots, 4)
-                g = _turn(one, g, roots, 5)
-                h = _turn(one, h, roots, 6)
-            put(to, o, a)
-            put(to, o + s, b)
-            put(to, o + 2 * s, c)
-            put(to, o + 3 * s, d)
-            put(to, o + 4 * s, e)
-            put(to, o + 5 * s, f)
-            put(to, o + 6 * s, g)
-            put(to, o + 7 * s, h)
-        roots += 14
+    o, q = 0, 0
+    for i in range(j):
+        a, b, c, d, e, f, g, h = _dft8(
+            _element(one, of, i, scale),
+            _element(one, of, i + j, scale),
+            _element(one, of, i + 2 * j, scale),
+            _element(one, of, i + 3 * j, scale),
+            _element(one, of, i + 4 * j, scale),
+            _element(one, of, i + 5 * j, scale),
+            _element(one, of, i + 6 * j, scale),
+            _element(one, of, i + 7 * j, scale),
+        )
+        if last:
+            a = _finish(one, to, o, a, gain, add)
+            b = _finish(one, to, o + s, b, gain, add)
+            c = _finish(one, to, o + 2 * s, c, gain, add)
+            d = _finish(one, to, o + 3 * s, d, gain, add)
+            e = _finish(one, to, o + 4 * s, e, gain, add)
+            f = _finish(one, to, o + 5 * s, f, gain, add)
+            g = _finish(one, to, o + 6 * s, g, gain, add)
+            h = _finish(one, to, o + 7 * s, h, gain, add)
+        else:
+            b = _turn(one, b, roots, 0)
+            c = _turn(one, c, roots, 1)
+            d = _turn(one, d, roots, 2)
+            e = _turn(one, e, roots, 3)
+            f = _turn(one, f, roots, 4)
+            g = _turn(one, g, roots, 5)
+            h = _turn(one, h, roots, 6)
+        put(to, o, a)
+        put(to, o + s, b)
+        put(to, o + 2 * s, c)
+        put(to, o + 3 * s, d)
+        put(to, o + 4 * s, e)
+        put(to, o + 5 * s, f)
+        put(to, o + 6 * s, g)
+        put(to, o + 7 * s, h)
+        o, q = o + 1, q + 1
+        if q == s:
+            o, q, roots = o + 7 * s, 0, roots + 14
 
 
 @jit

@@ -35,15 +35,16 @@ def _factor_row(i, j, layout):
 
 
 @jit
-def _line_start(side, layout):
-    return layout.line if side == 0 else layout.other_line
+def _slab(side, layout):
+    """Start in the work space of the lines of one side: n elements for each register of columns."""
+    return layout.slab + side * layout.n * 2 * layout.width
 
 
 @jit
-def _work_line(work, side, layout):
-    """The line of one side in the work space."""
+def _slab_line(work, side, c, layout):
+    """Lines along x in the work space, columns from ``c`` on."""
     lanes = width(work[0])
-    start = origin(work) + _line_start(side, layout)
+    start = origin(work) + _slab(side, layout) + 2 * c * layout.n
     return Lines(start, start + lanes, 2 * lanes)
 
 
@@ -58,43 +59,46 @@ def _spectrum_line(spectra, number, j, c, layout):
 
 
 @jit
-def _column_0_of(work, side, i, layout):
+def _reflected(i, n):
+    """Index of the opposite wavenumber."""
+    return n - i if i > 0 else 0
+
+
+@jit
+def _take_apart(work, sides, factor, layout):
+    """U and V of ``factor`` times column 0 of the lines of both sides, to the edge."""
+    n, lanes = layout.n, width(work[0])
+    for side in range(sides):
+        here, there = _slab(side, layout), _slab(sides - 1 - side, layout)
+        for i in range(n):
+            at, partner = here + 2 * lanes * i, there + 2 * lanes * _reflected(i, n)
+            c = factor * complex(work[at], work[at + lanes])
+            reflected = (factor * complex(work[partner], work[partner + lanes])).conjugate()
+            u, v = (c + reflected) * 0.5, (c - reflected) * 0.5
+            edge = layout.edge + 4 * (side * n + i)
+            work[edge], work[edge + 1] = u.real, u.imag
+            work[edge + 2], work[edge + 3] = v.imag, -v.real
+
+
+@jit
+def _apart(work, side, i, layout):
+    edge = layout.edge + 4 * (side * layout.n + i)
+    return complex(work[edge], work[edge + 1]), complex(work[edge + 2], work[edge + 3])
+
+
+@jit
+def _put_together(u, v, work, side, i, layout):
+    """U + i V to column 0 of the line of one side."""
     lanes = width(work[0])
-    at = _line_start(side, layout) + 2 * lanes * i
-    return complex(work[at], work[at + lanes])
-
-
-@jit
-def _taken_apart(work, side, sides, i, factor, layout):
-    """U and V of ``factor`` times column 0, at element ``i`` of the line of one side."""
-    here = factor * _column_0_of(work, side, i, layout)
-    there = factor * _column_0_of(work, sides - 1 - side, (layout.n - i) % layout.n, layout)
-    both, difference = here + there.conjugate(), here - there.conjugate()
-    return both / 2, complex(difference.imag, -difference.real) / 2
-
-
-@jit
-def _put_together(work, side, i, u, v, layout):
-    """U + i V to the edge of the work space."""
-    at = layout.edge + 2 * (side * layout.n + i)
-    work[at], work[at + 1] = u.real - v.imag, u.imag + v.real
-
-
-@jit
-def _edge_to_line(work, side, layout):
-    """Column 0 of the line of one side from the edge of the work space."""
-    lanes = width(work[0])
-    to, at = _line_start(side, layout), layout.edge + 2 * side * layout.n
-    for _ in range(layout.n):
-        work[to], work[to + lanes] = work[at], work[at + 1]
-        to, at = to + 2 * lanes, at + 2
+    at = _slab(side, layout) + 2 * lanes * i
+    work[at], work[at + lanes] = u.real - v.imag, u.imag + v.real
 
 
 @jit
 def _mode(modes, n, i, j, column):
     """Complex mode (i, j) of the plane k_z = 0 or n/2, which is in ``column``."""
     here = modes[(i * n + j) * n + column]
-    pi, pj = (n - i) % n, (n - j) % n
+    pi, pj = _reflected(i, n), _reflected(j, n)
     if i == pi and j == pj:
         return complex(here, 0.0)
     there = modes[(pi * n + pj) * n + column]
@@ -106,7 +110,7 @@ def _mode(modes, n, i, j, column):
 @jit
 def _mode_vjp(value, add, n, i, j, column, modes):
     """Transpose of :func:`_mode`: sets, or adds to, the real mode."""
-    pi, pj = (n - i) % n, (n - j) % n
+    pi, pj = _reflected(i, n), _reflected(j, n)
     if i == pi and j == pj:
         mode = value.real
     elif (i, j) < (pi, pj):
@@ -118,68 +122,100 @@ def _mode_vjp(value, add, n, i, j, column, modes):
 
 
 @jit
-def _column_0(work, pair, sides, modes, a, has_source, b, b_scale, scale, times_i, layout):
-    """Column 0 of u to the edge of the work space; S is in the lines."""
+def _column_0(modes, side, j, a, has_source, b, b_scale, scale, times_i, work, layout):
+    """Column 0 of u in the lines of one side, from the modes and from S taken apart."""
     n = layout.n
     factor = complex(0.0, scale) if times_i else complex(scale, 0.0)
-    for side in range(sides):
-        j = pair if side == 0 else n - pair
-        for i in range(n):
-            row = _factor_row(i, j, layout) + layout.width
-            u, v = _mode(modes, n, i, j, 0) * a[row], complex(0.0, 0.0)
-            if n % 2 == 0:
-                v = _mode(modes, n, i, j, n - 1) * a[row + 1]
-            if has_source:
-                source_u, source_v = _taken_apart(work, side, sides, i, 1, layout)
-                u, v = u + source_u * (b_scale * b[row]), v + source_v * (b_scale * b[row + 1])
-            _put_together(work, side, i, u * factor, v * factor, layout)
+    for i in range(n):
+        at = _factor_row(i, j, layout) + layout.width
+        u, v = _mode(modes, n, i, j, 0) * a[at], complex(0.0, 0.0)
+        if n % 2 == 0:
+            v = _mode(modes, n, i, j, n - 1) * a[at + 1]
+        if has_source:
+            source_u, source_v = _apart(work, side, i, layout)
+            u += source_u * (b_scale * b[at])
+            v += source_v * (b_scale * b[at + 1])
+        _put_together(u * factor, v * factor, work, side, i, layout)
 
 
 @jit
-def _column_0_vjp(work, pair, sides, a, has_source, b, b_scale, scale, times_i, add, modes, layout):
-    """Transpose of :func:`_column_0`: modes, and the cotangent of S to the edge."""
+def _column_0_vjp(side, j, a, has_source, b, b_scale, add, modes, work, layout):
+    """Transpose of :func:`_column_0`, of what has been taken apart."""
     n = layout.n
-    factor = complex(0.0, -scale) if times_i else complex(scale, 0.0)
-    for side in range(sides):
-        j = pair if side == 0 else n - pair
-        for i in range(n):
-            row = _factor_row(i, j, layout) + layout.width
-            u, v = _taken_apart(work, side, sides, i, factor, layout)
-            _mode_vjp(u * a[row], add, n, i, j, 0, modes)
-            if n % 2 == 0:
-                _mode_vjp(v * a[row + 1], add, n, i, j, n - 1, modes)
-            if has_source:
-                b_u, b_v = b_scale * b[row], b_scale * b[row + 1]
-                _put_together(work, side, i, u * b_u, v * b_v, layout)
+    for i in range(n):
+        at = _factor_row(i, j, layout) + layout.width
+        u, v = _apart(work, side, i, layout)
+        _mode_vjp(u * a[at], add, n, i, j, 0, modes)
+        if n % 2 == 0:
+            _mode_vjp(v * a[at + 1], add, n, i, j, n - 1, modes)
+        if has_source:
+            u, v = u * (b_scale * b[at]), v * (b_scale * b[at + 1])
+            _put_together(u, v, work, side, i, layout)
 
 
-# The other columns
+# The other columns: pairs of real modes from 2 c - 1 on in the row of (i, j)
 
 
 @jit
-def _modes(modes, at, work):
+def _modes_at_end(modes, at, work):
     """ComplexLanes of the modes from ``at`` on; zero where there are none."""
     one = work[0]
-    lanes = width(one)
-    if at >= 0 and at + 2 * lanes <= len(modes):
-        return take_pairs(modes, at, one)
-    for lane in range(2 * lanes):
+    for lane in range(2 * width(one)):
         inside = at + lane >= 0 and at + lane < len(modes)
         work[lane] = modes[at + lane] if inside else 0.0
     return take_pairs(work, 0, one)
 
 
 @jit
-def _modes_vjp(value, row, c, add, modes, work, layout):
-    """Transpose of :func:`_modes` for columns from ``c`` on of the row that starts at ``row``."""
-    lanes = width(work[0])
-    at = row + 2 * c - 1
-    if c > 0 and c + lanes <= layout.columns:
-        put_pairs(modes, at, value, add)
-        return
+def _modes_at_end_vjp(value, at, first, last, add, modes, work):
+    """Transpose of :func:`_modes_at_end`, of lanes from ``first`` to before ``last``."""
     put_pairs(work, 0, value, False)
-    for lane in range(max(0, 2 - 2 * c), min(2 * lanes, 2 * (layout.columns - c))):
+    for lane in range(max(0, first), min(2 * width(work[0]), last)):
         modes[at + lane] = modes[at + lane] + work[lane] if add else work[lane]
+
+
+@jit
+def _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, work, layout):
+    """u of all columns in the lines of one side, from the modes and the S there."""
+    n, one = layout.n, work[0]
+    lanes = width(one)
+    for i in range(n):
+        factors = _factor_row(i, j, layout)
+        for c in range(0, layout.width, lanes):
+            line = _slab_line(work, side, c, layout)
+            at = (i * n + j) * n + 2 * c - 1
+            if at >= 0 and at + 2 * lanes <= len(modes):
+                u = take_pairs(modes, at, one)
+            else:
+                u = _modes_at_end(modes, at, work)
+            u = u * load(a, factors + c) * SQRT_HALF
+            if has_source:
+                u = u + take(one, line, i) * load(b, factors + c) * b_scale
+            u = turned(u) * -scale if times_i else u * scale
+            put(line, i, u)
+
+
+@jit
+def _columns_vjp(side, j, a, has_source, b, b_scale, scale, times_i, add, modes, work, layout):
+    """Transpose of :func:`_columns`: modes, and in the lines the cotangent of S."""
+    n, one = layout.n, work[0]
+    lanes = width(one)
+    for i in range(n):
+        factors = _factor_row(i, j, layout)
+        for c in range(0, layout.width, lanes):
+            line = _slab_line(work, side, c, layout)
+            u = take(one, line, i) * scale
+            if times_i:
+                u = turned(u)
+            m = u * load(a, factors + c) * SQRT2
+            at = (i * n + j) * n + 2 * c - 1
+            if c > 0 and c + lanes <= layout.columns:
+                put_pairs(modes, at, m, add)
+            else:
+                rest = 2 * (layout.columns - c)
+                _modes_at_end_vjp(m, at, 2 - 2 * c, rest, add, modes, work)
+            if has_source:
+                put(line, i, u * load(b, factors + c) * b_scale)
 
 
 @jit
@@ -223,35 +259,21 @@ def modes_to_spectra(
         space = work[part]
         for pair in range(pairs * part // n_parts, pairs * (part + 1) // n_parts):
             sides = 1 if 2 * pair % n == 0 else 2
-            for c in range(0, layout.width, lanes):
-                if has_source:
-                    for side in range(sides):
-                        j = pair if side == 0 else n - pair
-                        of = _spectrum_line(spectra, 0, j, c, layout)
-                        line = _work_line(space, side, layout)
-                        transform(one, plan, of, 0, line, 0, False, origin(space))
-                if c == 0:
-                    _column_0(
-                        space, pair, sides, modes, a, has_source, b, b_scale, scale, times_i, layout
-                    )
+            if has_source:
                 for side in range(sides):
                     j = pair if side == 0 else n - pair
-                    line = _work_line(space, side, layout)
-                    for i in range(n):
-                        row = _factor_row(i, j, layout) + c
-                        u = _modes(modes, (i * n + j) * n + 2 * c - 1, space)
-                        u = u * load(a, row) * SQRT_HALF
-                        if has_source:
-                            u = u + take(one, line, i) * load(b, row) * b_scale
-                        if times_i:
-                            u = turned(u) * -scale
-                        else:
-                            u = u * scale
-                        put(line, i, u)
-                    if c == 0:
-                        _edge_to_line(space, side, layout)
-                    of = exchanged(line)
-                    for power in range(powers):
+                    for c in range(0, layout.width, lanes):
+                        of = _spectrum_line(spectra, 0, j, c, layout)
+                        to = _slab_line(space, side, c, layout)
+                        transform(one, plan, of, 0, to, 0, False, origin(space))
+                _take_apart(space, sides, 1, layout)
+            for side in range(sides):
+                j = pair if side == 0 else n - pair
+                _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)
+                _column_0(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)
+                for power in range(powers):
+                    for c in range(0, layout.width, lanes):
+                        of = exchanged(_slab_line(space, side, c, layout))
                         to = exchanged(_spectrum_line(spectra, power, j, c, layout))
                         transform(one, plan, of, power, to, 0, False, origin(space))
 
@@ -282,46 +304,27 @@ def modes_to_spectra_vjp(
     n, one = layout.n, spectra[0]
     lanes = width(one)
     pairs = n // 2 + 1
+    factor = complex(0.0, -scale) if times_i else complex(scale, 0.0)
     for part in range(start, stop):
         space = work[part]
         for pair in range(pairs * part // n_parts, pairs * (part + 1) // n_parts):
             sides = 1 if 2 * pair % n == 0 else 2
-            for c in range(0, layout.width, lanes):
-                for side in range(sides):
-                    j = pair if side == 0 else n - pair
-                    line = _work_line(space, side, layout)
-                    for power in range(powers):
+            for side in range(sides):
+                j = pair if side == 0 else n - pair
+                for power in range(powers):
+                    for c in range(0, layout.width, lanes):
                         of = _spectrum_line(spectra, power, j, c, layout)
-                        transform(one, plan, of, 0, line, power, power > 0, origin(space))
-                if c == 0:
-                    _column_0_vjp(
-                        space,
-                        pair,
-                        sides,
-                        a,
-                        has_source,
-                        b,
-                        b_scale,
-                        scale,
-                        times_i,
-                        add,
-                        modes,
-                        layout,
-                    )
-                for side in range(sides):
-                    j = pair if side == 0 else n - pair
-                    line = _work_line(space, side, layout)
-                    for i in range(n):
-                        row = _factor_row(i, j, layout) + c
-                        u = take(one, line, i) * scale
-                        if times_i:
-                            u = turned(u)
-                        m = u * load(a, row) * SQRT2
-                        _modes_vjp(m, (i * n + j) * n, c, add, modes, space, layout)
-                        if has_source:
-                            put(line, i, u * load(b, row) * b_scale)
-                    if has_source:
-                        if c == 0:
-                            _edge_to_line(space, side, layout)
+                        to = _slab_line(space, side, c, layout)
+                        transform(one, plan, of, 0, to, power, power > 0, origin(space))
+            _take_apart(space, sides, factor, layout)
+            for side in range(sides):
+                j = pair if side == 0 else n - pair
+                _columns_vjp(
+                    side, j, a, has_source, b, b_scale, scale, times_i, add, modes, space, layout
+                )
+                _column_0_vjp(side, j, a, has_source, b, b_scale, add, modes, space, layout)
+                if has_source:
+                    for c in range(0, layout.width, lanes):
+                        of = exchanged(_slab_line(space, side, c, layout))
                         to = exchanged(_spectrum_line(spectra, 0, j, c, layout))
-                        transform(one, plan, exchanged(line), 0, to, 0, False, origin(space))
+                        transform(one, plan, of, 0, to, 0, False, origin(space))

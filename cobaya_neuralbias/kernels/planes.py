@@ -48,8 +48,8 @@ class Layout(NamedTuple):
     plane: int  #: from one plane of a spectrum to the next
     table: int  #: from one row of a table of factors to the next, see :func:`column_factors`
     line: int  #: where in the work space a line is, after what its transform needs
-    other_line: int  #: where another one is
-    edge: int  #: where column 0 of both is
+    slab: int  #: where all lines of two k_y are
+    edge: int  #: where their column 0 is, taken apart
     square: int  #: where a plane of a spectrum is
     row: int  #: from one row of it to the next
     field: int  #: where a plane (n, n) of a real field is
@@ -69,9 +69,9 @@ def layout_of(n, dtype):
     # Not powers of two: the same place in all rows or planes would share one set of the cache.
     row, plane = 2 * width + lanes, 2 * n * width + lanes
     line = 4 * n * lanes
-    other_line = line + 2 * (n + 1) * lanes
-    edge = other_line + 2 * (n + 1) * lanes
-    square = edge + whole(4 * n)
+    slab = line + 2 * (n + 1) * lanes
+    edge = slab + 4 * n * width
+    square = edge + 8 * whole(n)
     field = square + max(n, 2 * lanes) * row
     other_field = field + whole(n * n)
     return Layout(
@@ -81,7 +81,7 @@ def layout_of(n, dtype):
         plane=plane,
         table=width + lanes,
         line=line,
-        other_line=other_line,
+        slab=slab,
         edge=edge,
         square=square,
         row=row,
