@@ -7,6 +7,7 @@ from scipy.interpolate import CubicSpline
 
 from .catalogue import read_field
 from .component import (
+    POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
     check_option,
@@ -18,7 +19,9 @@ from .gravity import fourier
 from .gravity.grid import Grid
 from .gravity.growth import second_order_ratio
 from .gravity.lagrangian import ASSIGNMENTS, Lagrangian, mode_amplitude
+from .gravity.workspace import Workspace
 
+DTYPES = ("float64", "float32")
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 
 
@@ -38,6 +41,8 @@ class LPT(FieldRevision, Theory):
     redshift: float
     phases: str | None
     phases_seed: int
+    dtype: str
+    threads: int
 
     def initialize(self):
         check_option(
@@ -58,6 +63,8 @@ class LPT(FieldRevision, Theory):
             self.phases_seed,
             ("an integer >= 0", lambda v: is_integer(v, 0)),
         )
+        check_option(self.log, "dtype", self.dtype, DTYPES)
+        check_option(self.log, "threads", self.threads, POSITIVE_INTEGER)
         self.grid = Grid(self.n_grid, float(self.box_size))
         self._revision = 0
         self._modes = None
@@ -71,8 +78,24 @@ class LPT(FieldRevision, Theory):
         # Compile now, where an error shows, rather than inside the first likelihood.
         tiny = Grid(4, self.box_size)
         flat = np.full(3 * 2**2 + 1, 1.0)
-        model = Lagrangian(tiny, mode_amplitude(tiny, flat), self.order, self.assignment)
+        model = Lagrangian(
+            tiny,
+            mode_amplitude(tiny, flat),
+            self.order,
+            self.assignment,
+            workspace=Workspace(tiny, self.dtype),
+        )
         model.density_vjp(model.density(np.zeros(tiny.shape)), np.zeros(tiny.shape))
+        self._workspace = Workspace(self.grid, self.dtype, self.threads)
+        self.log.info(
+            "%d^3 particles, order %d, %s; %s with %d thread%s.",
+            self.n_grid,
+            self.order,
+            self.assignment,
+            self.dtype,
+            self.threads,
+            "" if self.threads == 1 else "s",
+        )
 
     def get_requirements(self):
         z = [float(self.redshift)]
@@ -152,6 +175,7 @@ class LPT(FieldRevision, Theory):
             self.order,
             self.assignment,
             second_order_ratio(float(np.squeeze(omega_m))),
+            self._workspace,
         )
 
     def calculate(self, state, want_derived=True, **params_values_dict):

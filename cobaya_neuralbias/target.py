@@ -221,7 +221,8 @@ class FieldTarget:
         value, delta_bar, weights_bar = self._likelihood(evolved.delta, weights)
         if not np.isfinite(value):
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
-        modes_bar = forward_model.density_vjp(evolved, delta_bar) - modes
+        modes_bar = forward_model.density_vjp(evolved, delta_bar)
+        modes_bar -= modes
         value += prior - 0.5 * float(np.vdot(modes, modes))
         return value, modes_bar, weights_bar + prior_bar
 
