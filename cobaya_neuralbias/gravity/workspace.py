@@ -15,7 +15,9 @@ from ..kernels.threads import Threads
 
 # Powers of k_x, k_y and k_z. Odd ones leave out the Nyquist frequency.
 GRADIENT = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
-HESSIAN = np.array([(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)])
+HESSIAN_AND_SOURCE = np.array(
+    [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 0)]
+)
 
 
 class Workspace:
@@ -128,7 +130,13 @@ class Workspace:
         """
         self._modes_to_spectra(modes, 3, factors, None, None)
         hessian = self.empty(6)
-        self._run(second_order.source, self._spectra, HESSIAN, self._z_factors, self._flat(hessian))
+        self._run(
+            second_order.source,
+            self._spectra,
+            HESSIAN_AND_SOURCE,
+            self._z_factors,
+            self._flat(hessian),
+        )
         return hessian
 
     def source_vjp(self, hessian, factors, modes_bar):
@@ -136,7 +144,7 @@ class Workspace:
         self._run(
             second_order.source_vjp,
             self._flat(hessian),
-            HESSIAN,
+            HESSIAN_AND_SOURCE,
             self._z_factors,
             self._spectra,
         )

@@ -71,8 +71,8 @@ def _element(one, of, e, scale):
 
 
 @jit
-def _turn(one, value, roots, i):
-    return value * complex(number(one, roots + 2 * i), number(one, roots + 2 * i + 1))
+def _turn(one, value, root):
+    return value * complex(number(one, root), number(one, root + 1))
 
 
 @jit
@@ -122,32 +122,33 @@ def _dft8(a, b, c, d, e, f, g, h):
 @jit
 def _radix3(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    o, q = 0, 0
+    p = q = 0
     for i in range(j):
         a, b, c = _dft3(
             _element(one, of, i, scale),
             _element(one, of, i + j, scale),
             _element(one, of, i + 2 * j, scale),
         )
+        o = i + 2 * s * p
         if last:
             a = _finish(one, to, o, a, gain, add)
             b = _finish(one, to, o + s, b, gain, add)
             c = _finish(one, to, o + 2 * s, c, gain, add)
         else:
-            b = _turn(one, b, roots, 0)
-            c = _turn(one, c, roots, 1)
+            b = _turn(one, b, roots)
+            c = _turn(one, c, roots + 2)
         put(to, o, a)
         put(to, o + s, b)
         put(to, o + 2 * s, c)
-        o, q = o + 1, q + 1
+        q += 1
         if q == s:
-            o, q, roots = o + 2 * s, 0, roots + 4
+            p, q, roots = p + 1, 0, roots + 4
 
 
 @jit
 def _radix4(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    o, q = 0, 0
+    p = q = 0
     for i in range(j):
         a, b, c, d = _dft4(
             _element(one, of, i, scale),
@@ -155,28 +156,29 @@ def _radix4(one, of, scale, to, gain, add, last, s, m, roots):
             _element(one, of, i + 2 * j, scale),
             _element(one, of, i + 3 * j, scale),
         )
+        o = i + 3 * s * p
         if last:
             a = _finish(one, to, o, a, gain, add)
             b = _finish(one, to, o + s, b, gain, add)
             c = _finish(one, to, o + 2 * s, c, gain, add)
             d = _finish(one, to, o + 3 * s, d, gain, add)
         else:
-            b = _turn(one, b, roots, 0)
-            c = _turn(one, c, roots, 1)
-            d = _turn(one, d, roots, 2)
+            b = _turn(one, b, roots)
+            c = _turn(one, c, roots + 2)
+            d = _turn(one, d, roots + 4)
         put(to, o, a)
         put(to, o + s, b)
         put(to, o + 2 * s, c)
         put(to, o + 3 * s, d)
-        o, q = o + 1, q + 1
+        q += 1
         if q == s:
-            o, q, roots = o + 3 * s, 0, roots + 6
+            p, q, roots = p + 1, 0, roots + 6
 
 
 @jit
 def _radix5(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    o, q = 0, 0
+    p = q = 0
     for i in range(j):
         a, b, c, d, e = _dft5(
             _element(one, of, i, scale),
@@ -185,6 +187,7 @@ def _radix5(one, of, scale, to, gain, add, last, s, m, roots):
             _element(one, of, i + 3 * j, scale),
             _element(one, of, i + 4 * j, scale),
         )
+        o = i + 4 * s * p
         if last:
             a = _finish(one, to, o, a, gain, add)
             b = _finish(one, to, o + s, b, gain, add)
@@ -192,24 +195,24 @@ def _radix5(one, of, scale, to, gain, add, last, s, m, roots):
             d = _finish(one, to, o + 3 * s, d, gain, add)
             e = _finish(one, to, o + 4 * s, e, gain, add)
         else:
-            b = _turn(one, b, roots, 0)
-            c = _turn(one, c, roots, 1)
-            d = _turn(one, d, roots, 2)
-            e = _turn(one, e, roots, 3)
+            b = _turn(one, b, roots)
+            c = _turn(one, c, roots + 2)
+            d = _turn(one, d, roots + 4)
+            e = _turn(one, e, roots + 6)
         put(to, o, a)
         put(to, o + s, b)
         put(to, o + 2 * s, c)
         put(to, o + 3 * s, d)
         put(to, o + 4 * s, e)
-        o, q = o + 1, q + 1
+        q += 1
         if q == s:
-            o, q, roots = o + 4 * s, 0, roots + 8
+            p, q, roots = p + 1, 0, roots + 8
 
 
 @jit
 def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
     j = m * s
-    o, q = 0, 0
+    p = q = 0
     for i in range(j):
         a, b, c, d, e, f, g, h = _dft8(
             _element(one, of, i, scale),
@@ -221,6 +224,7 @@ def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
             _element(one, of, i + 6 * j, scale),
             _element(one, of, i + 7 * j, scale),
         )
+        o = i + 7 * s * p
         if last:
             a = _finish(one, to, o, a, gain, add)
             b = _finish(one, to, o + s, b, gain, add)
@@ -231,13 +235,13 @@ def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
             g = _finish(one, to, o + 6 * s, g, gain, add)
             h = _finish(one, to, o + 7 * s, h, gain, add)
         else:
-            b = _turn(one, b, roots, 0)
-            c = _turn(one, c, roots, 1)
-            d = _turn(one, d, roots, 2)
-            e = _turn(one, e, roots, 3)
-            f = _turn(one, f, roots, 4)
-            g = _turn(one, g, roots, 5)
-            h = _turn(one, h, roots, 6)
+            b = _turn(one, b, roots)
+            c = _turn(one, c, roots + 2)
+            d = _turn(one, d, roots + 4)
+            e = _turn(one, e, roots + 6)
+            f = _turn(one, f, roots + 8)
+            g = _turn(one, g, roots + 10)
+            h = _turn(one, h, roots + 12)
         put(to, o, a)
         put(to, o + s, b)
         put(to, o + 2 * s, c)
@@ -246,9 +250,9 @@ def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
         put(to, o + 5 * s, f)
         put(to, o + 6 * s, g)
         put(to, o + 7 * s, h)
-        o, q = o + 1, q + 1
+        q += 1
         if q == s:
-            o, q, roots = o + 7 * s, 0, roots + 14
+            p, q, roots = p + 1, 0, roots + 14
 
 
 @jit
@@ -263,11 +267,11 @@ def _any_radix(one, r, of, scale, to, gain, add, last, s, m, roots):
                 total = _element(one, of, q + s * p, scale)
                 for i in range(1, r):
                     value = _element(one, of, q + s * p + i * j, scale)
-                    total = total + _turn(one, value, unity, i * k % r)
+                    total = total + _turn(one, value, unity + 2 * (i * k % r))
                 if last:
                     total = _finish(one, to, o, total, gain, add)
                 elif k > 0:
-                    total = _turn(one, total, roots, p * (r - 1) + k - 1)
+                    total = _turn(one, total, roots + 2 * (p * (r - 1) + k - 1))
                 put(to, o, total)
 
 
@@ -295,9 +299,10 @@ def _all_passes(
     source, target = Lines(of_re, of_im, of_step), Lines(to_re, to_im, to_step)
     here = Lines(work, work + lanes, 2 * lanes)
     there = Lines(work + 2 * n * lanes, work + (2 * n + 1) * lanes, 2 * lanes)
-    s, m = 1, n
+    m = n
     for i in range(passes):
         r = radices[i]
+        s = n // m
         m //= r
         last = i == passes - 1
         to = target if last else here
@@ -312,7 +317,6 @@ def _all_passes(
         else:
             _any_radix(one, r, source, scale, to, gain, add, last, s, m, roots)
         roots += 2 * (m * (r - 1) + r)
-        s *= r
         scale = ones
         source, here, there = here, there, here
 

@@ -266,7 +266,7 @@ def modes_to_spectra(
                         of = _spectrum_line(spectra, 0, j, c, layout)
                         to = _slab_line(space, side, c, layout)
                         transform(one, plan, of, 0, to, 0, False, origin(space))
-                _take_apart(space, sides, 1, layout)
+                _take_apart(space, sides, complex(1.0, 0.0), layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)

@@ -11,7 +11,7 @@ from .planes import is_repeated, plane_to_field, plane_to_field_vjp
 
 @jit
 def _source(hessian, at, n_fields, out):
-    """S of (n, n) numbers of each field, which start at ``at`` in the first one."""
+    """S of as many numbers of each field as ``out`` has, which start at ``at`` in the first one."""
     xx = hessian[at : at + out.size]
     yy = hessian[at + n_fields : at + n_fields + out.size]
     zz = hessian[at + 2 * n_fields : at + 2 * n_fields + out.size]
@@ -43,39 +43,48 @@ def _source_vjp(hessian, at, n_fields, a, bar, out):
 
 @jit
 def source(start, stop, n_parts, spectra, powers, z_factors, hessian, plan, layout, work):
-    """``hessian`` and the spectrum of S from spectra in (x, k_y, k_z); parts from ``start`` on.
+    """phi_ab, and the spectrum of S, from spectra in (x, k_y, k_z); parts from ``start`` on.
 
-    Parameters as those of :func:`~.planes.derivatives`; the first of ``spectra`` becomes that of S.
+    Parameters as those of :func:`~.planes.derivatives`, with ``powers`` of S in the end: it
+    overwrites that spectrum.
     """
     n, plane = layout.n, layout.plane
+    last = len(powers) - 1
     for part in range(start, stop):
         space = work[part]
         field = space[layout.field : layout.field + n * n]
         for i in range(n * part // n_parts, n * (part + 1) // n_parts):
-            for a in range(len(powers)):
+            for a in range(last):
                 plane_to_field(
                     spectra, (powers[a, 0] * n + i) * plane, powers[a, 1], z_factors, powers[a, 2],
                     hessian, (a * n + i) * n * n, plan, layout, space,
                 )  # fmt: skip
             _source(hessian, i * n * n, n * n * n, field)
             plane_to_field_vjp(
-                field, 0, 0, z_factors, 0, False, spectra, i * plane, plan, layout, space
-            )
+                space, layout.field, powers[last, 1], z_factors, powers[last, 2],
+                is_repeated(powers, 0), spectra, (powers[last, 0] * n + i) * plane,
+                plan, layout, space,
+            )  # fmt: skip
 
 
 @jit
 def source_vjp(start, stop, n_parts, hessian, powers, z_factors, spectra, plan, layout, work):
-    """Transpose of :func:`source`: the first of ``spectra`` is S's, and all are set."""
+    """Transpose of :func:`source`: sets all ``spectra``, from that of S."""
     n, plane = layout.n, layout.plane
+    last = len(powers) - 1
     for part in range(start, stop):
         space = work[part]
         bar = space[layout.field : layout.field + n * n]
         field = space[layout.other_field : layout.other_field + n * n]
         for i in range(n * part // n_parts, n * (part + 1) // n_parts):
-            plane_to_field(spectra, i * plane, 0, z_factors, 0, bar, 0, plan, layout, space)
-            for a in range(len(powers)):
+            plane_to_field(
+                spectra, (powers[last, 0] * n + i) * plane, powers[last, 1], z_factors,
+                powers[last, 2], space, layout.field, plan, layout, space,
+            )  # fmt: skip
+            for a in range(last):
                 _source_vjp(hessian, i * n * n, n * n * n, a, bar, field)
                 plane_to_field_vjp(
-                    field, 0, powers[a, 1], z_factors, powers[a, 2], is_repeated(powers, a),
-                    spectra, (powers[a, 0] * n + i) * plane, plan, layout, space,
+                    space, layout.other_field, powers[a, 1], z_factors, powers[a, 2],
+                    is_repeated(powers, a), spectra, (powers[a, 0] * n + i) * plane,
+                    plan, layout, space,
                 )  # fmt: skip
