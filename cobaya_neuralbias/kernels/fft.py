@@ -13,7 +13,6 @@ all lanes. Van Loan (1992), Computational Frameworks for the Fast Fourier Transf
 """
 
 from functools import cache
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +20,9 @@ from llvmlite import ir
 from numba import carray, from_dtype, types
 from numba.extending import intrinsic
 
+from . import radix
 from .jit import by_address, jit
-from .lanes import Lines, number, number_of_lanes, put, take, turned, width
-
-SQRT_HALF = sqrt(0.5)
-SIN_60 = sqrt(0.75)
-COS_72, SIN_72 = np.cos(0.4 * np.pi), np.sin(0.4 * np.pi)
-COS_144, SIN_144 = np.cos(0.8 * np.pi), np.sin(0.8 * np.pi)
+from .lanes import Lines, number_of_lanes, width
 
 
 def radices_of(n):
@@ -46,7 +41,7 @@ def radices_of(n):
         while n % divisor == 0:
             radices.append(divisor)
             n //= divisor
-    return np.array(radices + [1] * (2 - len(radices)))
+    return np.array(radices + [1] * (2 - len(radices)), dtype=np.int64)
 
 
 def roots_of(n, dtype):
@@ -63,216 +58,6 @@ def roots_of(n, dtype):
 def exchanged(lines):
     """The same lines with real and imaginary parts exchanged."""
     return Lines(lines.im, lines.re, lines.step)
-
-
-@jit
-def _element(one, of, e, scale):
-    return take(one, of, e) * number(one, scale + e)
-
-
-@jit
-def _turn(one, value, root):
-    return value * complex(number(one, root), number(one, root + 1))
-
-
-@jit
-def _finish(one, to, e, value, gain, add):
-    value = value * number(one, gain + e)
-    if add:
-        value = take(one, to, e) + value
-    return value
-
-
-@jit
-def _dft3(a, b, c):
-    middle = b + c
-    side = turned(b - c) * SIN_60
-    half = a - middle * 0.5
-    return a + middle, half + side, half - side
-
-
-@jit
-def _dft4(a, b, c, d):
-    p, q = a + c, b + d
-    m, n = a - c, turned(b - d)
-    return p + q, m + n, p - q, m - n
-
-
-@jit
-def _dft5(a, b, c, d, e):
-    outer, inner = b + e, c + d
-    u, v = turned(b - e), turned(c - d)
-    p = a + outer * COS_72 + inner * COS_144
-    q = a + outer * COS_144 + inner * COS_72
-    m = u * SIN_72 + v * SIN_144
-    n = u * SIN_144 - v * SIN_72
-    return a + outer + inner, p + m, q + n, q - n, p - m
-
-
-@jit
-def _dft8(a, b, c, d, e, f, g, h):
-    a, c, e, g = _dft4(a, c, e, g)
-    b, d, f, h = _dft4(b, d, f, h)
-    d = (d + turned(d)) * SQRT_HALF
-    f = turned(f)
-    h = (turned(h) - h) * SQRT_HALF
-    return a + b, c + d, e + f, g + h, a - b, c - d, e - f, g - h
-
-
-@jit
-def _radix3(one, of, scale, to, gain, add, last, s, m, roots):
-    j = m * s
-    p = q = 0
-    for i in range(j):
-        a, b, c = _dft3(
-            _element(one, of, i, scale),
-            _element(one, of, i + j, scale),
-            _element(one, of, i + 2 * j, scale),
-        )
-        o = i + 2 * s * p
-        if last:
-            a = _finish(one, to, o, a, gain, add)
-            b = _finish(one, to, o + s, b, gain, add)
-            c = _finish(one, to, o + 2 * s, c, gain, add)
-        else:
-            b = _turn(one, b, roots)
-            c = _turn(one, c, roots + 2)
-        put(to, o, a)
-        put(to, o + s, b)
-        put(to, o + 2 * s, c)
-        q += 1
-        if q == s:
-            p, q, roots = p + 1, 0, roots + 4
-
-
-@jit
-def _radix4(one, of, scale, to, gain, add, last, s, m, roots):
-    j = m * s
-    p = q = 0
-    for i in range(j):
-        a, b, c, d = _dft4(
-            _element(one, of, i, scale),
-            _element(one, of, i + j, scale),
-            _element(one, of, i + 2 * j, scale),
-            _element(one, of, i + 3 * j, scale),
-        )
-        o = i + 3 * s * p
-        if last:
-            a = _finish(one, to, o, a, gain, add)
-            b = _finish(one, to, o + s, b, gain, add)
-            c = _finish(one, to, o + 2 * s, c, gain, add)
-            d = _finish(one, to, o + 3 * s, d, gain, add)
-        else:
-            b = _turn(one, b, roots)
-            c = _turn(one, c, roots + 2)
-            d = _turn(one, d, roots + 4)
-        put(to, o, a)
-        put(to, o + s, b)
-        put(to, o + 2 * s, c)
-        put(to, o + 3 * s, d)
-        q += 1
-        if q == s:
-            p, q, roots = p + 1, 0, roots + 6
-
-
-@jit
-def _radix5(one, of, scale, to, gain, add, last, s, m, roots):
-    j = m * s
-    p = q = 0
-    for i in range(j):
-        a, b, c, d, e = _dft5(
-            _element(one, of, i, scale),
-            _element(one, of, i + j, scale),
-            _element(one, of, i + 2 * j, scale),
-            _element(one, of, i + 3 * j, scale),
-            _element(one, of, i + 4 * j, scale),
-        )
-        o = i + 4 * s * p
-        if last:
-            a = _finish(one, to, o, a, gain, add)
-            b = _finish(one, to, o + s, b, gain, add)
-            c = _finish(one, to, o + 2 * s, c, gain, add)
-            d = _finish(one, to, o + 3 * s, d, gain, add)
-            e = _finish(one, to, o + 4 * s, e, gain, add)
-        else:
-            b = _turn(one, b, roots)
-            c = _turn(one, c, roots + 2)
-            d = _turn(one, d, roots + 4)
-            e = _turn(one, e, roots + 6)
-        put(to, o, a)
-        put(to, o + s, b)
-        put(to, o + 2 * s, c)
-        put(to, o + 3 * s, d)
-        put(to, o + 4 * s, e)
-        q += 1
-        if q == s:
-            p, q, roots = p + 1, 0, roots + 8
-
-
-@jit
-def _radix8(one, of, scale, to, gain, add, last, s, m, roots):
-    j = m * s
-    p = q = 0
-    for i in range(j):
-        a, b, c, d, e, f, g, h = _dft8(
-            _element(one, of, i, scale),
-            _element(one, of, i + j, scale),
-            _element(one, of, i + 2 * j, scale),
-            _element(one, of, i + 3 * j, scale),
-            _element(one, of, i + 4 * j, scale),
-            _element(one, of, i + 5 * j, scale),
-            _element(one, of, i + 6 * j, scale),
-            _element(one, of, i + 7 * j, scale),
-        )
-        o = i + 7 * s * p
-        if last:
-            a = _finish(one, to, o, a, gain, add)
-            b = _finish(one, to, o + s, b, gain, add)
-            c = _finish(one, to, o + 2 * s, c, gain, add)
-            d = _finish(one, to, o + 3 * s, d, gain, add)
-            e = _finish(one, to, o + 4 * s, e, gain, add)
-            f = _finish(one, to, o + 5 * s, f, gain, add)
-            g = _finish(one, to, o + 6 * s, g, gain, add)
-            h = _finish(one, to, o + 7 * s, h, gain, add)
-        else:
-            b = _turn(one, b, roots)
-            c = _turn(one, c, roots + 2)
-            d = _turn(one, d, roots + 4)
-            e = _turn(one, e, roots + 6)
-            f = _turn(one, f, roots + 8)
-            g = _turn(one, g, roots + 10)
-            h = _turn(one, h, roots + 12)
-        put(to, o, a)
-        put(to, o + s, b)
-        put(to, o + 2 * s, c)
-        put(to, o + 3 * s, d)
-        put(to, o + 4 * s, e)
-        put(to, o + 5 * s, f)
-        put(to, o + 6 * s, g)
-        put(to, o + 7 * s, h)
-        q += 1
-        if q == s:
-            p, q, roots = p + 1, 0, roots + 14
-
-
-@jit
-def _any_radix(one, r, of, scale, to, gain, add, last, s, m, roots):
-    """By the definition: r^2 operations."""
-    j = m * s
-    unity = roots + 2 * m * (r - 1)
-    for p in range(m):
-        for q in range(s):
-            for k in range(r):
-                o = q + s * (r * p + k)
-                total = _element(one, of, q + s * p, scale)
-                for i in range(1, r):
-                    value = _element(one, of, q + s * p + i * j, scale)
-                    total = total + _turn(one, value, unity + 2 * (i * k % r))
-                if last:
-                    total = _finish(one, to, o, total, gain, add)
-                elif k > 0:
-                    total = _turn(one, total, roots + 2 * (p * (r - 1) + k - 1))
-                put(to, o, total)
 
 
 def _all_passes(
@@ -294,7 +79,7 @@ def _all_passes(
     ones,
 ):
     """:func:`transform` with everything spelled out."""
-    radices = carray(radices, passes)
+    radices, add = carray(radices, passes), add != 0
     lanes = width(one)
     source, target = Lines(of_re, of_im, of_step), Lines(to_re, to_im, to_step)
     here = Lines(work, work + lanes, 2 * lanes)
@@ -307,15 +92,15 @@ def _all_passes(
         last = i == passes - 1
         to = target if last else here
         if r == 8:
-            _radix8(one, source, scale, to, gain, add, last, s, m, roots)
+            radix.pass_8(one, source, scale, to, gain, add, last, s, m, roots)
         elif r == 4:
-            _radix4(one, source, scale, to, gain, add, last, s, m, roots)
+            radix.pass_4(one, source, scale, to, gain, add, last, s, m, roots)
         elif r == 3:
-            _radix3(one, source, scale, to, gain, add, last, s, m, roots)
+            radix.pass_3(one, source, scale, to, gain, add, last, s, m, roots)
         elif r == 5:
-            _radix5(one, source, scale, to, gain, add, last, s, m, roots)
+            radix.pass_5(one, source, scale, to, gain, add, last, s, m, roots)
         else:
-            _any_radix(one, r, source, scale, to, gain, add, last, s, m, roots)
+            radix.any_pass(one, r, source, scale, to, gain, add, last, s, m, roots)
         roots += 2 * (m * (r - 1) + r)
         scale = ones
         source, here, there = here, there, here
@@ -324,11 +109,8 @@ def _all_passes(
 @cache
 def _compiled(dtype):
     whole = types.int64
-    before, after = [from_dtype(dtype)] + 8 * [whole], 3 * [whole]
-    radices = types.CPointer(whole)
-    return by_address(types.void(*before, types.boolean, *after, radices, whole, whole))(
-        _all_passes
-    )
+    arguments = from_dtype(dtype), *(12 * [whole]), types.CPointer(whole), whole, whole
+    return by_address(types.void(*arguments))(_all_passes)
 
 
 class Plan(NamedTuple):
@@ -391,15 +173,14 @@ def transform(typing_context, one, plan, of, scale, to, gain, add, work):
         )
         of, to = ([builder.extract_value(lines, i) for i in range(3)] for lines in (of, to))
         scale, gain = (builder.add(factors, builder.mul(row, n)) for row in (scale, gain))
-        byte = ir.IntType(8)
-        radices = builder.inttoptr(radices, byte.as_pointer())
+        radices = builder.inttoptr(radices, ir.IntType(64).as_pointer())
         values = [
             one,
             *of,
             scale,
             *to,
             gain,
-            builder.zext(add, byte),
+            builder.zext(add, ir.IntType(64)),
             work,
             n,
             passes,

@@ -4,6 +4,8 @@
 infinity, which the likelihood turns into a rejection, rather than an exception. Sums may be
 contracted into fused multiply-adds but are never reordered between runs: the same seed on the
 same machine gives the same bits. ``vectorised`` kernels may reorder their own inner sums.
+``by_address`` functions have one signature and are called by their address: kernels compile faster
+when large code that they share is not part of each.
 
 Compiled code is kept on disk, except under an MPI launcher, where several ranks would write the
 same files at once.
@@ -27,7 +29,6 @@ vectorised = partial(
     error_model="numpy",
     fastmath={"contract", "reassoc", "nsz"},
 )
-# Compiled for one signature, and called by its address: large code that several kernels share.
 by_address = partial(
     cfunc,
     nopython=True,

@@ -169,21 +169,26 @@ def origin(typing_context, array):
     return types.int64(array), generate
 
 
-def _register_at(builder, kind, at):
-    size = ir.Constant(ir.IntType(64), kind.dtype.bitwidth // 8)
-    return builder.inttoptr(builder.mul(at, size), kind.vector.as_pointer())
-
-
 @intrinsic
 def number(typing_context, like, at):
     """The number at an address; ``like`` is any number of its kind."""
 
     def generate(context, builder, signature, arguments):
-        kind = context.get_value_type(like)
-        size = ir.Constant(ir.IntType(64), like.bitwidth // 8)
-        return builder.load(builder.inttoptr(builder.mul(arguments[1], size), kind.as_pointer()))
+        address = _pointer(builder, arguments[1], context.get_value_type(like), like)
+        return builder.load(address)
 
     return like(like, types.int64), generate
+
+
+def _pointer(builder, at, kind, dtype):
+    size = ir.Constant(ir.IntType(64), dtype.bitwidth // 8)
+    return builder.inttoptr(builder.mul(at, size), kind.as_pointer())
+
+
+def _pointers(builder, kind, lines, element):
+    re, im, step = (builder.extract_value(lines, i) for i in range(3))
+    shift = builder.mul(element, step)
+    return [_pointer(builder, builder.add(at, shift), kind.vector, kind.dtype) for at in (re, im)]
 
 
 @intrinsic
@@ -192,16 +197,8 @@ def take(typing_context, like, lines, element):
     kind = ComplexLanes(like)
 
     def generate(context, builder, signature, arguments):
-        re, im, step = (builder.extract_value(arguments[1], i) for i in range(3))
-        shift = builder.mul(arguments[2], step)
-        parts = [
-            builder.load(
-                _register_at(builder, kind, builder.add(at, shift)),
-                align=kind.dtype.bitwidth // 8,
-            )
-            for at in (re, im)
-        ]
-        return _whole(builder, kind, parts)
+        pointers = _pointers(builder, kind, *arguments[1:])
+        return _whole(builder, kind, [builder.load(p, align=like.bitwidth // 8) for p in pointers])
 
     return kind(like, lines, types.int64), generate
 
@@ -211,14 +208,9 @@ def put(typing_context, lines, element, value):
     """The reverse of :func:`take`."""
 
     def generate(context, builder, signature, arguments):
-        re, im, step = (builder.extract_value(arguments[0], i) for i in range(3))
-        shift = builder.mul(arguments[1], step)
-        for at, part in zip((re, im), _parts(builder, value, arguments[2]), strict=True):
-            builder.store(
-                part,
-                _register_at(builder, value, builder.add(at, shift)),
-                align=value.dtype.bitwidth // 8,
-            )
+        pointers = _pointers(builder, value, *arguments[:2])
+        for part, p in zip(_parts(builder, value, arguments[2]), pointers, strict=True):
+            builder.store(part, p, align=value.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(lines, types.int64, value), generate
