@@ -23,16 +23,22 @@ class LPT(MatterDensity):
         redshift_space = 0 if self.redshift_axis is None else 4
         return 10 * self.order + redshift_space + 4 * (self.particles_per_voxel - 1)
 
-    def build(self, grid, amplitude, omega_m, growth):
+    def describe(self):
+        return f"Lagrangian perturbation theory of order {self.order}"
+
+    def build(self, workspace, amplitude, omega_m, growth):
         model = Lagrangian(
-            grid, amplitude, self.order, self.assignment, second_order_ratio(omega_m)
+            *(workspace.grid, amplitude, self.order, self.assignment),
+            *(second_order_ratio(omega_m), workspace),
         )
         if self.particles_per_voxel == 1 and self.redshift_axis is None:
             return model
         return LagrangianParticles(
             replace(model, order=1),
             model if self.order == 2 else None,
-            Sublattices(grid, self.particles_per_voxel, self.assignment),
+            Sublattices(
+                workspace.grid, self.particles_per_voxel, self.assignment, workspace.threads
+            ),
             self.redshift_axis,
             (0.0, 0.0) if self.redshift_axis is None else growth.rates,
         )

@@ -9,6 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from .catalogue import read_field
 from .component import (
+    POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
     check_option,
@@ -21,7 +22,9 @@ from .gravity.background import Growth, scale_factors
 from .gravity.grid import Grid
 from .gravity.lagrangian import ASSIGNMENTS, mode_amplitude
 from .gravity.sublattices import OFFSETS
+from .gravity.workspace import Workspace
 
+DTYPES = ("float64", "float32")
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
 
@@ -45,13 +48,15 @@ class MatterDensity(FieldRevision, Theory):
     redshift: float
     phases: str | None
     phases_seed: int
+    dtype: str
+    threads: int
 
-    def build(self, grid, amplitude, omega_m, growth):
+    def build(self, workspace, amplitude, omega_m, growth):
         """The forward model, with the interface of :class:`Lagrangian`.
 
         Parameters
         ----------
-        grid : Grid
+        workspace : Workspace
         amplitude : (n, n, n//2+1) float64, see :func:`mode_amplitude`
         omega_m : float, matter over critical density at the catalogue's redshift
         growth : Growth, None where :attr:`growth_from` is
@@ -64,7 +69,7 @@ class MatterDensity(FieldRevision, Theory):
         return None if self.rsd == "none" else self.a_last
 
     def memory(self):
-        """Most numbers (float64) that a gradient holds at once, for each voxel."""
+        """Most numbers that a gradient holds at once, for each voxel."""
         raise NotImplementedError
 
     def check_options(self):
@@ -77,6 +82,8 @@ class MatterDensity(FieldRevision, Theory):
             "rsd": tuple(AXES),
             "redshift": ("a number >= 0", lambda v: is_number(v, 0)),
             "phases_seed": ("an integer >= 0", lambda v: is_integer(v, 0)),
+            "dtype": DTYPES,
+            "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
 
@@ -94,9 +101,19 @@ class MatterDensity(FieldRevision, Theory):
                 field = read_field(self.phases)
             self.set_phases(fourier.resample(field, self.n_grid))
         self._compile()
+        self._workspace = Workspace(self.grid, self.dtype, self.threads)
+        self.log.info(
+            "%s, %s, %d^3 voxels of %.3g Mpc/h; %s with %d thread%s.",
+            *(self.describe(), self.assignment, self.n_grid, self.grid.voxel_side),
+            *(self.dtype, self.threads, "" if self.threads == 1 else "s"),
+        )
+
+    def describe(self):
+        """The model in a few words, for the log."""
+        raise NotImplementedError
 
     def _check_memory(self):
-        needed = 8 * self.memory() * self.n_grid**3
+        needed = np.dtype(self.dtype).itemsize * self.memory() * self.n_grid**3
         try:
             available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         except (AttributeError, ValueError, OSError):  # not every system tells
@@ -115,7 +132,7 @@ class MatterDensity(FieldRevision, Theory):
         tiny = Grid(4, self.box_size)
         a = scale_factors(self.growth_from or self.a_last, self.a_last)
         model = self.build(
-            tiny,
+            Workspace(tiny, self.dtype),
             mode_amplitude(tiny, np.full(3 * 2**2 + 1, 1.0)),
             1.0,
             Growth.integrate(a, a**-1.5, 1.0),
@@ -219,9 +236,8 @@ class MatterDensity(FieldRevision, Theory):
         growth, table = None, self._growth_redshifts
         if table is not None:
             growth = Growth.integrate(1 / (1 + table), self.provider.get_Hubble(table), omega_m)
-        return self.build(
-            self.grid, mode_amplitude(self.grid, self.linear_power()), omega_m, growth
-        )
+        amplitude = mode_amplitude(self.grid, self.linear_power())
+        return self.build(self._workspace, amplitude, omega_m, growth)
 
     def calculate(self, state, want_derived=True, **params_values_dict):
         model = self.forward_model()

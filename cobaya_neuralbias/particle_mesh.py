@@ -1,13 +1,10 @@
 """Theory: whitened phases and linear power -> matter density by a particle mesh."""
 
-from functools import cached_property
-
 from .component import BOOLEAN, POSITIVE_INTEGER, check_option, is_number
 from .gravity import particle_mesh
 from .gravity.lagrangian import Lagrangian
 from .gravity.orders import Orders
 from .gravity.sublattices import Sublattices
-from .kernels.threads import Threads
 from .matter_density import MatterDensity
 
 
@@ -18,7 +15,6 @@ class ParticleMesh(MatterDensity):
     n_steps: int
     mesh_factor: float
     deconvolve: bool
-    threads: int
 
     def check_options(self):
         super().check_options()
@@ -35,7 +31,6 @@ class ParticleMesh(MatterDensity):
                 lambda v: is_number(v, 1) and abs(v * n - round(v * n)) < 1e-3,
             ),
             "deconvolve": BOOLEAN,
-            "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
         if self.deconvolve:
@@ -57,21 +52,20 @@ class ParticleMesh(MatterDensity):
     def memory(self):
         return 12.2 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 9
 
-    @cached_property
-    def _threads(self):
-        return Threads(self.threads)
+    def describe(self):
+        return f"Particle mesh of {self.n_steps} steps from a = {self.a_start:g}"
 
-    def build(self, grid, amplitude, omega_m, growth):
+    def build(self, workspace, amplitude, omega_m, growth):
+        grid = workspace.grid
         first, both = (
-            Lagrangian(grid, amplitude, order, self.assignment, growth_ratio=1.0)
-            for order in (1, 2)
+            Lagrangian(grid, amplitude, order, self.assignment, 1.0, workspace) for order in (1, 2)
         )
         return particle_mesh.ParticleMesh(
             Orders(first, both),
             growth,
             float(self.a_start),
             self.n_steps,
-            Sublattices(grid, self.particles_per_voxel, self.assignment, self._threads),
+            Sublattices(grid, self.particles_per_voxel, self.assignment, workspace.threads),
             round(self.mesh_factor * grid.n),
             self.redshift_axis,
             self.deconvolve,

@@ -14,6 +14,7 @@ from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
 from .halo_likelihood import HaloLikelihood
+from .kernels.memory import empty
 from .lpt import LPT
 from .particle_mesh import ParticleMesh
 
@@ -222,7 +223,8 @@ class FieldTarget:
         value, delta_bar, weights_bar = self._likelihood(evolved.delta, weights)
         if not np.isfinite(value):
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
-        modes_bar = forward_model.density_vjp(evolved, delta_bar) - modes
+        modes_bar = forward_model.density_vjp(evolved, delta_bar)
+        modes_bar -= modes
         value += prior - 0.5 * float(np.vdot(modes, modes))
         return value, modes_bar, weights_bar + prior_bar
 
@@ -254,7 +256,9 @@ class FieldTarget:
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
             z[:n].reshape(self.grid.shape), z[n:]
         )
-        return value, np.concatenate([modes_bar.ravel(), weights_bar])
+        gradient = empty(z.shape)
+        gradient[:n], gradient[n:] = modes_bar.ravel(), weights_bar
+        return value, gradient
 
     def weights_only(self, modes):
         """Function weights -> (log density, gradient) at the fixed density of ``modes``."""

@@ -10,14 +10,15 @@ D2/D1^2 = -3/7 Omega_m(z)^(-1/143) (Bouchet et al. 1995).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels import assignment as painting
-from ..kernels import modes as kernels
-from .fourier import irfftn, rfftn
+from ..kernels.memory import empty
 from .grid import Grid
+from .workspace import Workspace
 
 ASSIGNMENTS = {
     "cic": (painting.cic, painting.cic_vjp),
@@ -29,7 +30,7 @@ ASSIGNMENTS = {
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) matter density contrast
+    delta: np.ndarray  #: (n, n, n) float64 matter density contrast
     displacement: np.ndarray  #: (3, n, n, n) [voxel sides]
     hessian: np.ndarray | None  #: (6, n, n, n) phi_ab, at order 2
 
@@ -52,6 +53,30 @@ def mode_amplitude(grid: Grid, power_by_n2):
     return amplitude[grid.squared_index]
 
 
+def power_derivative(modes, modes_bar, squared_index=None):
+    """Derivative of a log-likelihood in the logarithm of the linear power, at fixed white noise.
+
+    The density knows the power only by sqrt(P) times the modes, so that
+    ``dlnL/dlnP = modes * modes_bar / 2``, mode by mode.
+
+    Parameters
+    ----------
+    modes : (n, n, n) float64, real Fourier modes of the white noise
+    modes_bar : (n, n, n) float64
+        Derivative of the log-likelihood in the modes, as :meth:`Lagrangian.density_vjp` gives it:
+        without their prior.
+    squared_index : (n, n, n) int, |k / k_fundamental|^2 of each mode, or any number of its shell
+
+    Returns
+    -------
+    (n, n, n) float64, or with ``squared_index`` its sums (m,) over modes of equal number
+    """
+    derivative = 0.5 * modes * modes_bar
+    if squared_index is None:
+        return derivative
+    return np.bincount(np.ravel(squared_index), weights=derivative.ravel())
+
+
 @dataclass(frozen=True)
 class Lagrangian:
     """Forward model of order 1 (Zel'dovich) or 2.
@@ -63,6 +88,7 @@ class Lagrangian:
     order : 1 or 2
     assignment : "cic", "tsc" or "pcs"
     growth_ratio : float, D2/D1^2 (used at order 2)
+    workspace : Workspace, of the same grid (None: its own, float64, one thread)
     """
 
     grid: Grid
@@ -70,15 +96,26 @@ class Lagrangian:
     order: int = 2
     assignment: str = "tsc"
     growth_ratio: float = -3 / 7
+    workspace: Workspace | None = None
 
-    @property
-    def _wavenumbers(self):
-        return self.grid.frequencies, self.grid.odd_frequencies
+    def __post_init__(self):
+        if self.workspace is None:
+            object.__setattr__(self, "workspace", Workspace(self.grid))
+
+    @cached_property
+    def _potential_factors(self):
+        # sqrt(P/V) FFT(x) / k^2 of orthogonal modes, and 1/n^3 of the transform back.
+        k2 = np.maximum(self.grid.squared_index, 1)
+        return self.workspace.factors(self.amplitude / k2 * self.grid.n**-1.5)
 
     @property
     def _displacement_scale(self):
         # k in units of the fundamental and displacements in voxel sides: 1/(k_f * side) = n / 2 pi.
         return self.grid.n / (2 * np.pi)
+
+    @property
+    def _source_factor(self):
+        return -self.growth_ratio if self.order == 2 else None
 
     @property
     def packed_power(self):
@@ -90,50 +127,45 @@ class Lagrangian:
 
         Returns it with phi_ab (6, n, n, n), which the adjoint needs at order 2, else None.
         """
-        grid = self.grid
-        spectrum = np.empty(grid.spectrum_shape, dtype=complex)
-        kernels.unpack(modes, self.amplitude * grid.n**1.5, spectrum)
-        hessian = None
-        if self.order == 2:
-            parts = np.empty((6, *grid.spectrum_shape), dtype=complex)
-            kernels.hessian_inverse_laplacian(spectrum, *self._wavenumbers, parts)
-            hessian = irfftn(parts, grid.shape)
-            source = np.empty(grid.shape)
-            kernels.second_order_source(hessian, source)
-            spectrum -= self.growth_ratio * rfftn(source)
-        parts = np.empty((3, *grid.spectrum_shape), dtype=complex)
-        kernels.gradient_inverse_laplacian(
-            spectrum, *self._wavenumbers, self._displacement_scale, parts
-        )
-        return irfftn(parts, grid.shape), hessian
+        work, factors = self.workspace, self._potential_factors
+        hessian = work.source(modes, factors) if self.order == 2 else None
+        psi = work.gradient(modes, factors, self._displacement_scale, self._source_factor)
+        return psi, hessian
 
     def displacement_vjp(self, hessian, displacement_bar):
-        """Cotangent of the modes given that of the displacement; ``hessian`` is overwritten."""
-        grid = self.grid
-        spectrum_bar = np.empty(grid.spectrum_shape, dtype=complex)
-        kernels.gradient_inverse_laplacian_vjp(
-            rfftn(displacement_bar), *self._wavenumbers, self._displacement_scale, spectrum_bar
+        """Cotangent of the modes given that of the displacement."""
+        work, factors = self.workspace, self._potential_factors
+        modes_bar = work.gradient_vjp(
+            displacement_bar, factors, self._displacement_scale, self._source_factor
         )
         if self.order == 2:
-            source_bar = irfftn(-self.growth_ratio * spectrum_bar, grid.shape)
-            kernels.second_order_source_vjp(hessian, source_bar, hessian)
-            kernels.hessian_inverse_laplacian_vjp(rfftn(hessian), *self._wavenumbers, spectrum_bar)
-        modes_bar = np.empty(grid.shape)
-        kernels.pack(spectrum_bar, self.amplitude * grid.n**-1.5, modes_bar)
+            work.source_vjp(hessian, factors, modes_bar)
         return modes_bar
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
         displacement, hessian = self.displacement(modes)
-        delta = np.empty(self.grid.shape)
-        ASSIGNMENTS[self.assignment][0](displacement, delta)
-        return Evolved(delta, displacement, hessian)
+        delta = self.workspace.empty()
+        ASSIGNMENTS[self.assignment][0](displacement, delta, self.workspace.threads)
+        return Evolved(_converted(delta, np.float64), displacement, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
 
-        The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
+        Its displacement is overwritten: one call each.
         """
         displacement_bar = evolved.displacement
-        ASSIGNMENTS[self.assignment][1](evolved.displacement, delta_bar, displacement_bar)
+        delta_bar = _converted(delta_bar, self.workspace.dtype)
+        ASSIGNMENTS[self.assignment][1](
+            evolved.displacement, delta_bar, displacement_bar, self.workspace.threads
+        )
         return self.displacement_vjp(evolved.hessian, displacement_bar)
+
+
+def _converted(field, dtype):
+    """The field itself, or its numbers as ``dtype`` in memory used before."""
+    if field.dtype == dtype:
+        return field
+    out = empty(field.shape, dtype)
+    out[...] = field
+    return out

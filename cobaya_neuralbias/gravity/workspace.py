@@ -1,0 +1,151 @@
+"""Derivatives of potentials on one mesh, with all that does not depend on the cosmology.
+
+Real Fourier modes become real fields in two steps: along x for all (k_y, k_z), where factors of
+|k| act (:mod:`cobaya_neuralbias.kernels.mode_lines`), then along y and z for each x
+(:mod:`cobaya_neuralbias.kernels.planes`). In between are spectra in (x, k_y, k_z), one for each
+power of k_x: two give all first derivatives, three all second ones.
+"""
+
+import numpy as np
+
+from ..kernels import mode_lines, planes, second_order
+from ..kernels.fft import LineTransform
+from ..kernels.memory import empty, zeros
+from ..kernels.threads import Threads
+
+# Powers of k_x, k_y and k_z. Odd ones leave out the Nyquist frequency.
+GRADIENT = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+HESSIAN_AND_SOURCE = np.array(
+    [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 0)]
+)
+
+
+class Workspace:
+    """Transforms on the mesh of ``grid`` and the memory they work in.
+
+    Results are the caller's. One call at a time: share it between models, not between threads.
+
+    Parameters
+    ----------
+    grid : Grid
+    dtype : "float64" or "float32", of the fields and of the arithmetic; modes are float64
+    threads : int
+    """
+
+    def __init__(self, grid, dtype="float64", threads=1):
+        self.grid = grid
+        self.dtype = np.dtype(dtype)
+        self.threads = Threads(threads)
+        n = grid.n
+        self._layout = planes.layout_of(n, self.dtype)
+        powers = np.stack([np.ones(n), grid.odd_frequencies, grid.frequencies**2])
+        self._lines = LineTransform(n, self.dtype, powers)
+        self._z_factors = self._columns(powers[:, : n // 2 + 1])
+        k2 = grid.squared_index.astype(float)
+        k2[0, 0, 0] = np.inf
+        self._source_factors = self.factors(1 / (k2 * n**3))
+        self._spectra = zeros(len(powers) * n * self._layout.plane, self.dtype)
+        self._work = zeros((threads, self._layout.work), self.dtype)
+
+    def __reduce__(self):
+        return Workspace, (self.grid, self.dtype.name, self.threads.number)
+
+    def _columns(self, values):
+        return planes.column_factors(values, self._layout).astype(self.dtype).ravel()
+
+    def factors(self, values):
+        """Factors (n, n, n//2+1) of modes, which depend on |k_x|, |k_y| and k_z, for this class."""
+        half = self.grid.n // 2 + 1
+        return self._columns(values[:half, :half])
+
+    def empty(self, *shape):
+        """Uninitialised fields (*shape, n, n, n)."""
+        return empty((*shape, *self.grid.shape), self.dtype)
+
+    def _run(self, kernel, *arguments):
+        parts = self.threads.number
+        self.threads.run(
+            kernel, parts, parts, *arguments, self._lines.plan, self._layout, self._work
+        )
+
+    def _flat(self, fields):
+        return np.ascontiguousarray(fields, dtype=self.dtype).reshape(-1)
+
+    def _u(self, factors, scale, source_factor):
+        # Factors of u and whether i is one: see `mode_lines`.
+        has_source = source_factor is not None
+        b = source_factor if has_source else 0.0
+        return factors, has_source, self._source_factors, b, scale or 1.0, scale is not None
+
+    def _modes_to_spectra(self, modes, powers, *u):
+        modes = np.ascontiguousarray(modes, dtype=float).reshape(-1)
+        self._run(mode_lines.modes_to_spectra, modes, *self._u(*u), powers, self._spectra)
+
+    def _modes_to_spectra_vjp(self, powers, add, modes_bar, *u):
+        self._run(
+            mode_lines.modes_to_spectra_vjp,
+            self._spectra,
+            *self._u(*u),
+            powers,
+            add,
+            modes_bar.reshape(-1),
+        )
+
+    def gradient(self, modes, factors, scale, source_factor=None):
+        """``i k_a scale (factors modes + source_factor S / k^2)`` for the three axes.
+
+        Parameters
+        ----------
+        modes : (n, n, n) float64
+        factors : see :meth:`factors`
+        scale : float
+        source_factor : float, or None without S, which is that of the last :meth:`source`
+
+        Returns
+        -------
+        (3, n, n, n) fields: of a spectrum divided by n^3 if it is that of an unnormalised transform
+        """
+        self._modes_to_spectra(modes, 2, factors, scale, source_factor)
+        fields = self.empty(3)
+        self._run(planes.derivatives, self._spectra, GRADIENT, self._z_factors, self._flat(fields))
+        return fields
+
+    def gradient_vjp(self, fields_bar, factors, scale, source_factor=None):
+        """Cotangent of the modes of :meth:`gradient`; that of S is left for :meth:`source_vjp`."""
+        self._run(
+            planes.derivatives_vjp,
+            self._flat(fields_bar),
+            GRADIENT,
+            self._z_factors,
+            self._spectra,
+        )
+        modes_bar = empty(self.grid.shape)
+        self._modes_to_spectra_vjp(2, False, modes_bar, factors, scale, source_factor)
+        return modes_bar
+
+    def source(self, modes, factors):
+        """phi_ab = ``k_a k_b factors modes`` (6, n, n, n), for xx, yy, zz, xy, xz, yz.
+
+        Leaves S = sum_{a<b} (phi_aa phi_bb - phi_ab^2) for :meth:`gradient`.
+        """
+        self._modes_to_spectra(modes, 3, factors, None, None)
+        hessian = self.empty(6)
+        self._run(
+            second_order.source,
+            self._spectra,
+            HESSIAN_AND_SOURCE,
+            self._z_factors,
+            self._flat(hessian),
+        )
+        return hessian
+
+    def source_vjp(self, hessian, factors, modes_bar):
+        """Adds to ``modes_bar`` what comes by S, whose cotangent :meth:`gradient_vjp` has left."""
+        self._run(
+            second_order.source_vjp,
+            self._flat(hessian),
+            HESSIAN_AND_SOURCE,
+            self._z_factors,
+            self._spectra,
+        )
+        self._modes_to_spectra_vjp(3, True, modes_bar, factors, None, None)
