@@ -4,6 +4,8 @@
 infinity, which the likelihood turns into a rejection, rather than an exception. Sums may be
 contracted into fused multiply-adds but are never reordered between runs: the same seed on the
 same machine gives the same bits. ``vectorised`` kernels may reorder their own inner sums.
+``inlined`` is for functions of numbers that loops call: a call that is left in a loop keeps it from
+being vectorised.
 
 Compiled code is kept on disk, except under an MPI launcher, where several ranks would write the
 same files at once.
@@ -27,3 +29,4 @@ vectorised = partial(
     error_model="numpy",
     fastmath={"contract", "reassoc", "nsz"},
 )
+inlined = partial(jit, forceinline=True)
