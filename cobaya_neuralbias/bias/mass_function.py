@@ -9,7 +9,7 @@ the share of the halos in component ``c`` and f integrates to 1. It is the famil
 its integral.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class MassFunction:
     """
 
     n_components: int = 2
-    threads: Threads = SERIAL
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def n_weights(self):

@@ -3,7 +3,7 @@
 The equations stand in :mod:`cobaya_neuralbias.kernels.mixture`; Charnock et al. (2020), eqs. 7-15.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class MixtureDensityNetwork:
     spacing: str = "relu"
     alpha_shift: float = 0.0
     sigma_shift: float = 0.0
-    threads: Threads = SERIAL
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def n_weights(self):

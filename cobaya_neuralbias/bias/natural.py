@@ -75,7 +75,7 @@ class NaturalEngine:
     multipoles: tuple = (0, 1)
     floor: float = 0.1
     mass_index: bool = True
-    threads: Threads = SERIAL
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def radius(self):
@@ -182,12 +182,11 @@ class NaturalEngine:
             *(inputs, *self._layout, of_psi, of_x, psi_bar),
             *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
         )
-        field_bar = memory.zeros(delta.shape)
-        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, field_bar, self.threads)
-        delta_bar = field_bar if delta.dtype == float else memory.empty(delta.shape, delta.dtype)
+        delta_bar = memory.zeros(delta.shape)
+        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, delta_bar, self.threads)
         b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
-            *(response.hinges, psi_bar, field_bar, delta_bar, self.threads),
+            *(response.hinges, psi_bar, delta_bar, self.threads),
         )
         of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
         of_x_bar -= self.multiplicity * (patches[1] * x_bar)
@@ -210,7 +209,7 @@ class NaturalRate:
     """
 
     alpha_shift: float = 0.0
-    threads: Threads = field(default=SERIAL, kw_only=True)
+    threads: Threads = field(default=SERIAL, kw_only=True, compare=False, repr=False)
 
     n_weights = 0
 

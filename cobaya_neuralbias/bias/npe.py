@@ -13,7 +13,7 @@ each voxel like any other. With one layer and l = 0 this is the engine of Charno
 eqs. 5-6: 4 weights (centre, faces, edges, corners) for ``kernel_size`` 3, and a bias.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class NeuralPhysicalEngine:
     layers: int = 1
     invariant: bool = False
     activation: str = "softplus"
-    threads: Threads = SERIAL
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def radius(self):

@@ -6,8 +6,8 @@ nodes, ``p(s) = sum_k c_k s^k`` with s in [0, 1]. A sum over points needs of the
 ``sum s^k`` of each interval, so the value, its gradient in the points (p'), and, by the
 transposed interpolation, its gradient in the node values all belong to one and the same function.
 
-Intervals are counted through all segments. Loops over points work on contiguous parts of them, which
-are their items; what is summed over points is kept for each part.
+Intervals are counted through all segments. Loops over points work on contiguous parts of them,
+which are their items; what is summed over points is kept for each part.
 """
 
 import numpy as np

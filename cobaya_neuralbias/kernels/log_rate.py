@@ -71,12 +71,9 @@ def local_terms_vjp(
     hinges,
     out_bar,
     field_bar,
-    delta_bar,
     threads=SERIAL,
 ):
-    """Cotangent of ``delta`` into ``delta_bar``; ``field_bar`` holds what of u's is from elsewhere.
-
-    ``delta_bar`` has the type of ``delta``, ``field_bar`` is float64; they may be the same.
+    """Cotangent of ``delta`` into ``field_bar``, which holds what of u's comes from elsewhere.
 
     Returns
     -------
@@ -86,7 +83,7 @@ def local_terms_vjp(
     threads.run(
         _local_terms_vjp,
         *(len(delta), delta, shift, padded, radius, slope, scales, weights, hinges),
-        *(out_bar, field_bar, delta_bar, parts),
+        *(out_bar, field_bar, parts),
     )
     return parts.sum(0)
 
@@ -105,13 +102,12 @@ def _local_terms_vjp(
     hinges,
     out_bar,
     field_bar,
-    delta_bar,
     parts,
 ):
     n = delta.shape[0]
     derivative = np.empty(n * n)
     for i in range(start, stop):
-        density, row, out = delta[i].reshape(-1), field_bar[i].reshape(-1), delta_bar[i].reshape(-1)
+        density, row = delta[i].reshape(-1), field_bar[i].reshape(-1)
         psi_bar, x_bar = out_bar[0, i].reshape(-1), out_bar[1, i].reshape(-1)
         derivative[:] = slope
         of_psi = of_x = of_slope = 0.0
@@ -132,8 +128,7 @@ def _local_terms_vjp(
                 of_hinge += hinge[k] * psi_bar[k]
             parts[i, 3 + h] = of_hinge
         for k in range(density.size):
-            u_bar = row[k] + derivative[k] * psi_bar[k] + x_bar[k]
-            out[k] = u_bar / (density[k] + shift)
+            row[k] = (row[k] + derivative[k] * psi_bar[k] + x_bar[k]) / (density[k] + shift)
 
 
 @jit

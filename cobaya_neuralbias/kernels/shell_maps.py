@@ -268,7 +268,7 @@ def _add_squares(maps, first, last, start, softening, out):
 
 @jit
 def _maps_of_shells(stencil, coefficients, shells, n_shells, length):
-    """Map ``m n_shells + s``, of harmonic m on shell s, as a sum over planes of ``length`` values."""
+    """Map ``m n_shells + s``, of harmonic m on shell s, as a sum over planes of ``length``."""
     n_maps, n_groups, height = coefficients.shape
     lines = np.zeros((n_maps * n_shells, n_groups, height))
     for m in range(n_maps):
@@ -306,7 +306,7 @@ def _planes_of_bars(stencil, coefficients, shells, weights, extra, length):
     Rows: the first and the second sum, then, shell by shell, every map but the first.
     """
     n_maps, n_groups, height = coefficients.shape
-    radius, n_shells = height - 1, extra.size
+    radius = height - 1
     n_planar = stencil.factors.shape[0]
     first = np.zeros(n_planar * n_groups + 1, np.int64)
     n_terms = (n_maps + 1) * n_groups * height

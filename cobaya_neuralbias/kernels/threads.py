@@ -46,18 +46,21 @@ class Threads:
             other.result()
 
     def run_slices(self, function, size):
-        """``function(part)`` for slices of ``range(size)``, the same ones for any number of threads.
+        """``function(part)`` for slices of ``range(size)``, the same for any number of threads.
 
         For kernels that take whole arrays: how a number is rounded may depend on where it stands
-        in an array, for the last few are not computed several at a time.
+        in an array, for the last few are not computed several at a time. Returns the results, in
+        order.
         """
         ends = [size * i // N_SLICES for i in range(N_SLICES + 1)]
+        results = [None] * N_SLICES
 
         def some(start, stop):
             for i in range(start, stop):
-                function(slice(ends[i], ends[i + 1]))
+                results[i] = function(slice(ends[i], ends[i + 1]))
 
         self.run(some, N_SLICES)
+        return results
 
 
 SERIAL = Threads(1)
