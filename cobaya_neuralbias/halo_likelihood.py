@@ -13,12 +13,14 @@ from .catalogue import join, read_catalogues
 from .catalogue.selection import Survey
 from .component import (
     BOOLEAN,
+    POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
     check_option,
     is_number,
     logged_errors,
 )
+from .kernels.threads import SERIAL, Threads
 
 LIKELIHOODS = ("point_process", "binned", "counts")
 BOUNDARIES = ("periodic", "open")
@@ -65,6 +67,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
     completeness: str | None
     drop_masked: bool
     boundary: str
+    threads: int
     parameter_prefix: str
 
     # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
@@ -77,11 +80,12 @@ class HaloLikelihood(FieldRevision, Likelihood):
         "scatter": tuple(SCATTERS),
         "drop_masked": BOOLEAN,
         "boundary": BOUNDARIES,
+        "threads": POSITIVE_INTEGER,
         "parameter_prefix": ("a string", lambda v: isinstance(v, str)),
     }
 
     @classmethod
-    def bias_model(cls, options, mean_density=None):
+    def bias_model(cls, options, mean_density=None, threads=SERIAL):
         """(engine, network) of a mapping of valid ``options``.
 
         ``mean_density`` [(h/Mpc)^3] is that of the halos above threshold; None while the names
@@ -131,6 +135,9 @@ class HaloLikelihood(FieldRevision, Likelihood):
             raise LoggedError(
                 self.log, "Option 'drop_masked' is of no use without the option 'completeness'."
             )
+        self._threads = Threads(self.threads)
+        if self.threads > 1:
+            self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
         self._halos = None
         self.n_impossible = 0
@@ -187,7 +194,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 self.box_size,
             )
         density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
-        self.engine, self.network = self.bias_model(vars(self), density)
+        self.engine, self.network = self.bias_model(vars(self), density, self._threads)
         self.log.info(
             "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
             len(self._halos.mass),
@@ -273,6 +280,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
             "t": self._t[enters],
             "completeness": completeness,
             "scatter": SCATTERS[self.scatter](),
+            "threads": self._threads,
         }
         if self.likelihood == "point_process":
             return PointProcess(**data)
@@ -289,12 +297,12 @@ class HaloLikelihood(FieldRevision, Likelihood):
 
         Parameters
         ----------
-        density : (n, n, n) float64, matter density contrast
+        density : (n, n, n) float64 or float32, matter density contrast
         weights : (n_weights,) float64, in the order of ``weight_names``
 
         Returns
         -------
-        float, (n, n, n) float64, (n_weights,) float64
+        float, (n, n, n) of the type of ``density``, (n_weights,) float64
             An impossible point gives -inf and zero gradients, and is counted in ``n_impossible``.
         """
         result = self.data_model(density.shape[0]).value_and_gradient(density, weights)

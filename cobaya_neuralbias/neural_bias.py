@@ -17,6 +17,7 @@ from .component import (
     is_number,
 )
 from .halo_likelihood import HaloLikelihood
+from .kernels.threads import SERIAL
 
 ODD_INTEGER = ("an odd positive integer", lambda v: is_integer(v, 1) and v % 2 == 1)
 NON_NEGATIVE = ("a number >= 0", lambda v: is_number(v, 0))
@@ -78,7 +79,7 @@ class NeuralBias(HaloLikelihood):
     }
 
     @classmethod
-    def bias_model(cls, options, mean_density=None):
+    def bias_model(cls, options, mean_density=None, threads=SERIAL):
         for name in ("kernel_size", "multipoles", "layers", "n_components"):
             if not cls._OPTIONS[name][1](options[name]):
                 raise ValueError(name)
@@ -91,11 +92,12 @@ class NeuralBias(HaloLikelihood):
             # Counts alone tell nothing of masses: there are no weights for them then.
             masses = options["likelihood"] != "counts"
             engine = NaturalEngine(
-                options["kernel_size"], multipoles, float(options["floor"]), masses
+                *(options["kernel_size"], multipoles, float(options["floor"]), masses, threads)
             )
             if not masses:
-                return engine, NaturalRate(float(alpha_shift))
-            return engine, NaturalNetwork(float(alpha_shift), options["n_components"])
+                return engine, NaturalRate(float(alpha_shift), threads=threads)
+            components = options["n_components"]
+            return engine, NaturalNetwork(float(alpha_shift), components, threads=threads)
         engine = NeuralPhysicalEngine(
             kernel_size=options["kernel_size"],
             input=options["input"],
@@ -104,6 +106,7 @@ class NeuralBias(HaloLikelihood):
             layers=options["layers"],
             invariant=options["invariant"],
             activation=options["activation"],
+            threads=threads,
         )
         network = MixtureDensityNetwork(
             options["n_components"],
@@ -111,6 +114,7 @@ class NeuralBias(HaloLikelihood):
             options["spacing"],
             float(alpha_shift),
             float(options["sigma_shift"]),
+            threads,
         )
         return engine, network
 

@@ -7,6 +7,7 @@ from .bias.mass_function import MassFunction
 from .bias.neyrinck import FORMS, DensityContrast, LocalBias, LocalRate
 from .component import POSITIVE_INTEGER, POSITIVE_NUMBER, is_integer, is_number
 from .halo_likelihood import HaloLikelihood
+from .kernels.threads import SERIAL
 
 NON_NEGATIVE = ("a number >= 0", lambda v: is_number(v, 0))
 OPTIONAL_DENSITY = (
@@ -38,14 +39,14 @@ class Neyrinck(HaloLikelihood):
     }
 
     @classmethod
-    def bias_model(cls, options, mean_density=None):
+    def bias_model(cls, options, mean_density=None, threads=SERIAL):
         if options["form"] not in FORMS or not is_integer(options["n_components"], 1):
             raise ValueError("form, n_components")
         unit = options["nbar_unit"] or mean_density or 1.0
-        rate = LocalRate(options["form"], float(options["floor"]), float(unit))
+        rate = LocalRate(options["form"], float(options["floor"]), float(unit), threads)
         if options["likelihood"] == "counts":
             return DensityContrast(), rate
-        return DensityContrast(), LocalBias(rate, MassFunction(options["n_components"]))
+        return DensityContrast(), LocalBias(rate, MassFunction(options["n_components"], threads))
 
     @classmethod
     def default_prior(cls, options):

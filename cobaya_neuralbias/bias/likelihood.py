@@ -24,6 +24,10 @@ and a network has
 
 where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
 :class:`~cobaya_neuralbias.bias.mdn.MixtureDensityNetwork`. Neither knows what it is compared with.
+
+Densities are float64 or float32; all else is float64, sums included. Arrays that are returned are
+the caller's, and are never written to again (:mod:`cobaya_neuralbias.kernels.memory`), so models
+may be evaluated by several threads at a time.
 """
 
 from dataclasses import dataclass, field
@@ -32,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import memory
+from ..kernels.threads import SERIAL, Threads
 from .scatter import Poisson
 from .weight import Weight
 
@@ -56,6 +62,7 @@ class CatalogueLikelihood:
     completeness : (m,) float64 in [0, 1], of each voxel, 0 where there are no data; above 0 in
         every voxel that holds a halo. None: 1 everywhere
     scatter : of the counts, see :mod:`cobaya_neuralbias.bias.scatter`
+    threads : that share the loops over voxels outside of engine and network
     """
 
     engine: Any
@@ -65,6 +72,7 @@ class CatalogueLikelihood:
     t: np.ndarray
     completeness: np.ndarray | None = None
     scatter: Any = field(default_factory=Poisson)
+    threads: Threads = field(default=SERIAL, kw_only=True, compare=False, repr=False)
 
     #: (lower, upper) t of the halos that the likelihood counts
     mass_range = (0.0, np.inf)
@@ -138,10 +146,13 @@ class CatalogueLikelihood:
         of_mesh = getattr(self.network, "density_with_pullback", self._density)
         density, pullback = of_mesh(psi, np.array(self.mass_range), network_weights)
         value, expected_bar, scatter_bar = self.scatter.log_mean_factor(
-            self.effective_volume * density, *self.occupied, scatter_weights
+            self._times_volume(density), *self.occupied, scatter_weights, self.threads
         )
-        psi_bar, network_bar = pullback(self.effective_volume * expected_bar)
+        psi_bar, network_bar = pullback(self._times_volume(expected_bar))
         return value, psi_bar, np.concatenate([network_bar, scatter_bar])
+
+    def _times_volume(self, density):
+        return np.multiply(density, self.effective_volume, out=memory.empty(density.shape))
 
     def _density(self, psi, edges, weights):
         """Halos with t between two edges per (Mpc/h)^3 at each psi, and the adjoint of that."""
@@ -166,7 +177,7 @@ class CatalogueLikelihood:
         value, psi_bar, weights_bar = self.count_terms(psi, network_weights, scatter_weights)
         halos, halos_psi_bar, halos_bar = self.halo_terms(psi, network_weights)
         weights_bar[: len(halos_bar)] += halos_bar
-        return value + halos, psi_bar + halos_psi_bar, weights_bar
+        return value + halos, np.add(psi_bar, halos_psi_bar, out=psi_bar), weights_bar
 
     def log_likelihood(self, delta, weights):
         """Log-likelihood of the density contrast ``delta`` (n, n, n) and the ``weights``."""
@@ -175,7 +186,8 @@ class CatalogueLikelihood:
     def value_and_gradient(self, delta, weights):
         """Log-likelihood and its gradients with respect to ``delta`` (n, n, n) and ``weights``.
 
-        Where the likelihood is zero (or overflows) the value is -inf and the gradients are zero.
+        The gradient in ``delta`` has its type, float64 or float32. Where the likelihood is zero
+        (or overflows) the value is -inf and the gradients are zero.
         """
         w_engine, w_network = self.split(weights)
         response = self.engine.forward(delta, w_engine)
@@ -185,8 +197,11 @@ class CatalogueLikelihood:
                 flat(response.psi), w_network, self.scatter_weights(weights)
             )
         if not np.isfinite(value):
-            return -np.inf, np.zeros(delta.shape), np.zeros(self.n_weights)
+            return -np.inf, np.zeros(delta.shape, delta.dtype), np.zeros(self.n_weights)
         delta_bar, engine_bar = self.engine.forward_vjp(
             response, w_engine, psi_bar.reshape(response.psi.shape)
         )
+        if delta_bar.dtype != delta.dtype:
+            delta_bar, precise = memory.empty(delta.shape, delta.dtype), delta_bar
+            delta_bar[...] = precise
         return value, delta_bar, np.concatenate([engine_bar, other_bar])

@@ -9,11 +9,13 @@ the share of the halos in component ``c`` and f integrates to 1. It is the famil
 its integral.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..kernels import mass_bins
 from ..kernels import mass_mixture as mixture
+from ..kernels.threads import SERIAL, Threads
 from .truncated_normal import above_zero
 from .weight import Weight
 
@@ -30,6 +32,7 @@ class MassFunction:
     """
 
     n_components: int = 2
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def n_weights(self):
@@ -80,20 +83,21 @@ class MassFunction:
 
     def sum_log_density_with_vjp(self, t, weights):
         """``sum_j ln f(t_j)`` over the halos ``t`` (n_halos,), and its gradient (n_weights,)."""
-        values, bar = self._components(weights), np.empty((3, self.n_components))
-        value = mixture.sum_log_density_with_vjp(t, values, bar, np.empty(values.shape))
-        return value, self._components_vjp(weights, values, bar)
+        values, items = self._components(weights), -(-len(t) // mixture.HALOS)
+        sums, bars = np.empty(items), np.empty((items, 3, self.n_components))
+        self.threads.run(mixture.sum_log_density_with_vjp, items, t, values, sums, bars)
+        return float(sums.sum()), self._components_vjp(weights, values, bars.sum(0))
 
     def fractions(self, edges, weights):
         """(n_bins,) share of the halos with t in ``[edges[b], edges[b + 1])``."""
         out = np.empty(len(edges) - 1)
-        mixture.bins(np.asarray(edges, dtype=float), self._components(weights), out)
+        mass_bins.bins(np.asarray(edges, dtype=float), self._components(weights), out)
         return out
 
     def fractions_vjp(self, edges, out_bar, weights):
         """Cotangent of the weights (n_weights,) given that of the fractions (n_bins,)."""
         values, bar = self._components(weights), np.empty((3, self.n_components))
-        mixture.bins_vjp(np.asarray(edges, dtype=float), values, out_bar, bar)
+        mass_bins.bins_vjp(np.asarray(edges, dtype=float), values, out_bar, bar)
         return self._components_vjp(weights, values, bar)
 
     def draw(self, rng, n, weights):

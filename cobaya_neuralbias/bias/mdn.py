@@ -3,11 +3,13 @@
 The equations stand in :mod:`cobaya_neuralbias.kernels.mixture`; Charnock et al. (2020), eqs. 7-15.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernels import mixture
+from ..kernels import memory, mixture
+from ..kernels.halo_blocks import n_blocks
+from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
 from .rate_table import TABLE_SIZES, RateTable
 from .truncated_normal import above_zero
@@ -26,6 +28,7 @@ class MixtureDensityNetwork:
     spacing: str = "relu"
     alpha_shift: float = 0.0
     sigma_shift: float = 0.0
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def n_weights(self):
@@ -112,17 +115,26 @@ class MixtureDensityNetwork:
         ----------
         psi : (m,) float64, of every voxel
         halos : tuple (voxel, first, t), see
-            :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`
+            :mod:`cobaya_neuralbias.kernels.halo_blocks`
         weights : (n_weights,) float64
 
         Returns
         -------
         float, (m,) float64, (n_weights,) float64
         """
-        options = self._options(weights)
-        psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
-        value = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
-        return value, psi_bar, weights_bar.ravel()
+        psi_bar = memory.zeros(psi.shape)
+        value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
+        return value, psi_bar, weights_bar
+
+    def _add_halos(self, psi, halos, weights, psi_bar):
+        """(value, cotangent of the weights) of the sum over halos; that of psi is added."""
+        options, blocks = self._options(weights), n_blocks(halos[0])
+        values, weights_bar = np.empty(blocks), np.empty((blocks, *options[0].shape))
+        self.threads.run(
+            mixture.sum_log_density_with_vjp,
+            *(blocks, psi, *halos, *options, psi_bar, values, weights_bar),
+        )
+        return float(values.sum()), weights_bar.sum(0).ravel()
 
     def _rate(self, edges, options):
         """(rate, rate_vjp): functions of psi (m,), for the masses between the two ``edges``."""
@@ -148,8 +160,8 @@ class MixtureDensityNetwork:
 
         return rate, rate_vjp
 
-    def total_with_vjp(self, psi, weights, completeness=None):
-        """``sum_i S_i number_density(psi_i)`` and its gradient.
+    def total_with_vjp(self, psi, weights, completeness=None, factor=1.0):
+        """``factor sum_i S_i number_density(psi_i)`` and its gradient.
 
         The rate is a function of the one number psi: on large meshes it is tabulated
         (:mod:`cobaya_neuralbias.bias.rate_table`), finely enough that the sum is good to
@@ -160,20 +172,22 @@ class MixtureDensityNetwork:
         psi : (m,) float64
         weights : (n_weights,) float64
         completeness : (m,) float64, S; None: 1 everywhere
+        factor : float
 
         Returns
         -------
         float, (m,) float64, (n_weights,) float64
         """
         if completeness is not None:
+            factors = factor * completeness
             values, pullback = self.density_with_pullback(psi, ABOVE_THRESHOLD, weights)
-            return float(completeness @ values), *pullback(completeness)
+            return float(factors @ values), *pullback(factors)
         rate, rate_vjp = self._rate(ABOVE_THRESHOLD, self._options(weights))
         for table in self._tables(psi, rate, weights):
-            if result := table.sum_with_slopes(psi):
+            if result := table.sum_with_slopes(psi, factor, self.threads):
                 total, nodes_bar, slopes = result
                 return total, slopes, rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
-        return rate(psi).sum(), *rate_vjp(psi, np.ones(psi.shape))
+        return factor * rate(psi).sum(), *rate_vjp(psi, np.full(psi.shape, factor))
 
     def density_with_pullback(self, psi, edges, weights):
         """Halos per (Mpc/h)^3 with t between two ``edges``, and its adjoint, for a whole mesh.
@@ -193,11 +207,11 @@ class MixtureDensityNetwork:
         """
         rate, rate_vjp = self._rate(edges, self._options(weights))
         for table in self._tables(psi, rate, weights):
-            if result := table.interpolate(psi):
+            if result := table.interpolate(psi, self.threads):
                 values, slopes = result
 
                 def pullback(out_bar, table=table, slopes=slopes):
-                    nodes_bar = table.interpolate_vjp(psi, out_bar)
+                    nodes_bar = table.interpolate_vjp(psi, out_bar, self.threads)
                     weights_bar = rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
                     return slopes * out_bar, weights_bar
 
@@ -213,7 +227,8 @@ class MixtureDensityNetwork:
         for n_intervals in TABLE_SIZES:
             if 4 * n_intervals * (len(edges) - 1) > psi.size:
                 return
-            if table := RateTable.of(rate, edges, n_intervals):
+            table = RateTable.of(rate, edges, n_intervals)
+            if table and table.serves_sample(psi):
                 yield table
 
     def _segments(self, low, high, weights):
@@ -242,12 +257,9 @@ class MixtureDensityNetwork:
         -------
         float, (m,) float64, (n_weights,) float64
         """
-        total, psi_bar, total_bar = self.total_with_vjp(psi, weights, completeness)
-        psi_bar *= -volume
-        options = self._options(weights)
-        weights_bar = np.zeros(options[0].shape)
-        log_density = mixture.sum_log_density_with_vjp(psi, *halos, *options, psi_bar, weights_bar)
-        return log_density - volume * total, psi_bar, weights_bar.ravel() - volume * total_bar
+        total, psi_bar, total_bar = self.total_with_vjp(psi, weights, completeness, -volume)
+        log_density, halos_bar = self._add_halos(psi, halos, weights, psi_bar)
+        return log_density + total, psi_bar, halos_bar + total_bar
 
     def draw_t(self, rng, psi, weights):
         """``t = ln(M / M_threshold)`` of one halo at each psi, from ``dn/dlnM`` above threshold.

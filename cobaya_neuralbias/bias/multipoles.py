@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import stencil
+from ..kernels import memory, stencil
+from ..kernels.threads import SERIAL
 
 # Y_lm = norm / r^l times a planar and an axial polynomial with integer coefficients.
 PLANAR = {  # of (x, y): polynomial, sign under (x, y) -> (-x, -y)
@@ -169,23 +170,24 @@ class MultipoleKernels:
             first += len(pathway.shells)
         return index
 
-    def convolve(self, padded, weights):
+    def convolve(self, padded, weights, threads=SERIAL):
         """(n_maps, n, n, n) maps of a field padded by ``radius``; ``weights`` (n_weights,)."""
-        out = np.empty((len(self.harmonics), *(side - 2 * self.radius for side in padded.shape)))
+        sides = (side - 2 * self.radius for side in padded.shape)
+        out = memory.empty((len(self.harmonics), *sides))
         lines = weights[self._weight_index] * self.stencil.axial
-        stencil.convolve(padded, self.stencil, lines, out)
+        stencil.convolve(padded, self.stencil, lines, out, threads)
         return out
 
-    def convolve_vjp(self, m, padded_bar, padded, weights):
+    def convolve_vjp(self, m, padded_bar, padded, weights, threads=SERIAL):
         """Cotangents of the field (n, n, n) and of all weights, given that of map ``m``.
 
         Both the cotangent of the map, ``padded_bar``, and the field are padded.
         """
         one = self._stencils[m]
         index = self._weight_index[m : m + 1]
-        field_bar = np.empty(tuple(side - 2 * self.radius for side in padded.shape))
+        field_bar = memory.empty(tuple(side - 2 * self.radius for side in padded.shape))
         lines_bar = np.empty(one.axial.shape)
         lines = weights[index] * one.axial
-        stencil.convolve_vjp(padded_bar, one, lines, padded, field_bar, lines_bar)
+        stencil.convolve_vjp(padded_bar, one, lines, padded, field_bar, lines_bar, threads)
         weights_bar = np.bincount(index.ravel(), (one.axial * lines_bar).ravel(), len(weights))
         return field_bar, weights_bar

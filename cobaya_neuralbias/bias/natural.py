@@ -31,14 +31,16 @@ The log-rate is linear in its weights, so at fixed density their likelihood is t
 regression: one maximum, nearly Gaussian. The weights of number and mass do not mix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import log_rate, shell_maps, stencil
+from ..kernels import log_rate, mass_bins, memory, shell_maps, stencil
 from ..kernels import mass_mixture as mixture
+from ..kernels.halo_blocks import n_blocks
+from ..kernels.threads import SERIAL, Threads
 from .multipoles import MultipoleKernels
 from .truncated_normal import above_zero
 from .weight import Weight
@@ -66,12 +68,14 @@ class NaturalEngine:
     multipoles : tuple of int, 0 and those of 1, 2 whose invariants enter psi
     floor : float, > 0, of the logarithm
     mass_index : bool, whether the shells have weights in x (False where nothing reads x)
+    threads : that share the loops over voxels
     """
 
     kernel_size: int = 3
     multipoles: tuple = (0, 1)
     floor: float = 0.1
     mass_index: bool = True
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def radius(self):
@@ -148,8 +152,8 @@ class NaturalEngine:
         """psi and x of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
         b, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        inputs = np.empty((len(delta) + 2 * self.radius,) * 3)
-        stencil.pad_log(delta, 1 + self.floor, self.radius, inputs)
+        inputs = memory.empty((len(delta) + 2 * self.radius,) * 3)
+        stencil.pad_log(delta, 1 + self.floor, self.radius, inputs, self.threads)
         # Counted from uniform patches: at mean density for psi, at the denser hinge for x. There
         # the lengths vanish, and every sum over a shell is u times its neighbours.
         constants = np.array(
@@ -158,40 +162,38 @@ class NaturalEngine:
                 -(1 + of_x @ self.multiplicity) * patches[1],
             ]
         )
-        hinges = np.empty((len(HINGES), *delta.shape))
-        out = np.empty((2, *delta.shape))
+        hinges = memory.empty((len(HINGES), *delta.shape))
+        out = memory.empty((2, *delta.shape))
         log_rate.local_terms(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
-            *(constants, hinges, out),
+            *(constants, hinges, out, self.threads),
         )
-        shell_maps.combine_features(inputs, *self._layout, of_psi, of_x, out)
+        shell_maps.combine_features(inputs, *self._layout, of_psi, of_x, out, self.threads)
         return Response(out, delta, inputs, hinges)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of (psi, x)."""
         _, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        inputs, inputs_bar = response.inputs, np.zeros(response.inputs.shape)
+        delta, inputs = response.delta, response.inputs
+        inputs_bar = memory.zeros(inputs.shape)
         of_psi_bar, of_x_bar = np.zeros(of_psi.shape), np.zeros(of_x.shape)
         shell_maps.combine_features_vjp(
             *(inputs, *self._layout, of_psi, of_x, psi_bar),
-            *(inputs_bar, of_psi_bar, of_x_bar),
+            *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
         )
-        delta_bar = np.zeros(response.delta.shape)
-        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, delta_bar)
-        log_rate.local_terms_vjp(
-            *(response.delta, 1 + self.floor, slope, np.exp(-patches), hinge_weights, psi_bar),
-            delta_bar,
+        delta_bar = memory.zeros(delta.shape)
+        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, delta_bar, self.threads)
+        b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
+            *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
+            *(response.hinges, psi_bar, delta_bar, self.threads),
         )
-        b_bar, x_bar = psi_bar[0].sum(), psi_bar[1].sum()
-        middle = slice(self.radius, len(inputs) - self.radius)
-        slope_bar = np.einsum("ijk,ijk", inputs[middle, middle, middle], psi_bar[0])
         of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
         of_x_bar -= self.multiplicity * (patches[1] * x_bar)
         weights_bar = np.concatenate(
             [
                 [b_bar, slope_bar - patches[0] * b_bar],
-                [np.vdot(hinge, psi_bar[0]) for hinge in response.hinges] - at_mean * b_bar,
+                hinges_bar - at_mean * b_bar,
                 of_psi_bar.ravel(),
                 of_x_bar,
             ]
@@ -207,6 +209,7 @@ class NaturalRate:
     """
 
     alpha_shift: float = 0.0
+    threads: Threads = field(default=SERIAL, kw_only=True, compare=False, repr=False)
 
     n_weights = 0
 
@@ -215,15 +218,18 @@ class NaturalRate:
 
     def number_density(self, psi, weights):
         """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
-        out = np.empty(psi[0].shape)
-        flat = np.ascontiguousarray(psi[0], dtype=float).reshape(-1)
-        log_rate.exponential(flat, self.alpha_shift, out.reshape(-1))
+        out = memory.empty(psi[0].shape)
+        log_rates, rates = np.ascontiguousarray(psi[0], dtype=float).reshape(-1), out.reshape(-1)
+        self.threads.run_slices(
+            lambda part: log_rate.exponential(log_rates[part], self.alpha_shift, rates[part]),
+            rates.size,
+        )
         return out
 
     def number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of ``psi`` (2, m) and of the weights."""
-        psi_bar = np.zeros(psi.shape)
-        psi_bar[0] = out_bar * self.number_density(psi, weights)
+        psi_bar = memory.zeros(psi.shape)
+        np.multiply(out_bar, self.number_density(psi, weights), out=psi_bar[0])
         return psi_bar, np.zeros(self.n_weights)
 
 
@@ -267,7 +273,7 @@ class NaturalNetwork(NaturalRate):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
         out = np.empty((len(edges) - 1, psi.shape[1]))
         x = np.ascontiguousarray(psi[1])
-        mixture.bin_probability(x, np.asarray(edges, dtype=float), weights, out)
+        mass_bins.bin_probability(x, np.asarray(edges, dtype=float), weights, out)
         return out * self.number_density(psi, weights)
 
     def binned_density_vjp(self, psi, edges, out_bar, weights):
@@ -275,35 +281,40 @@ class NaturalNetwork(NaturalRate):
         edges = np.asarray(edges, dtype=float)
         x = np.ascontiguousarray(psi[1])
         probability = np.empty(out_bar.shape)
-        mixture.bin_probability(x, edges, weights, probability)
+        mass_bins.bin_probability(x, edges, weights, probability)
         rate = self.number_density(psi, weights)
         psi_bar = np.zeros(psi.shape)
         psi_bar[0] = rate * (probability * out_bar).sum(0)
         weights_bar = np.zeros(self.n_weights)
-        mixture.bin_probability_vjp(x, edges, weights, out_bar * rate, psi_bar[1], weights_bar)
+        mass_bins.bin_probability_vjp(x, edges, weights, out_bar * rate, psi_bar[1], weights_bar)
         return psi_bar, weights_bar
 
     def sum_log_density_with_vjp(self, psi, halos, weights):
         """Sum of :meth:`log_density` over the halos, and its cotangents."""
-        voxel, first, _ = halos
-        number = np.diff(first)
-        psi_bar = np.zeros(psi.shape)
-        weights_bar = np.zeros(self.n_weights)
-        value = mixture.sum_log_probability_with_vjp(
-            psi[1], *halos, weights, psi_bar[1], weights_bar
-        )
-        psi_bar[0, voxel] = number
-        value += number @ psi[0, voxel] + first[-1] * self.alpha_shift
+        psi_bar = memory.zeros(psi.shape)
+        value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
         return value, psi_bar, weights_bar
+
+    def _add_halos(self, psi, halos, weights, psi_bar):
+        """(value, cotangent of the weights) of the sum over halos; that of psi is added."""
+        blocks, (voxel, first, t) = n_blocks(halos[0]), halos
+        values, weights_bar = np.empty(blocks), np.empty((blocks, self.n_weights))
+        self.threads.run(
+            mixture.sum_log_probability_with_vjp,
+            *(blocks, psi, voxel, first, t, weights, psi_bar, values, weights_bar),
+        )
+        return values.sum() + len(t) * self.alpha_shift, weights_bar.sum(0)
 
     def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):
         """Poisson point process: see :class:`~.mdn.MixtureDensityNetwork`."""
-        value, psi_bar, weights_bar = self.sum_log_density_with_vjp(psi, halos, weights)
-        expected = volume * self.number_density(psi, weights)
-        if completeness is not None:
-            expected *= completeness
-        psi_bar[0] -= expected
-        return value - expected.sum(), psi_bar, weights_bar
+        psi_bar = memory.empty(psi.shape)
+        psi_bar[1] = 0.0
+        seen = np.empty(0) if completeness is None else completeness
+        missing = log_rate.total_rate(
+            psi[0], self.alpha_shift, -volume, seen, psi_bar[0], self.threads
+        )
+        value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
+        return value + missing, psi_bar, weights_bar
 
     def draw_t(self, rng, psi, weights):
         """(m,) t = ln(M/M_threshold) of halos at ``psi`` (2, m)."""

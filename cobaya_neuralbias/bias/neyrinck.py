@@ -10,12 +10,13 @@ Neyrinck et al. (2014); Charnock et al. (2020), eq. 25. Other papers call the fi
 power law".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import local_bias
+from ..kernels import local_bias, memory
+from ..kernels.threads import SERIAL, Threads
 from .mass_function import MassFunction
 from .weight import Weight
 
@@ -42,7 +43,7 @@ class DensityContrast:
 
     def forward(self, delta, weights):
         """psi = ``delta`` (n, n, n)."""
-        return Density(delta)
+        return Density(np.asarray(delta, dtype=float))
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and of the weights, of which there are none."""
@@ -63,6 +64,7 @@ class LocalRate:
     form: str = "neyrinck"
     floor: float = 0.0
     density_unit: float = 1.0
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def n_weights(self):
@@ -94,28 +96,40 @@ class LocalRate:
     def log_number_density(self, psi, weights):
         """ln of the halos above threshold per (Mpc/h)^3; -inf where there can be none."""
         flat = np.ascontiguousarray(psi, dtype=float).ravel()
-        out = np.empty(flat.shape)
-        if self.form == "linear":
-            local_bias.linear(flat, float(self.floor), float(weights[1]), out)
-        else:
-            local_bias.truncated_power(flat, *self._exponents(weights), out)
-        out += weights[0] + np.log(self.density_unit)
+        out, constant = memory.empty(flat.shape), weights[0] + np.log(self.density_unit)
+
+        def fill(part):
+            if self.form == "linear":
+                local_bias.linear(flat[part], float(self.floor), float(weights[1]), out[part])
+            else:
+                local_bias.truncated_power(flat[part], *self._exponents(weights), out[part])
+            out[part] += constant
+
+        self.threads.run_slices(fill, flat.size)
         return out.reshape(np.shape(psi))
 
     def log_number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of psi (m,) and of the weights; a rate of zero has none."""
-        psi_bar = np.zeros(psi.shape)
-        if self.form == "linear":
-            bar = local_bias.linear_vjp(psi, out_bar, float(self.floor), float(weights[1]), psi_bar)
-            return psi_bar, np.array([out_bar.sum(), bar])
-        bars = np.zeros(3)
-        local_bias.truncated_power_vjp(psi, out_bar, *self._exponents(weights), psi_bar, bars)
+        psi_bar = memory.zeros(psi.shape)
+
+        def add(part):
+            arrays, bars = (psi[part], out_bar[part]), np.zeros(3)
+            if self.form == "linear":
+                options = float(self.floor), float(weights[1])
+                bars[0] = local_bias.linear_vjp(*arrays, *options, psi_bar[part])
+            else:
+                options = self._exponents(weights)
+                local_bias.truncated_power_vjp(*arrays, *options, psi_bar[part], bars)
+            return bars
+
+        bars = np.sum(self.threads.run_slices(add, psi.size), axis=0)
         return psi_bar, np.append(out_bar.sum(), bars[: self.n_weights - 1])
 
     def number_density(self, psi, weights):
         """Halos above threshold per (Mpc/h)^3 at each psi; same shape as ``psi``."""
+        out = self.log_number_density(psi, weights)
         with np.errstate(over="ignore"):
-            return np.exp(self.log_number_density(psi, weights))
+            return np.exp(out, out=out)
 
     def number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of psi (m,) and of the weights (n_weights,)."""
@@ -150,7 +164,7 @@ class LocalRate:
         voxel, first, _ = halos
         counts = np.diff(first).astype(float)
         value = counts @ self.log_number_density(psi[voxel], weights)
-        psi_bar = np.zeros(psi.shape)
+        psi_bar = memory.zeros(psi.shape)
         psi_bar[voxel], weights_bar = self.log_number_density_vjp(psi[voxel], counts, weights)
         return float(value), psi_bar, weights_bar
 
@@ -172,14 +186,16 @@ class LocalRate:
         """
         value, psi_bar, weights_bar = self.sum_log_density_with_vjp(psi, halos, weights)
         with np.errstate(over="ignore", invalid="ignore"):
-            expected = volume * self.number_density(psi, weights)
+            expected = self.number_density(psi, weights)
+            expected *= volume
             if completeness is not None:
                 expected *= completeness
             value -= float(expected.sum())
         if not np.isfinite(value):
             return -np.inf, np.zeros(psi.shape), np.zeros(self.n_weights)
-        voxels_bar, bar = self.log_number_density_vjp(psi, -expected, weights)
-        return value, psi_bar + voxels_bar, weights_bar + bar
+        minus_expected = np.negative(expected, out=expected)
+        voxels_bar, bar = self.log_number_density_vjp(psi, minus_expected, weights)
+        return value, np.add(psi_bar, voxels_bar, out=psi_bar), weights_bar + bar
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ each voxel like any other. With one layer and l = 0 this is the engine of Charno
 eqs. 5-6: 4 weights (centre, faces, edges, corners) for ``kernel_size`` 3, and a bias.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import elementary, stencil
+from ..kernels import elementary, memory, stencil
+from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
 from .multipoles import MultipoleKernels
 
@@ -63,6 +64,7 @@ class NeuralPhysicalEngine:
     layers: int = 1
     invariant: bool = False
     activation: str = "softplus"
+    threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
     def radius(self):
@@ -139,19 +141,19 @@ class NeuralPhysicalEngine:
     # From density to psi, and back
 
     def _padded(self, n):
-        return np.empty((n + 2 * self._kernels.radius,) * 3)
+        return memory.empty((n + 2 * self._kernels.radius,) * 3)
 
     def _pad_inputs(self, delta):
-        padded = self._padded(len(delta))
+        padded, radius = self._padded(len(delta)), self._kernels.radius
         if self.input == "density":
-            stencil.pad_periodic(delta, self._kernels.radius, padded)
+            stencil.pad_periodic(delta, radius, padded, self.threads)
         else:
-            stencil.pad_log(delta, 1 + self.floor, self._kernels.radius, padded)
+            stencil.pad_log(delta, 1 + self.floor, radius, padded, self.threads)
         return padded
 
     def _inputs_vjp(self, padded, field_bar):
         if self.input == "log_density":
-            stencil.pad_log_vjp(padded, self._kernels.radius, field_bar)
+            stencil.pad_log_vjp(padded, self._kernels.radius, field_bar, self.threads)
         return field_bar
 
     def _first_kernels(self, weights):
@@ -161,19 +163,24 @@ class NeuralPhysicalEngine:
     def _activate(self, x, weights, layer, f):
         """phi of one layer of pathway ``f``; ``x`` becomes the slope."""
         bias = weights[self._slices[layer][1]][f] if self._has_biases else 0.0
-        phi = np.empty(x.shape)
-        ACTIVATIONS[self.activation](x.reshape(-1), bias, phi.reshape(-1))
+        phi = memory.empty(x.shape)
+        slope, value = x.reshape(-1), phi.reshape(-1)
+
+        def activate(part):
+            ACTIVATIONS[self.activation](slope[part], bias, value[part])
+
+        self.threads.run_slices(activate, value.size)
         return phi
 
     def forward(self, delta, weights):
         """psi of the density contrast ``delta`` (n, n, n), all above -1; see :class:`Response`."""
         inputs = self._pad_inputs(delta)
-        maps = self._kernels.convolve(inputs, self._first_kernels(weights))
+        maps = self._kernels.convolve(inputs, self._first_kernels(weights), self.threads)
         psi, slopes, hidden = None, [], []
         for f, pathway in enumerate(self._kernels.pathways):
             x = maps[pathway.maps.start]
             if pathway.n_maps > 1:
-                x = np.empty(delta.shape)
+                x = memory.empty(delta.shape)
                 elementary.length(
                     maps[pathway.maps].reshape(pathway.n_maps, -1), INVARIANT_EPS, x.reshape(-1)
                 )
@@ -182,17 +189,18 @@ class NeuralPhysicalEngine:
             hidden.append([])
             for layer in range(1, self.layers):
                 padded = self._padded(len(delta))
-                stencil.pad_periodic(phi, self._kernels.radius, padded)
-                x = self._deeper.convolve(padded, weights[self._slices[layer][0][f]])[0]
+                stencil.pad_periodic(phi, self._kernels.radius, padded, self.threads)
+                kernels = weights[self._slices[layer][0][f]]
+                x = self._deeper.convolve(padded, kernels, self.threads)[0]
                 phi = self._activate(x, weights, layer, f)
                 slopes[f].append(x)
                 hidden[f].append(padded)
-            psi = phi if psi is None else psi + phi
+            psi = phi if psi is None else np.add(psi, phi, out=psi)
         return Response(psi, inputs, maps, slopes, hidden)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
-        radius = self._kernels.radius
+        radius, threads = self._kernels.radius, self.threads
         padded_bar = self._padded(len(psi_bar))
         weights_bar = np.zeros(self.n_weights)
         inputs_bar = None
@@ -200,20 +208,22 @@ class NeuralPhysicalEngine:
             bar = psi_bar
             for layer in range(self.layers - 1, -1, -1):
                 kernels, biases = self._slices[layer]
-                bias_bar = stencil.pad_product(bar, response.slopes[f][layer], radius, padded_bar)
+                slope = response.slopes[f][layer]
+                bias_bar = stencil.pad_product(bar, slope, radius, padded_bar, threads)
                 if self._has_biases:
                     weights_bar[biases.start + f] = bias_bar
                 if layer > 0:
                     bar, weights_bar[kernels[f]] = self._deeper.convolve_vjp(
-                        0, padded_bar, response.hidden[f][layer - 1], weights[kernels[f]]
+                        *(0, padded_bar, response.hidden[f][layer - 1], weights[kernels[f]]),
+                        threads,
                     )
             for m in range(pathway.maps.start, pathway.maps.stop):
                 if pathway.n_maps > 1:
                     x_bar = bar * response.slopes[f][0]
-                    stencil.pad_product(x_bar, response.maps[m], radius, padded_bar)
+                    stencil.pad_product(x_bar, response.maps[m], radius, padded_bar, threads)
                 part, kernels_bar = self._kernels.convolve_vjp(
-                    m, padded_bar, response.inputs, self._first_kernels(weights)
+                    *(m, padded_bar, response.inputs, self._first_kernels(weights)), threads
                 )
-                inputs_bar = part if inputs_bar is None else inputs_bar + part
+                inputs_bar = part if inputs_bar is None else np.add(inputs_bar, part, out=part)
                 weights_bar[: len(kernels_bar)] += kernels_bar
         return self._inputs_vjp(response.inputs, inputs_bar), weights_bar

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import interpolation
+from ..kernels import interpolation, memory
+from ..kernels.threads import SERIAL
 
 # Intervals of the table, tried in turn until the sum has the relative accuracy below.
 TABLE_SIZES = (192, 768, 3072)
 TABLE_ACCURACY = 1e-11
+# One point in so many tells beforehand whether a table will do.
+SAMPLE = 16
+# Parts in which the points are summed, whatever the number of threads
+N_PARTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,38 +70,51 @@ class RateTable:
         missed = np.vdot(numbers, self.error)
         return missed <= TABLE_ACCURACY * abs(total)
 
-    def sum_with_slopes(self, psi):
-        """Sum over the points ``psi`` (m,): (value, cotangent of the nodes, slopes (m,)).
+    def serves_sample(self, psi):
+        """:meth:`serves` by a sample of the points, to know beforehand."""
+        sample = np.ascontiguousarray(psi[::SAMPLE])
+        return self.sum_with_slopes(sample, 1.0, SERIAL) is not None
 
-        None where the table is not accurate enough.
+    def sum_with_slopes(self, psi, factor, threads):
+        """``factor`` times the sum over the points ``psi`` (m,), and its gradient.
+
+        Returns
+        -------
+        value, cotangent of the nodes, slopes (m,); None where the table is not accurate enough
         """
-        moments = np.empty(self.coefficients.shape)
-        slopes = np.zeros(psi.shape)
-        n_intervals = moments.shape[1]
-        interpolation.moments_and_slopes(
-            psi, self.edges, n_intervals, self.coefficients, 1.0, moments, slopes
+        moments = np.empty((N_PARTS, *self._table.shape))
+        slopes = memory.empty(psi.shape)
+        threads.run(
+            interpolation.moments_and_slopes,
+            *(N_PARTS, psi, self.edges, self._table, factor, moments, slopes),
         )
+        moments = moments.sum(0).reshape(self.coefficients.shape)
         total = float(np.vdot(moments, self.coefficients))
         if not self.serves(moments[:, :, 0], total):
             return None
-        return total, self._nodes_bar(moments), slopes
+        return factor * total, factor * self._nodes_bar(moments), slopes
 
-    def interpolate(self, psi):
+    def interpolate(self, psi, threads):
         """(values, slopes) at the points ``psi`` (m,); None where it is not accurate enough."""
-        values, slopes = np.empty(psi.shape), np.empty(psi.shape)
-        numbers = np.empty(self.error.shape)
-        interpolation.interpolate(
-            psi, self.edges, numbers.shape[1], self.coefficients, values, slopes, numbers
+        values, slopes = memory.empty(psi.shape), memory.empty(psi.shape)
+        numbers = np.empty((N_PARTS, len(self._table)))
+        threads.run(
+            interpolation.interpolate,
+            *(N_PARTS, psi, self.edges, self._table, values, slopes, numbers),
         )
+        numbers = numbers.sum(0).reshape(self.error.shape)
         return (values, slopes) if self.serves(numbers, values.sum()) else None
 
-    def interpolate_vjp(self, psi, values_bar):
+    def interpolate_vjp(self, psi, values_bar, threads):
         """Cotangent of the rate at the nodes given that of the values at ``psi``."""
-        coefficients_bar = np.empty(self.coefficients.shape)
-        interpolation.interpolate_vjp(
-            psi, values_bar, self.edges, coefficients_bar.shape[1], coefficients_bar
-        )
-        return self._nodes_bar(coefficients_bar)
+        bar = np.empty((N_PARTS, *self._table.shape))
+        threads.run(interpolation.interpolate_vjp, N_PARTS, psi, values_bar, self.edges, bar)
+        return self._nodes_bar(bar.sum(0).reshape(self.coefficients.shape))
+
+    @property
+    def _table(self):
+        """The coefficients, intervals counted through all segments."""
+        return self.coefficients.reshape(-1, interpolation.N_NODES)
 
     def _nodes_bar(self, coefficients_bar):
         nodes_bar = np.empty(self.nodes.shape)

@@ -16,7 +16,8 @@ The factor leaves the masses alone: given psi and the number they are independen
 
 import numpy as np
 
-from ..kernels import counts
+from ..kernels import counts, memory
+from ..kernels.threads import SERIAL
 from .weight import Weight
 
 
@@ -29,7 +30,7 @@ class Poisson:
         """Name -> :class:`Weight`."""
         return {}
 
-    def log_mean_factor(self, expected, voxel, number, weights):
+    def log_mean_factor(self, expected, voxel, number, weights, threads=SERIAL):
         """``sum_i ln <g^n exp(-g lambda)>``, its derivatives in lambda and in the weights.
 
         Parameters
@@ -37,6 +38,7 @@ class Poisson:
         expected : (m,) float64, lambda
         voxel, number : (n_occupied,) int64, the voxels with halos and their number n
         weights : (n_weights,) float64
+        threads : that share the loop over voxels
 
         Returns
         -------
@@ -59,16 +61,22 @@ class NegativeBinomial:
         prior = {"dist": "norm", "loc": -4.0, "scale": 3.0}
         return {"ln_phi": Weight(-4.0, r"\ln\phi", prior)}
 
-    def log_mean_factor(self, expected, voxel, number, weights):
+    def log_mean_factor(self, expected, voxel, number, weights, threads=SERIAL):
         """As :meth:`Poisson.log_mean_factor`."""
         with np.errstate(over="ignore"):
             phi = np.exp(weights[0])
-        expected_bar = np.empty(expected.shape)
-        value, log_phi_bar = counts.gamma_poisson(expected, voxel, number, phi, expected_bar)
+        expected_bar = memory.empty(expected.shape)
+        parts = threads.run_slices(
+            lambda part: counts.empty_voxels(expected[part], phi, expected_bar[part]),
+            expected.size,
+        )
+        value, log_phi_bar = np.sum(parts, axis=0)
+        halos = counts.halos(expected, voxel, number, phi, expected_bar)
         # Voxels that hold more than 0, 1, 2, ... halos
         exceeding = len(number) - np.cumsum(np.bincount(number))[:-1]
         rising, rising_bar = counts.log_rising(exceeding, phi)
-        return value + rising, expected_bar, np.array([log_phi_bar + rising_bar])
+        log_phi_bar = log_phi_bar + halos[1] + rising_bar
+        return value + halos[0] + rising, expected_bar, np.array([log_phi_bar])
 
     def draw(self, rng, expected, weights):
         """As :meth:`Poisson.draw`."""

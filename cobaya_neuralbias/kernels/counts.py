@@ -19,15 +19,17 @@ def _slope(x):
     return -total
 
 
+# ``-sum_i (n_i + 1/phi) log(1 + phi lambda_i)`` and its derivatives, smooth in phi >= 0: first
+# without n_i, then the rest
+
+
 @jit
-def gamma_poisson(expected, voxel, number, phi, expected_bar):
-    """``-sum_i (n_i + 1/phi) log(1 + phi lambda_i)`` and its derivatives; smooth in phi >= 0.
+def empty_voxels(expected, phi, expected_bar):
+    """``-sum_i log(1 + phi lambda_i) / phi`` and its derivatives.
 
     Parameters
     ----------
     expected : (m,) float64, lambda; values below 0 count as 0
-    voxel : (n_occupied,) int64, the voxels with n > 0
-    number : (n_occupied,) int64 or float64, n of those
     phi : float
     expected_bar : (m,) float64, output, the derivative in lambda
 
@@ -43,6 +45,27 @@ def gamma_poisson(expected, voxel, number, phi, expected_bar):
         expected_bar[i] = -1.0 / (1.0 + x)
         value -= rate * (log1p(x) / x) if x > 0.0 else rate
         log_phi_bar -= rate * _slope(x)
+    return value, log_phi_bar
+
+
+@jit
+def halos(expected, voxel, number, phi, expected_bar):
+    """``-sum_i n_i log(1 + phi lambda_i)`` and its derivatives; that in lambda is added.
+
+    Parameters
+    ----------
+    expected : (m,) float64, lambda; values below 0 count as 0
+    voxel : (n_occupied,) int64, the voxels with n > 0
+    number : (n_occupied,) int64 or float64, n of those
+    phi : float
+    expected_bar : (m,) float64, added to
+
+    Returns
+    -------
+    float, the sum; float, its derivative in ln phi
+    """
+    value = 0.0
+    log_phi_bar = 0.0
     for v in range(voxel.size):
         x = phi * max(expected[voxel[v]], 0.0)
         value -= number[v] * log1p(x)

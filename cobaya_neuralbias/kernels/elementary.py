@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 
-from .jit import jit
+from .jit import inlined, jit
 
 _LOG2_E = 1.4426950408889634
+_LN2 = 0.6931471805599453
 # ln 2 in two parts: multiples of the first by an exponent are exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -23,7 +24,7 @@ _SQRT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
 _INTEGER = 0x4330000000000000  # bits of 2^52: an integer below 2^52 added to them is 2^52 + itself
 
 
-@jit
+@inlined()
 def exp(x):
     """``e^x`` of a float, -708 <= x <= 709; beyond, the value there."""
     x = -708.0 if x < -708.0 else x
@@ -49,7 +50,7 @@ def exp(x):
     return p * np.int64(bits).view(np.float64)
 
 
-@jit
+@inlined()
 def _log_ratio(s):
     """``ln((1 + s) / (1 - s))``, |s| <= 0.1716."""
     z = s * s
@@ -67,7 +68,7 @@ def _log_ratio(s):
     return 2 * s * p
 
 
-@jit
+@inlined()
 def log(x):
     """``ln x`` of a float (not a subnormal one); -inf at 0, NaN below."""
     bits = np.float64(x).view(np.int64) - (_SQRT_HALF - _ONE)
@@ -78,6 +79,38 @@ def log(x):
     value = -math.inf if x == 0 else value
     value = math.inf if x == math.inf else value
     return value if x >= 0 else math.nan
+
+
+@inlined()
+def overflowing_exp(x):
+    """``e^x`` of a float >= -708, infinite beyond the range of floats."""
+    return math.inf if x > 709.0 else exp(x)
+
+
+@inlined()
+def log1p(x):
+    """``ln(1 + x)`` of a float between -1/2 and 1, to its last digits near 0 too."""
+    # ln(1 + x) or ln((1 + x) 2) - ln 2 or ln((1 + x) / 2) + ln 2
+    low, high = x < -0.2928932188134524, x > 0.41421356237309503
+    difference = x + (1 + x) if low else (x - 1 if high else x)
+    total = (x + 1) + (x + 2) if low else (x + 3 if high else x + 2)
+    return _log_ratio(difference / total) + (-_LN2 if low else (_LN2 if high else 0.0))
+
+
+@inlined()
+def softplus_and_slope(x):
+    """``ln(1 + e^x)`` and its derivative."""
+    e = exp(-abs(x))
+    value = (0.0 if x < 0 else x) + log1p(e)
+    return value, (e if x < 0 else 1.0) / (1 + e)
+
+
+@inlined()
+def log_softplus_and_slope(x):
+    """``ln(ln(1 + e^x))`` and its derivative, also where the softplus underflows."""
+    value, slope = softplus_and_slope(x)
+    small = x < -37.0
+    return x if small else log(value), 1.0 if small else slope / value
 
 
 @jit
@@ -91,13 +124,7 @@ def softplus(x, bias, value):
     value : (m,) float64, output
     """
     for i in range(x.shape[0]):
-        t = x[i] + bias
-        e = exp(-abs(t))
-        # ln(1 + e), with 1 + e halved where that is closer to 1
-        upper = e > 0.41421356237309503
-        rest = _log_ratio((e - 1) / (e + 3) if upper else e / (e + 2))
-        value[i] = (0.0 if t < 0 else t) + (rest + (0.6931471805599453 if upper else 0.0))
-        x[i] = (e if t < 0 else 1.0) / (1 + e)
+        value[i], x[i] = softplus_and_slope(x[i] + bias)
 
 
 @jit

@@ -5,13 +5,17 @@ intervals. On an interval the function is the polynomial of degree 5 through six
 nodes, ``p(s) = sum_k c_k s^k`` with s in [0, 1]. A sum over points needs of them only the moments
 ``sum s^k`` of each interval, so the value, its gradient in the points (p'), and, by the
 transposed interpolation, its gradient in the node values all belong to one and the same function.
+
+Intervals are counted through all segments. Loops over points work on contiguous parts of them,
+which are their items; what is summed over points is kept for each part.
 """
 
 import numpy as np
 
-from .jit import jit
+from .jit import jit, vectorised
 
 N_NODES = 6
+_BLOCK = 256  # points whose places are found together
 
 
 def _coefficient_matrices():
@@ -63,90 +67,105 @@ def interval_coefficients_vjp(out_bar, matrices, values_bar):
                 values_bar[start + q] += matrices[place, k, q] * out_bar[i, k]
 
 
+@vectorised
+def _find(points, edges, n_intervals, interval, place, rate):
+    """Interval of each point, its place there in [0, 1], and the intervals per unit length."""
+    for g in range(edges.size - 1):
+        start, per_unit = edges[g], n_intervals / (edges[g + 1] - edges[g])
+        first = g * n_intervals
+        for k in range(points.size):
+            y = (points[k] - start) * per_unit
+            i = min(max(np.int64(y), 0), n_intervals - 1)
+            here = g == 0 or points[k] >= start
+            interval[k] = first + i if here else interval[k]
+            place[k] = y - i if here else place[k]
+            rate[k] = per_unit if here else rate[k]
+
+
 @jit
-def moments_and_slopes(points, edges, n_intervals, coefficients, scale, moments, points_bar):
-    """Moments of the points in each interval; adds ``scale`` times the slope at each point.
+def _part(item, n_parts, n_points):
+    """First point of a part, and the one after its last."""
+    return n_points * item // n_parts, n_points * (item + 1) // n_parts
+
+
+@jit
+def moments_and_slopes(start, stop, points, edges, coefficients, factor, moments, slopes):
+    """Moments of the points in each interval, and ``factor`` times the slope at each point.
 
     Parameters
     ----------
-    points, points_bar : (m,) float64
+    points, slopes : (m,) float64; slopes are an output
     edges : (n_segments + 1,) float64, ascending, enclosing all points
-    n_intervals : int, of each segment
-    coefficients, moments : (n_segments, n_intervals, 6) float64; moments are overwritten
-    scale : float
+    coefficients : (n_segments n_intervals, 6) float64
+    factor : float
+    moments : (n_parts, n_segments n_intervals, 6) float64, output
     """
-    n_segments = edges.size - 1
-    moments[:] = 0.0
-    rate = np.empty(n_segments)
-    for g in range(n_segments):
-        rate[g] = n_intervals / (edges[g + 1] - edges[g])
-    for i in range(points.size):
-        x = points[i]
-        g = 0
-        while g < n_segments - 1 and x >= edges[g + 1]:
-            g += 1
-        y = (x - edges[g]) * rate[g]
-        interval = min(max(int(y), 0), n_intervals - 1)
-        s = y - interval
-        c = coefficients[g, interval]
-        m = moments[g, interval]
-        points_bar[i] += (
-            scale
-            * rate[g]
-            * (c[1] + s * (2.0 * c[2] + s * (3.0 * c[3] + s * (4.0 * c[4] + s * 5.0 * c[5]))))
-        )
-        s2 = s * s
-        s4 = s2 * s2
-        m[0] += 1.0
-        m[1] += s
-        m[2] += s2
-        m[3] += s2 * s
-        m[4] += s4
-        m[5] += s4 * s
+    n_intervals = coefficients.shape[0] // (edges.size - 1)
+    interval, place, rate = np.empty(_BLOCK, np.int64), np.empty(_BLOCK), np.empty(_BLOCK)
+    for item in range(start, stop):
+        of_part = moments[item]
+        of_part[:] = 0.0
+        low, high = _part(item, moments.shape[0], points.size)
+        for first in range(low, high, _BLOCK):
+            block = points[first : min(first + _BLOCK, high)]
+            _find(block, edges, n_intervals, interval, place, rate)
+            for k in range(block.size):
+                s, c, m = place[k], coefficients[interval[k]], of_part[interval[k]]
+                slopes[first + k] = (factor * rate[k]) * (
+                    c[1] + s * (2.0 * c[2] + s * (3.0 * c[3] + s * (4.0 * c[4] + s * 5.0 * c[5])))
+                )
+                s2 = s * s
+                s4 = s2 * s2
+                m[0] += 1.0
+                m[1] += s
+                m[2] += s2
+                m[3] += s2 * s
+                m[4] += s4
+                m[5] += s4 * s
 
 
 @jit
-def _place(x, edges, n_intervals):
-    """Segment, interval, place in the interval, and intervals per unit length of the segment."""
-    g = 0
-    while g < edges.size - 2 and x >= edges[g + 1]:
-        g += 1
-    rate = n_intervals / (edges[g + 1] - edges[g])
-    y = (x - edges[g]) * rate
-    interval = min(max(int(y), 0), n_intervals - 1)
-    return g, interval, y - interval, rate
-
-
-@jit
-def interpolate(points, edges, n_intervals, coefficients, values, slopes, numbers):
+def interpolate(start, stop, points, edges, coefficients, values, slopes, numbers):
     """Value and slope of the table's polynomial at each point, and the points in each interval.
 
     Parameters
     ----------
     points, values, slopes : (m,) float64; values and slopes are outputs
-    edges : (n_segments + 1,) float64, ascending, enclosing all points
-    n_intervals : int, of each segment
-    coefficients : (n_segments, n_intervals, 6) float64
-    numbers : (n_segments, n_intervals) float64, output
+    edges, coefficients : as in :func:`moments_and_slopes`
+    numbers : (n_parts, n_segments n_intervals) float64, output
     """
-    numbers[:] = 0.0
-    for i in range(points.size):
-        g, interval, s, rate = _place(points[i], edges, n_intervals)
-        c = coefficients[g, interval]
-        values[i] = c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * (c[4] + s * c[5]))))
-        slopes[i] = rate * (
-            c[1] + s * (2.0 * c[2] + s * (3.0 * c[3] + s * (4.0 * c[4] + s * 5.0 * c[5])))
-        )
-        numbers[g, interval] += 1.0
+    n_intervals = coefficients.shape[0] // (edges.size - 1)
+    interval, place, rate = np.empty(_BLOCK, np.int64), np.empty(_BLOCK), np.empty(_BLOCK)
+    for item in range(start, stop):
+        numbers[item] = 0.0
+        low, high = _part(item, numbers.shape[0], points.size)
+        for first in range(low, high, _BLOCK):
+            block = points[first : min(first + _BLOCK, high)]
+            _find(block, edges, n_intervals, interval, place, rate)
+            for k in range(block.size):
+                s, c = place[k], coefficients[interval[k]]
+                values[first + k] = c[0] + s * (
+                    c[1] + s * (c[2] + s * (c[3] + s * (c[4] + s * c[5])))
+                )
+                slopes[first + k] = rate[k] * (
+                    c[1] + s * (2.0 * c[2] + s * (3.0 * c[3] + s * (4.0 * c[4] + s * 5.0 * c[5])))
+                )
+                numbers[item, interval[k]] += 1.0
 
 
 @jit
-def interpolate_vjp(points, values_bar, edges, n_intervals, coefficients_bar):
-    """Cotangent of the coefficients of :func:`interpolate`; overwrites ``coefficients_bar``."""
-    coefficients_bar[:] = 0.0
-    for i in range(points.size):
-        g, interval, s, _ = _place(points[i], edges, n_intervals)
-        power = values_bar[i]
-        for k in range(N_NODES):
-            coefficients_bar[g, interval, k] += power
-            power *= s
+def interpolate_vjp(start, stop, points, values_bar, edges, coefficients_bar):
+    """Cotangent (n_parts, n_segments n_intervals, 6) of the coefficients of :func:`interpolate`."""
+    n_intervals = coefficients_bar.shape[1] // (edges.size - 1)
+    interval, place, rate = np.empty(_BLOCK, np.int64), np.empty(_BLOCK), np.empty(_BLOCK)
+    for item in range(start, stop):
+        coefficients_bar[item] = 0.0
+        low, high = _part(item, coefficients_bar.shape[0], points.size)
+        for first in range(low, high, _BLOCK):
+            block = points[first : min(first + _BLOCK, high)]
+            _find(block, edges, n_intervals, interval, place, rate)
+            for k in range(block.size):
+                power, c_bar = values_bar[first + k], coefficients_bar[item, interval[k]]
+                for q in range(N_NODES):
+                    c_bar[q] += power
+                    power *= place[k]

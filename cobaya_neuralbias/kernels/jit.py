@@ -6,6 +6,8 @@ contracted into fused multiply-adds but are never reordered between runs: the sa
 same machine gives the same bits. ``vectorised`` kernels may reorder their own inner sums.
 ``by_address`` functions have one signature and are called by their address: kernels compile faster
 when large code that they share is not part of each.
+``inlined`` is for functions of numbers that loops call: a call that is left in a loop keeps it from
+being vectorised.
 
 Compiled code is kept on disk, except under an MPI launcher, where several ranks would write the
 same files at once.
@@ -36,3 +38,4 @@ by_address = partial(
     error_model="numpy",
     fastmath={"contract"},
 )
+inlined = partial(jit, forceinline=True)

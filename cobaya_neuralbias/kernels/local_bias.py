@@ -13,8 +13,8 @@ from math import exp, log
 
 import numpy as np
 
+from .elementary import log_softplus_and_slope
 from .jit import jit
-from .mixture import log_softplus
 
 # A y^-epsilon is held below exp(200): the rate is 0 there, and products of such numbers are finite.
 MAX_LOG_TRUNCATION = 200.0
@@ -82,7 +82,7 @@ def linear(psi, softness, bias, out):
     for i in range(psi.size):
         u = 1.0 + bias * psi[i]
         if softness > 0.0:
-            out[i] = log(softness) + log_softplus(u / softness)[0]
+            out[i] = log(softness) + log_softplus_and_slope(u / softness)[0]
         else:
             out[i] = -np.inf if u <= 0.0 else log(u)
 
@@ -94,7 +94,7 @@ def linear_vjp(psi, out_bar, softness, bias, psi_bar):
     for i in range(psi.size):
         u = 1.0 + bias * psi[i]
         if softness > 0.0:
-            slope = log_softplus(u / softness)[1] / softness
+            slope = log_softplus_and_slope(u / softness)[1] / softness
         else:
             slope = 0.0 if u <= 0.0 else 1.0 / u
         psi_bar[i] += out_bar[i] * slope * bias

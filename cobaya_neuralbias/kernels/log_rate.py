@@ -3,22 +3,27 @@
     u = ln(y),   y = 1 + delta + floor
     ln rate = w_0 u + sum_h w_h h(u) + ...,     h = ln(1 + q^2) / 2,   q = scale_h y
 
-Loops are fused and logarithms vectorised (:mod:`~cobaya_neuralbias.kernels.elementary`).
+Loops are fused and logarithms vectorised (:mod:`~cobaya_neuralbias.kernels.elementary`), and shared
+between threads.
 """
 
-from math import inf
+import numpy as np
 
-from .elementary import exp, log
-from .jit import jit
+from .elementary import log, overflowing_exp
+from .jit import jit, vectorised
+from .threads import SERIAL
+
+N_PARTS = 16  # of the sum over voxels
 
 
-@jit
-def local_terms(delta, shift, padded, radius, slope, scales, weights, constants, hinges, out):
+def local_terms(
+    delta, shift, padded, radius, slope, scales, weights, constants, hinges, out, threads=SERIAL
+):
     """Set ``out`` to the own-density terms of psi and of x.
 
     Parameters
     ----------
-    delta : (n, n, n) float64
+    delta : (n, n, n) float64 or float32
     shift : float, 1 + floor
     padded : (n+2r, n+2r, n+2r) float64, u with its periodic images around it
     radius : int, r
@@ -28,43 +33,138 @@ def local_terms(delta, shift, padded, radius, slope, scales, weights, constants,
     hinges : (n_hinges, n, n, n) float64, output
     out : (2, n, n, n) float64, output
     """
-    n = delta.shape[0]
-    for i in range(n):
-        for j in range(n):
-            u, density = padded[i + radius, j + radius, radius:], delta[i, j]
-            psi, x = out[0, i, j], out[1, i, j]
-            for k in range(n):
-                psi[k] = slope * u[k] + constants[0]
-                x[k] = u[k] + constants[1]
-            for h in range(scales.size):
-                hinge = hinges[h, i, j]
-                scale, weight = scales[h], weights[h]
-                for k in range(n):
-                    q = scale * (density[k] + shift)
-                    hinge[k] = 0.5 * log(1.0 + q * q)
-                    psi[k] += weight * hinge[k]
+    threads.run(
+        _local_terms,
+        *(len(delta), delta, shift, padded, radius, slope, scales, weights, constants),
+        *(hinges, out),
+    )
 
 
 @jit
-def local_terms_vjp(delta, shift, slope, scales, weights, out_bar, field_bar):
-    """Cotangent of ``delta`` into ``field_bar``, which holds what of u's comes from elsewhere."""
+def _local_terms(
+    start, stop, delta, shift, padded, radius, slope, scales, weights, constants, hinges, out
+):
     n = delta.shape[0]
-    for i in range(n):
+    for i in range(start, stop):
         for j in range(n):
-            density, row = delta[i, j], field_bar[i, j]
-            psi_bar, x_bar = out_bar[0, i, j], out_bar[1, i, j]
+            u, psi, x = padded[i + radius, j + radius, radius:], out[0, i, j], out[1, i, j]
             for k in range(n):
-                y = density[k] + shift
-                derivative = slope
-                for h in range(scales.size):
-                    q = scales[h] * y
-                    derivative += weights[h] * (q * q / (1.0 + q * q))
-                row[k] = (row[k] + derivative * psi_bar[k] + x_bar[k]) / y
+                psi[k] = slope * u[k] + constants[0]
+                x[k] = u[k] + constants[1]
+        density, psi = delta[i].reshape(-1), out[0, i].reshape(-1)
+        for h in range(scales.size):
+            hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
+            for k in range(density.size):
+                q = scale * (density[k] + shift)
+                hinge[k] = 0.5 * log(1.0 + q * q)
+                psi[k] += weight * hinge[k]
+
+
+def local_terms_vjp(
+    delta,
+    shift,
+    padded,
+    radius,
+    slope,
+    scales,
+    weights,
+    hinges,
+    out_bar,
+    field_bar,
+    threads=SERIAL,
+):
+    """Cotangent of ``delta`` into ``field_bar``, which holds what of u's comes from elsewhere.
+
+    Returns
+    -------
+    (3 + n_hinges,) float64, cotangents of ``constants``, ``slope`` and ``weights``
+    """
+    parts = np.empty((len(delta), 3 + scales.size))
+    threads.run(
+        _local_terms_vjp,
+        *(len(delta), delta, shift, padded, radius, slope, scales, weights, hinges),
+        *(out_bar, field_bar, parts),
+    )
+    return parts.sum(0)
+
+
+@vectorised
+def _local_terms_vjp(
+    start,
+    stop,
+    delta,
+    shift,
+    padded,
+    radius,
+    slope,
+    scales,
+    weights,
+    hinges,
+    out_bar,
+    field_bar,
+    parts,
+):
+    n = delta.shape[0]
+    derivative = np.empty(n * n)
+    for i in range(start, stop):
+        density, row = delta[i].reshape(-1), field_bar[i].reshape(-1)
+        psi_bar, x_bar = out_bar[0, i].reshape(-1), out_bar[1, i].reshape(-1)
+        derivative[:] = slope
+        of_psi = of_x = of_slope = 0.0
+        for j in range(n):
+            u, bar = padded[i + radius, j + radius, radius:], out_bar[0, i, j]
+            for k in range(n):
+                of_slope += u[k] * bar[k]
+        for k in range(density.size):
+            of_psi += psi_bar[k]
+            of_x += x_bar[k]
+        parts[i, 0], parts[i, 1], parts[i, 2] = of_psi, of_x, of_slope
+        for h in range(scales.size):
+            hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
+            of_hinge = 0.0
+            for k in range(density.size):
+                q = scale * (density[k] + shift)
+                derivative[k] += weight * (q * q / (1.0 + q * q))
+                of_hinge += hinge[k] * psi_bar[k]
+            parts[i, 3 + h] = of_hinge
+        for k in range(density.size):
+            row[k] = (row[k] + derivative[k] * psi_bar[k] + x_bar[k]) / (density[k] + shift)
 
 
 @jit
 def exponential(log_rate, shift, out):
     """``e^(log_rate + shift)`` of (m,) float64 into ``out``; infinite beyond the range of float."""
     for i in range(log_rate.size):
-        x = log_rate[i] + shift
-        out[i] = exp(x) if x <= 709.0 else inf
+        out[i] = overflowing_exp(log_rate[i] + shift)
+
+
+def total_rate(log_rate, shift, factor, seen, log_rate_bar, threads=SERIAL):
+    """``factor sum_i seen_i e^(log_rate_i + shift)``; each term, its derivative, into the last.
+
+    Parameters
+    ----------
+    log_rate : (m,) float64
+    shift, factor : float
+    seen : (m,) float64, or (0,) for 1 everywhere
+    log_rate_bar : (m,) float64, output
+    """
+    parts = np.empty(N_PARTS)
+    threads.run(_total_rate, N_PARTS, log_rate, shift, factor, seen, log_rate_bar, parts)
+    return float(parts.sum())
+
+
+@vectorised
+def _total_rate(start, stop, log_rate, shift, factor, seen, log_rate_bar, parts):
+    for item in range(start, stop):
+        first, last = log_rate.size * item // N_PARTS, log_rate.size * (item + 1) // N_PARTS
+        here, bar = log_rate[first:last], log_rate_bar[first:last]
+        for i in range(here.size):
+            bar[i] = factor * overflowing_exp(here[i] + shift)
+        if seen.size > 0:
+            visible = seen[first:last]
+            for i in range(here.size):
+                bar[i] *= visible[i]
+        total = 0.0
+        for i in range(here.size):
+            total += bar[i]
+        parts[item] = total

@@ -17,47 +17,43 @@ the threshold on; the others are of the second:
 sigma_b.
 """
 
-from math import exp, expm1, log, log1p
-
 import numpy as np
 
-from .jit import jit
-from .mixture import HALF_LOG_2PI, log_ndtr, sigmoid, softplus
+from .elementary import exp, log, softplus_and_slope
+from .halo_blocks import BLOCK, expand, largest_block, to_shares
+from .jit import inlined, jit, vectorised
+from .normal import HALF_LOG_2PI, log_mills, log_ndtr, truncation
 
 # ln kappa is held in this range: beyond it a component is a spike or flat to any data, and its
 # squares still are finite numbers.
 MAX_LOG_KAPPA = 200.0
+HALOS = 1024  # that have the same components, at a time
 
 
-@jit
-def log_mills(z):
-    """``z^2/2 + log Phi(z)``, without the cancellation at z << 0."""
-    if z > -35.0:
-        return 0.5 * z * z + log_ndtr(z)
+@inlined()
+def _moments(z, root, hazard):
+    """:func:`moments` of z = beta / root, root = sqrt(kappa), and the hazard at z."""
     y = 1.0 / (z * z)
-    return -HALF_LOG_2PI - log(-z) + log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y))))
+    far = z < -35.0  # from a series, where the sum below cancels
+    square = y * (2.0 - y * (10.0 - 74.0 * y))
+    above = z + hazard
+    return (
+        ((square - 1.0) / z if far else above) / root,
+        square if far else 1.0 + z * above,
+    )
 
 
 @jit
 def moments(beta, log_kappa):
     """Mean of t and kappa times the mean of t^2 of a component."""
     root = exp(0.5 * log_kappa)
-    z = beta / root
-    if z < -35.0:
-        y = 1.0 / (z * z)
-        return (
-            (1.0 - y * (2.0 - y * (10.0 - 74.0 * y))) / -beta,
-            y * (2.0 - y * (10.0 - 74.0 * y)),
-        )
-    hazard = exp(-HALF_LOG_2PI - log_mills(z))
-    return (z + hazard) / root, 1.0 + z * (z + hazard)
+    return _moments(beta / root, root, truncation(beta / root)[1])
 
 
 @jit
 def log_norm(beta, log_kappa):
     """What :func:`log_shape` lacks for ln p(t) of one component."""
-    z = beta * exp(-0.5 * log_kappa)
-    return 0.5 * log_kappa - HALF_LOG_2PI - (log_ndtr(z) if z > 0.0 else log_mills(z))
+    return 0.5 * log_kappa - HALF_LOG_2PI - truncation(beta * exp(-0.5 * log_kappa))[0]
 
 
 @jit
@@ -80,16 +76,123 @@ def log_survival(t, beta, log_kappa):
     return t * (beta - 0.5 * root * root * t) + log_mills(end) - log_mills(z)
 
 
+# At given components: ``values`` (>= 3, n_components) are ln fraction, beta, ln kappa
+
+
+@jit
+def log_density(t, values, terms):
+    """ln p(t) of the mixture; ``terms`` (n_components,) is overwritten."""
+    largest, total = -np.inf, 0.0
+    for c in range(terms.size):
+        beta, log_kappa = values[1, c], values[2, c]
+        terms[c] = values[0, c] + log_norm(beta, log_kappa) + log_shape(t, beta, exp(log_kappa))
+        largest = max(largest, terms[c])
+    for c in range(terms.size):
+        total += exp(terms[c] - largest)
+    return largest + log(total)
+
+
+# Sums over halos, for m voxels and their halos at a time: rows of values at each voxel
+
+
+@vectorised
+def _densities(values, m, rows):
+    """What the densities need of the components ``values`` (>= 3, n_components, >= m).
+
+    ``rows`` (6, n_components, >= m): ln p(0), or at the peak if that is above threshold; where the
+    shape is measured from; its slope there; kappa; mean of t; kappa times the mean of t^2.
+    """
+    for c in range(values.shape[1]):
+        log_fraction, beta, log_kappa = values[0, c], values[1, c], values[2, c]
+        log_norm, origin, slope, kappa = rows[0, c], rows[1, c], rows[2, c], rows[3, c]
+        mean, square = rows[4, c], rows[5, c]
+        root, z, hazard = kappa, origin, slope  # until these are wanted
+        for k in range(m):
+            root[k] = exp(0.5 * log_kappa[k])
+            z[k] = beta[k] / root[k]
+        for k in range(m):
+            log_left, hazard[k] = truncation(z[k])
+            log_norm[k] = log_fraction[k] + (0.5 * log_kappa[k] - HALF_LOG_2PI - log_left)
+        for k in range(m):
+            mean[k], square[k] = _moments(z[k], root[k], hazard[k])
+        for k in range(m):
+            kappa[k] = root[k] * root[k]
+        for k in range(m):
+            origin[k] = beta[k] / kappa[k] if beta[k] > 0.0 else 0.0
+            slope[k] = 0.0 if beta[k] > 0.0 else beta[k]
+
+
+@vectorised
+def _sum_densities(t, place, rows, m, terms, total, bar):
+    """Sum of ln p over the halos t (n,) of m voxels, and the cotangents of their components.
+
+    ``place`` (n,), of each halo's voxel; ``bar`` (3, n_components, >= m), output: of ln fraction,
+    beta, ln kappa; ``terms`` (n_components, >= n) and ``total`` (2, >= n) are overwritten.
+    """
+    n = t.size
+    for c in range(rows.shape[1]):
+        log_norm, origin, slope, kappa = rows[0, c], rows[1, c], rows[2, c], rows[3, c]
+        term = terms[c]
+        for j in range(n):
+            k = place[j]
+            offset = t[j] - origin[k]
+            term[j] = log_norm[k] + (slope[k] * t[j] - 0.5 * kappa[k] * offset * offset)
+    value = to_shares(terms, n, total)
+    for c in range(rows.shape[1]):
+        share, kappa, mean, square = terms[c], rows[3, c], rows[4, c], rows[5, c]
+        number, first, second = bar[0, c], bar[1, c], bar[2, c]
+        for k in range(m):
+            number[k] = first[k] = second[k] = 0.0
+        for j in range(n):
+            k, x = place[j], share[j] * t[j]
+            number[k] += share[j]
+            first[k] += x
+            second[k] += x * t[j]
+        for k in range(m):
+            first[k] -= number[k] * mean[k]
+            second[k] = -0.5 * (kappa[k] * second[k] - number[k] * square[k])
+    return value
+
+
+@jit
+def sum_log_density_with_vjp(start, stop, t, values, sums, bars):
+    """Sum of :func:`log_density` over halos, and its gradient.
+
+    Parameters
+    ----------
+    t : (n_halos,) float64; an item of the loop is HALOS of them
+    values : (>= 3, n_components) float64
+    sums : (n_items,) float64, output
+    bars : (n_items, 3, n_components) float64, output
+    """
+    n = values.shape[1]
+    column, rows = np.empty((3, n, 1)), np.empty((6, n, 1))
+    column[:, :, 0] = values[:3]
+    _densities(column, 1, rows)
+    terms, total, bar = np.empty((n, HALOS)), np.empty((2, HALOS)), np.empty((3, n, 1))
+    place = np.zeros(HALOS, np.int64)
+    for item in range(start, stop):
+        some = t[item * HALOS : (item + 1) * HALOS]
+        sums[item] = _sum_densities(some, place, rows, 1, terms, total, bar)
+        bars[item] = bar[:, :, 0]
+
+
+# At indices x, with the weights above
+
+
 @jit
 def n_components(weights):
     """(3 + 4 (n - 1)) weights belong to n components."""
     return (weights.size + 1) // 4
 
 
-@jit
-def components(x, weights, out):
-    """Fill ``out`` (5, n_components): ln fraction, beta, ln kappa, mu, slope of the softplus."""
-    n = n_components(weights)
+@vectorised
+def components_at(x, weights, out):
+    """Fill ``out`` (5, n_components, >= m) at indices x (m,).
+
+    Rows: ln fraction, beta, ln kappa, mu, slope of the softplus.
+    """
+    n, m = n_components(weights), x.size
     largest = 0.0
     for c in range(1, n):
         largest = max(largest, weights[4 * c - 1])
@@ -97,201 +200,141 @@ def components(x, weights, out):
     for c in range(1, n):
         total += exp(weights[4 * c - 1] - largest)
     norm = largest + log(total)
-    out[0, 0] = -norm
-    out[1, 0] = -softplus(weights[0])
-    out[2, 0] = weights[1] * x + weights[2]
-    out[3, 0] = 0.0
-    out[4, 0] = -sigmoid(weights[0])
-    mu = 0.0
+    minus_beta, slope = softplus_and_slope(weights[0])
+    out[0, 0, :m] = -norm
+    out[1, 0, :m] = -minus_beta
+    out[3, 0, :m] = 0.0
+    out[4, 0, :m] = -slope
+    log_kappa = out[2, 0]
+    for k in range(m):
+        value = weights[1] * x[k] + weights[2]
+        log_kappa[k] = min(max(value, -MAX_LOG_KAPPA), MAX_LOG_KAPPA)
     for c in range(1, n):
-        step = weights[4 * c] * x + weights[4 * c + 1]
+        w, b = weights[4 * c], weights[4 * c + 1]
+        beta, mu, slopes = out[1, c], out[3, c], out[4, c]
         if c == 1:
-            mu = step
-            out[4, c] = 1.0
+            for k in range(m):
+                mu[k], slopes[k] = w * x[k] + b, 1.0
         else:
-            mu += softplus(step)
-            out[4, c] = sigmoid(step)
-        out[0, c] = weights[4 * c - 1] - norm
-        out[2, c] = -2.0 * weights[4 * c + 2]
-        out[3, c] = mu
-    for c in range(n):
-        out[2, c] = min(max(out[2, c], -MAX_LOG_KAPPA), MAX_LOG_KAPPA)
-        if c > 0:
-            out[1, c] = out[3, c] * exp(out[2, c])
+            before = out[3, c - 1]
+            for k in range(m):
+                value, slopes[k] = softplus_and_slope(w * x[k] + b)
+                mu[k] = before[k] + value
+        log_kappa_of_all = min(max(-2.0 * weights[4 * c + 2], -MAX_LOG_KAPPA), MAX_LOG_KAPPA)
+        kappa = exp(log_kappa_of_all)
+        out[0, c, :m] = weights[4 * c - 1] - norm
+        out[2, c, :m] = log_kappa_of_all
+        for k in range(m):
+            beta[k] = mu[k] * kappa
 
 
-@jit
-def _components_vjp(x, weights, values, bar, weights_bar):
-    """Adjoint of :func:`components` for ``bar`` (3, n): of ln fraction, beta, ln kappa."""
-    n = n_components(weights)
+@vectorised
+def components_at_vjp(x, weights, values, bar, x_bar, weights_bar):
+    """Adjoint of :func:`components_at`: adds to ``x_bar`` (m,) and ``weights_bar``.
+
+    ``bar`` (3, n_components, >= m), of ln fraction, beta, ln kappa, is overwritten.
+    """
+    n, m = n_components(weights), x.size
     shares = 0.0
     for c in range(n):
-        shares += bar[0, c]
-    weights_bar[0] += bar[1, 0] * values[4, 0]
-    x_bar = 0.0
-    if abs(values[2, 0]) < MAX_LOG_KAPPA:
-        x_bar += bar[2, 0] * weights[1]
-        weights_bar[1] += bar[2, 0] * x
-        weights_bar[2] += bar[2, 0]
-    mu_bar = 0.0
+        shares += bar[0, c, :m].sum()
+    beta_bar, log_kappa_bar, log_kappa = bar[1, 0], bar[2, 0], values[2, 0]
+    weights_bar[0] += beta_bar[:m].sum() * values[4, 0, 0]
+    with_x = total = 0.0
+    for k in range(m):
+        inside = 1.0 if abs(log_kappa[k]) < MAX_LOG_KAPPA else 0.0
+        g = inside * log_kappa_bar[k]
+        with_x += g * x[k]
+        total += g
+        x_bar[k] += g * weights[1]
+    weights_bar[1] += with_x
+    weights_bar[2] += total
     for c in range(n - 1, 0, -1):
-        weights_bar[4 * c - 1] += bar[0, c] - shares * exp(values[0, c])
-        mu_bar += bar[1, c] * exp(values[2, c])
-        if abs(values[2, c]) < MAX_LOG_KAPPA:
-            weights_bar[4 * c + 2] -= 2.0 * (bar[2, c] + bar[1, c] * values[1, c])
-        step_bar = mu_bar * values[4, c]
-        weights_bar[4 * c] += step_bar * x
-        weights_bar[4 * c + 1] += step_bar
-        x_bar += step_bar * weights[4 * c]
-    return x_bar
-
-
-# At given components: ``values`` (>= 3, n_components) are ln fraction, beta, ln kappa
-
-
-@jit
-def log_density(t, values, terms):
-    """ln p(t) of the mixture; ``terms`` (n_components,) become each component's share of it."""
-    largest = -np.inf
-    for c in range(terms.size):
-        beta, log_kappa = values[1, c], values[2, c]
-        terms[c] = values[0, c] + log_norm(beta, log_kappa) + log_shape(t, beta, exp(log_kappa))
-        largest = max(largest, terms[c])
-    return largest + _to_shares(terms, largest)
-
-
-@jit
-def _to_shares(terms, largest):
-    total = 0.0
-    for c in range(terms.size):
-        terms[c] = exp(terms[c] - largest)
-        total += terms[c]
-    for c in range(terms.size):
-        terms[c] /= total
-    return log(total)
+        beta, beta_bar, log_kappa_bar, slope = values[1, c], bar[1, c], bar[2, c], values[4, c]
+        weights_bar[4 * c - 1] += bar[0, c, :m].sum() - shares * exp(values[0, c, 0])
+        if abs(values[2, c, 0]) < MAX_LOG_KAPPA:
+            total = 0.0
+            for k in range(m):
+                total += log_kappa_bar[k] + beta_bar[k] * beta[k]
+            weights_bar[4 * c + 2] -= 2.0 * total
+        # What mu of this component gets is that of those above it, too.
+        mu_bar, kappa = beta_bar, exp(values[2, c, 0])
+        for k in range(m):
+            mu_bar[k] *= kappa
+        if c < n - 1:
+            above = bar[1, c + 1]
+            for k in range(m):
+                mu_bar[k] += above[k]
+        with_x = total = 0.0
+        for k in range(m):
+            g = mu_bar[k] * slope[k]
+            with_x += g * x[k]
+            total += g
+            x_bar[k] += g * weights[4 * c]
+        weights_bar[4 * c] += with_x
+        weights_bar[4 * c + 1] += total
 
 
 @jit
-def sum_log_density_with_vjp(t, values, bar, work):
-    """Sum of :func:`log_density` over t (m,); its gradient into ``bar`` (3, n_components).
-
-    ``work`` (5, n_components) is overwritten: shares, moments, norm, kappa.
-    """
-    terms = work[0]
-    for c in range(terms.size):
-        work[1, c], work[2, c] = moments(values[1, c], values[2, c])
-        work[3, c] = values[0, c] + log_norm(values[1, c], values[2, c])
-        work[4, c] = exp(values[2, c])
-        bar[0, c] = bar[1, c] = bar[2, c] = 0.0
-    total = 0.0
-    for j in range(t.size):
-        largest = -np.inf
-        for c in range(terms.size):
-            terms[c] = work[3, c] + log_shape(t[j], values[1, c], work[4, c])
-            largest = max(largest, terms[c])
-        total += largest + _to_shares(terms, largest)
-        for c in range(terms.size):
-            bar[0, c] += terms[c]
-            bar[1, c] += terms[c] * (t[j] - work[1, c])
-            bar[2, c] -= 0.5 * terms[c] * (work[4, c] * t[j] * t[j] - work[2, c])
-    return total
-
-
-@jit
-def bins(edges, values, out):
-    """Probability of t in each bin into ``out`` (n_bins,); the last edge may be infinite."""
-    for b in range(edges.size - 1):
-        out[b] = 0.0
-        for c in range(values.shape[1]):
-            low = log_survival(edges[b], values[1, c], values[2, c])
-            gap = 1.0
-            if edges[b + 1] < np.inf:
-                high = log_survival(edges[b + 1], values[1, c], values[2, c])
-                gap = -expm1(min(high - low, 0.0))
-            out[b] += exp(values[0, c] + low) * gap
-
-
-@jit
-def bins_vjp(edges, values, out_bar, bar):
-    """Cotangent of the components, into ``bar`` (3, n_components), given that of :func:`bins`."""
-    bar[:] = 0.0
-    for c in range(bar.shape[1]):
-        beta, log_kappa = values[1, c], values[2, c]
-        kappa = exp(log_kappa)
-        mean, square = moments(beta, log_kappa)
-        share = exp(values[0, c])
-        # Each edge is the lower one of the bin above it and the upper one of that below.
-        for b in range(edges.size):
-            if edges[b] == np.inf:
-                continue
-            weight = out_bar[b] if b < edges.size - 1 else 0.0
-            weight -= out_bar[b - 1] if b > 0 else 0.0
-            weight *= share * exp(log_survival(edges[b], beta, log_kappa))
-            # d ln S/d beta = mean beyond t - mean, of t; with half the squares for kappa.
-            beyond, beyond_square = _moments_beyond(edges[b], beta, log_kappa)
-            bar[0, c] += weight
-            bar[1, c] += weight * (beyond - mean)
-            bar[2, c] -= 0.5 * weight * (kappa * beyond_square - square)
-
-
-@jit
-def _moments_beyond(t, beta, log_kappa):
-    """Means of t and t^2 of the component cut off at t instead of 0."""
-    kappa = exp(log_kappa)
-    # Shifted by t the component is another one, of slope beta - kappa t.
-    mean, square = moments(beta - kappa * t, log_kappa)
-    return t + mean, t * t + 2.0 * t * mean + square / kappa
-
-
-# At indices x, with the weights above
+def components(x, weights, out):
+    """:func:`components_at` at one index, into ``out`` (5, n_components)."""
+    at, values = np.full(1, x), np.empty((5, n_components(weights), 1))
+    components_at(at, weights, values)
+    out[:] = values[:, :, 0]
 
 
 @jit
 def log_probability(x, t, weights, out):
     """ln p(t_i | x_i) into ``out``; x, t, out : (m,) float64."""
     n = n_components(weights)
-    values, terms = np.empty((5, n)), np.empty(n)
-    for i in range(x.size):
-        components(x[i], weights, values)
-        out[i] = log_density(t[i], values, terms)
+    values, terms = np.empty((5, n, BLOCK)), np.empty(n)
+    for start in range(0, x.size, BLOCK):
+        at = x[start : start + BLOCK]
+        components_at(at, weights, values)
+        for k in range(at.size):
+            out[start + k] = log_density(t[start + k], values[:, :, k], terms)
 
 
-@jit
-def sum_log_probability_with_vjp(x, voxel, first, t, weights, x_bar, weights_bar):
-    """Sum of :func:`log_probability` over halos; adds its gradient to ``x_bar``, ``weights_bar``.
+@vectorised
+def sum_log_probability_with_vjp(
+    start, stop, psi, voxel, first, t, weights, psi_bar, values, weights_bar
+):
+    """Sum over halos of psi and :func:`log_probability`; adds its gradient to ``psi_bar``.
 
-    ``voxel``, ``first``, ``t`` are the halos sorted by voxel, as in
-    :func:`cobaya_neuralbias.kernels.mixture.sum_log_density_with_vjp`.
+    An item of the loop is a block of voxels (:mod:`~cobaya_neuralbias.kernels.halo_blocks`).
+
+    Parameters
+    ----------
+    psi, psi_bar : (2, m) float64, psi and x of every voxel
+    voxel, first, t : halos sorted by voxel
+    values : (n_blocks,) float64, output, the sum over each block
+    weights_bar : (n_blocks, n_weights) float64, output, each block's part
     """
     n = n_components(weights)
-    values, bar, work = np.empty((5, n)), np.empty((3, n)), np.empty((5, n))
-    total = 0.0
-    for v in range(voxel.size):
-        at = x[voxel[v]]
-        components(at, weights, values)
-        total += sum_log_density_with_vjp(t[first[v] : first[v + 1]], values, bar, work)
-        x_bar[voxel[v]] += _components_vjp(at, weights, values, bar, weights_bar)
-    return total
-
-
-@jit
-def bin_probability(x, edges, weights, out):
-    """Probability of t in each bin into ``out`` (n_bins, m)."""
-    values = np.empty((5, n_components(weights)))
-    for i in range(x.size):
-        components(x[i], weights, values)
-        bins(edges, values, out[:, i])
-
-
-@jit
-def bin_probability_vjp(x, edges, weights, out_bar, x_bar, weights_bar):
-    """Adds the cotangents of :func:`bin_probability`."""
-    n = n_components(weights)
-    values, bar = np.empty((5, n)), np.empty((3, n))
-    for i in range(x.size):
-        components(x[i], weights, values)
-        bins_vjp(edges, values, out_bar[:, i], bar)
-        x_bar[i] += _components_vjp(x[i], weights, values, bar, weights_bar)
+    at, at_bar = np.empty(BLOCK), np.empty(BLOCK)
+    of_index, rows = np.empty((5, n, BLOCK)), np.empty((6, n, BLOCK))
+    bar = np.empty((3, n, BLOCK))
+    most = largest_block(first, start, stop)
+    terms, total, place = np.empty((n, most)), np.empty((2, most)), np.empty(most, np.int64)
+    for block in range(start, stop):
+        low = block * BLOCK
+        m = min(BLOCK, voxel.size - low)
+        value = 0.0
+        for k in range(m):
+            v, number = voxel[low + k], first[low + k + 1] - first[low + k]
+            at[k] = psi[1, v]
+            value += number * psi[0, v]
+            psi_bar[0, v] += number
+        at_bar[:] = 0.0
+        weights_bar[block] = 0.0
+        expand(first, low, m, place)
+        components_at(at[:m], weights, of_index)
+        _densities(of_index, m, rows)
+        halos = t[first[low] : first[low + m]]
+        values[block] = value + _sum_densities(halos, place, rows, m, terms, total, bar)
+        components_at_vjp(at[:m], weights, of_index, bar, at_bar, weights_bar[block])
+        for k in range(m):
+            psi_bar[1, voxel[low + k]] += at_bar[k]
 
 
 @jit

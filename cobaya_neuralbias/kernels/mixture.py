@@ -17,53 +17,23 @@ Everything is evaluated from logarithms: no weight up to hundreds overflows befo
 exponential, and none gives NaN in a value.
 """
 
-from math import erf, erfc, exp, expm1, inf, log, log1p, sqrt
+from math import erf, erfc, expm1, inf, log1p, sqrt
 
 import numpy as np
 
-from .jit import jit
+from .elementary import exp, log, log_softplus_and_slope, overflowing_exp, softplus_and_slope
+from .halo_blocks import BLOCK, expand, largest_block, to_shares
+from .jit import jit, vectorised
+from .normal import HALF_LOG_2PI, log_ndtr
 
-HALF_LOG_2PI = 0.9189385332046727
 SQRT_HALF = sqrt(0.5)
 # Half-width times (1 + distance from the peak) up to which an interval is integrated by its series
 NARROW = 0.03
 # 1/sigma is held below exp(120): narrower components are spikes no data can tell apart, and the
 # squares below stay finite.
 MAX_LOG_INVERSE_SIGMA = 120.0
-
-
-@jit
-def softplus(x):
-    """log(1 + exp(x)), without overflow."""
-    return max(x, 0.0) + log1p(exp(-abs(x)))
-
-
-@jit
-def sigmoid(x):
-    """Derivative of :func:`softplus`."""
-    e = exp(-abs(x))
-    return 1.0 / (1.0 + e) if x >= 0 else e / (1.0 + e)
-
-
-@jit
-def log_softplus(x):
-    """log(softplus(x)) and its derivative, also where softplus underflows."""
-    if x < -37.0:
-        return x, 1.0
-    s = softplus(x)
-    return log(s), sigmoid(x) / s
-
-
-@jit
-def log_ndtr(x):
-    """log of the normal cumulative distribution, to machine precision on the whole line."""
-    if x > 0.0:
-        return log1p(-0.5 * erfc(x * SQRT_HALF))
-    if x > -35.0:
-        return log(0.5 * erfc(-x * SQRT_HALF))
-    y = 1.0 / (x * x)
-    series = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y * (1.0 - 9.0 * y))))
-    return -0.5 * x * x - HALF_LOG_2PI - log(-x) + log(series)
+# Rows of what :func:`_forward` makes of psi
+N_ROWS = 8
 
 
 @jit
@@ -92,63 +62,85 @@ def _log_interval(a, b, width):
     return from_a + log(-expm1(log_ndtr(-b) - from_a))
 
 
-@jit
+@vectorised
 def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
-    """Fill ``out`` (7, n_components): log alpha, mu, log sigma, their slopes, and sigma^2.
+    """Fill ``out`` (8, n_components, >= m) at psi (m,).
 
-    The slopes are those of the activations: d log alpha / d a, d spacing / d m, d log sigma / d s.
+    Rows: log alpha, mu, log sigma; the slopes of their activations, d log alpha / d a,
+    d spacing / d m, d log sigma / d s; sigma^2, 0 if nothing reads it; 1 / sigma.
     """
-    previous = 0.0
+    m = psi.size
     for c in range(weights.shape[1]):
-        out[0, c], out[3, c] = log_softplus(weights[0, c, 0] * psi + weights[0, c, 1] + shifts[0])
-        m = weights[1, c, 0] * psi + weights[1, c, 1]
-        if c == 0:
-            previous = m
-            out[4, c] = 1.0
-        elif soft_spacing:
-            previous += softplus(m)
-            out[4, c] = sigmoid(m)
-        else:
-            previous += max(m, 0.0)
-            out[4, c] = 1.0 if m > 0.0 else 0.0
-        out[1, c] = previous
-        out[2, c], out[5, c] = log_softplus(weights[2, c, 0] * psi + weights[2, c, 1] + shifts[1])
-        out[6, c] = 0.0
+        _log_softplus_of_line(psi, weights[0, c], shifts[0], out[0, c], out[3, c])
+        _log_softplus_of_line(psi, weights[2, c], shifts[1], out[2, c], out[5, c])
+        slope, bias = weights[1, c]
+        mu, mu_slope = out[1, c], out[4, c]
+        for k in range(m):
+            mu[k] = slope * psi[k] + bias
+            mu_slope[k] = 1.0
+        if c > 0 and soft_spacing:
+            for k in range(m):
+                mu[k], mu_slope[k] = softplus_and_slope(mu[k])
+        elif c > 0:
+            for k in range(m):
+                mu_slope[k] = 1.0 if mu[k] > 0.0 else 0.0
+                mu[k] = max(mu[k], 0.0)
+        _inverse(out[2, c], m, out[7, c])
+    # The means follow one another before the measure moves each of them.
+    for c in range(1, weights.shape[1]):
+        mu, previous = out[1, c], out[1, c - 1]
+        for k in range(m):
+            mu[k] += previous[k]
+    for c in range(weights.shape[1]):
+        log_alpha, mu, log_sigma, variance = out[0, c], out[1, c], out[2, c], out[6, c]
+        variance[:m] = 0.0
         if mass_measure:
-            out[6, c] = exp(2.0 * out[2, c])
-            out[0, c] += 0.5 * out[6, c]
-            out[1, c] += out[6, c]
+            for k in range(m):
+                variance[k] = overflowing_exp(2.0 * log_sigma[k])
+            for k in range(m):
+                log_alpha[k] += 0.5 * variance[k]
+                mu[k] += variance[k]
 
 
 @jit
-def _backward(psi, weights, forward, bar, mass_measure, weights_bar):
-    """Adjoint of :func:`_forward`: adds to ``weights_bar``, returns the cotangent of psi.
+def _log_softplus_of_line(psi, line, shift, value, slope):
+    for k in range(psi.size):
+        value[k], slope[k] = log_softplus_and_slope(line[0] * psi[k] + (line[1] + shift))
 
-    ``bar`` (3, n_components) holds the cotangents of log alpha, mu and log sigma.
+
+@jit
+def _inverse(log_sigma, m, out):
+    for k in range(m):
+        out[k] = exp(min(-log_sigma[k], MAX_LOG_INVERSE_SIGMA))
+
+
+@vectorised
+def _backward(psi, weights, forward, bar, mass_measure, psi_bar, weights_bar):
+    """Adjoint of :func:`_forward`: adds to ``psi_bar`` (m,) and ``weights_bar``.
+
+    ``bar`` (3, n_components, >= m), the cotangents of log alpha, mu and log sigma, is overwritten.
     """
-    psi_bar = 0.0
-    mu_bar = 0.0
+    m = psi.size
     for c in range(weights.shape[1] - 1, -1, -1):
-        log_sigma_bar = bar[2, c]
+        mu_bar = bar[1, c]
         if mass_measure:
-            log_sigma_bar += forward[6, c] * (bar[0, c] + 2.0 * bar[1, c])
-        mu_bar += bar[1, c]
-        a = bar[0, c] * forward[3, c]
-        m = mu_bar * forward[4, c]
-        s = log_sigma_bar * forward[5, c]
-        weights_bar[0, c, 0] += a * psi
-        weights_bar[0, c, 1] += a
-        weights_bar[1, c, 0] += m * psi
-        weights_bar[1, c, 1] += m
-        weights_bar[2, c, 0] += s * psi
-        weights_bar[2, c, 1] += s
-        psi_bar += a * weights[0, c, 0] + m * weights[1, c, 0] + s * weights[2, c, 0]
-    return psi_bar
-
-
-@jit
-def _inverse_sigma(log_sigma):
-    return exp(min(-log_sigma, MAX_LOG_INVERSE_SIGMA))
+            log_alpha_bar, log_sigma_bar, variance = bar[0, c], bar[2, c], forward[6, c]
+            for k in range(m):
+                log_sigma_bar[k] += variance[k] * (log_alpha_bar[k] + 2.0 * mu_bar[k])
+        if c < weights.shape[1] - 1:
+            next_bar = bar[1, c + 1]
+            for k in range(m):
+                mu_bar[k] += next_bar[k]
+        for output in range(3):
+            output_bar, slope, weight = bar[output, c], forward[3 + output, c], weights[output, c]
+            with_psi = total = 0.0
+            for k in range(m):
+                x = output_bar[k] * slope[k]
+                with_psi += x * psi[k]
+                total += x
+                psi_bar[k] += x * weight[0]
+            weights_bar[output, c, 0] += with_psi
+            weights_bar[output, c, 1] += total
 
 
 @jit
@@ -164,13 +156,17 @@ def components(psi, weights, shifts, mass_measure, soft_spacing, log_number, mea
     log_number, mean, inverse_sigma : (m, n_components) float64, output
         log of the component's number density above threshold, and its normal in ln M
     """
-    forward = np.empty((7, weights.shape[1]))
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+    forward = np.empty((N_ROWS, weights.shape[1], BLOCK))
+    for start in range(0, psi.size, BLOCK):
+        p = psi[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
         for c in range(weights.shape[1]):
-            mean[i, c] = forward[1, c]
-            inverse_sigma[i, c] = _inverse_sigma(forward[2, c])
-            log_number[i, c] = forward[0, c] + log_ndtr(mean[i, c] * inverse_sigma[i, c])
+            for k in range(p.size):
+                mean[start + k, c] = forward[1, c, k]
+                inverse_sigma[start + k, c] = forward[7, c, k]
+                log_number[start + k, c] = forward[0, c, k] + log_ndtr(
+                    forward[1, c, k] * forward[7, c, k]
+                )
 
 
 @jit
@@ -185,13 +181,15 @@ def number_density(psi, weights, shifts, mass_measure, soft_spacing, out):
     mass_measure, soft_spacing : bool
     out : (m,) float64, output
     """
-    forward = np.empty((7, weights.shape[1]))
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
-        out[i] = 0.0
+    forward = np.empty((N_ROWS, weights.shape[1], BLOCK))
+    for start in range(0, psi.size, BLOCK):
+        p, density = psi[start : start + BLOCK], out[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
+        density[:] = 0.0
         for c in range(weights.shape[1]):
-            x = forward[1, c] * _inverse_sigma(forward[2, c])
-            out[i] += exp(forward[0, c] + log_ndtr(x))
+            log_alpha, mean, inverse_sigma = forward[0, c], forward[1, c], forward[7, c]
+            for k in range(p.size):
+                density[k] += overflowing_exp(log_alpha[k] + log_ndtr(mean[k] * inverse_sigma[k]))
 
 
 @jit
@@ -206,18 +204,24 @@ def number_density_vjp(
     weights, weights_bar : (3, n_components, 2) float64
     """
     n_components = weights.shape[1]
-    forward = np.empty((7, n_components))
-    bar = np.empty((3, n_components))
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+    forward = np.empty((N_ROWS, n_components, BLOCK))
+    bar = np.empty((3, n_components, BLOCK))
+    for start in range(0, psi.size, BLOCK):
+        p, density_bar = psi[start : start + BLOCK], out_bar[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
         for c in range(n_components):
-            inverse_sigma = _inverse_sigma(forward[2, c])
-            x = forward[1, c] * inverse_sigma
-            slope = exp(forward[0, c] - 0.5 * x * x - HALF_LOG_2PI)
-            bar[0, c] = out_bar[i] * exp(forward[0, c] + log_ndtr(x))
-            bar[1, c] = out_bar[i] * slope * inverse_sigma
-            bar[2, c] = -out_bar[i] * slope * x
-        psi_bar[i] += _backward(psi[i], weights, forward, bar, mass_measure, weights_bar)
+            log_alpha, mean, inverse_sigma = forward[0, c], forward[1, c], forward[7, c]
+            for k in range(p.size):
+                x = mean[k] * inverse_sigma[k]
+                bar[0, c, k] = density_bar[k] * overflowing_exp(log_alpha[k] + log_ndtr(x))
+            mean_bar, log_sigma_bar = bar[1, c], bar[2, c]
+            for k in range(p.size):
+                x = mean[k] * inverse_sigma[k]
+                peak = overflowing_exp(log_alpha[k] - 0.5 * x * x - HALF_LOG_2PI)
+                mean_bar[k] = density_bar[k] * peak * inverse_sigma[k]
+                log_sigma_bar[k] = -density_bar[k] * peak * x
+        p_bar = psi_bar[start : start + BLOCK]
+        _backward(p, weights, forward, bar, mass_measure, p_bar, weights_bar)
 
 
 @jit
@@ -231,18 +235,25 @@ def binned_density(psi, edges, weights, shifts, mass_measure, soft_spacing, out)
     weights, shifts, mass_measure, soft_spacing : as in :func:`number_density`
     out : (n_bins, m) float64, output
     """
-    forward = np.empty((7, weights.shape[1]))
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
-        out[:, i] = 0.0
+    forward = np.empty((N_ROWS, weights.shape[1], BLOCK))
+    out[:] = 0.0
+    for start in range(0, psi.size, BLOCK):
+        p = psi[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
         for c in range(weights.shape[1]):
-            inverse_sigma = _inverse_sigma(forward[2, c])
-            lower = (edges[0] - forward[1, c]) * inverse_sigma
-            for b in range(edges.size - 1):
-                width = (edges[b + 1] - edges[b]) * inverse_sigma
-                upper = (edges[b + 1] - forward[1, c]) * inverse_sigma
-                out[b, i] += exp(forward[0, c] + _log_interval(lower, upper, width))
-                lower = upper
+            for k in range(p.size):
+                log_alpha, mean, inverse_sigma = (
+                    forward[0, c, k],
+                    forward[1, c, k],
+                    forward[7, c, k],
+                )
+                lower = (edges[0] - mean) * inverse_sigma
+                for b in range(edges.size - 1):
+                    width = (edges[b + 1] - edges[b]) * inverse_sigma
+                    upper = (edges[b + 1] - mean) * inverse_sigma
+                    x = overflowing_exp(log_alpha + _log_interval(lower, upper, width))
+                    out[b, start + k] += x
+                    lower = upper
 
 
 @jit
@@ -259,67 +270,83 @@ def binned_density_vjp(
     weights, weights_bar : (3, n_components, 2) float64
     """
     n_components = weights.shape[1]
-    forward = np.empty((7, n_components))
-    bar = np.empty((3, n_components))
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
+    forward = np.empty((N_ROWS, n_components, BLOCK))
+    bar = np.empty((3, n_components, BLOCK))
+    for start in range(0, psi.size, BLOCK):
+        p, p_bar = psi[start : start + BLOCK], psi_bar[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
         bar[:] = 0.0
         for c in range(n_components):
-            inverse_sigma = _inverse_sigma(forward[2, c])
-            peak = forward[0, c] - HALF_LOG_2PI
-            lower = (edges[0] - forward[1, c]) * inverse_sigma
-            for b in range(edges.size - 1):
-                width = (edges[b + 1] - edges[b]) * inverse_sigma
-                upper = (edges[b + 1] - forward[1, c]) * inverse_sigma
-                at_upper = exp(peak - 0.5 * upper * upper)
-                # The difference of the densities at both ends, from the larger
-                exponent = 0.5 * width * (lower + upper)
-                if exponent >= 0.0:
-                    drop = -expm1(-exponent) * exp(peak - 0.5 * lower * lower)
-                else:
-                    drop = expm1(exponent) * at_upper
-                lost = width * at_upper if width < inf else 0.0
-                probability = exp(forward[0, c] + _log_interval(lower, upper, width))
-                bar[0, c] += out_bar[b, i] * probability
-                bar[1, c] += out_bar[b, i] * drop * inverse_sigma
-                bar[2, c] += out_bar[b, i] * (lower * drop - lost)
-                lower = upper
-        psi_bar[i] += _backward(psi[i], weights, forward, bar, mass_measure, weights_bar)
+            for k in range(p.size):
+                _interval_vjp(forward[:, c, k], edges, out_bar[:, start + k], bar[:, c, k])
+        _backward(p, weights, forward, bar, mass_measure, p_bar, weights_bar)
 
 
 @jit
-def _log_terms(t, forward, terms):
-    """log of each component's density at ``t`` into ``terms``; returns log of their sum."""
-    largest = -np.inf
-    for c in range(terms.size):
-        z = (t - forward[1, c]) * _inverse_sigma(forward[2, c])
-        terms[c] = forward[0, c] - 0.5 * z * z - forward[2, c] - HALF_LOG_2PI
-        largest = max(largest, terms[c])
-    total = 0.0
-    for c in range(terms.size):
-        total += exp(terms[c] - largest)
-    return largest + log(total)
+def _interval_vjp(forward, edges, out_bar, bar):
+    """Adds to ``bar`` (3,) the cotangents of one component's log alpha, mu and log sigma."""
+    log_alpha, mean, inverse_sigma = forward[0], forward[1], forward[7]
+    peak = log_alpha - HALF_LOG_2PI
+    lower = (edges[0] - mean) * inverse_sigma
+    for b in range(edges.size - 1):
+        width = (edges[b + 1] - edges[b]) * inverse_sigma
+        upper = (edges[b + 1] - mean) * inverse_sigma
+        at_upper = overflowing_exp(peak - 0.5 * upper * upper)
+        # The difference of the densities at both ends, from the larger
+        exponent = 0.5 * width * (lower + upper)
+        if exponent >= 0.0:
+            drop = -expm1(-exponent) * overflowing_exp(peak - 0.5 * lower * lower)
+        else:
+            drop = expm1(exponent) * at_upper
+        lost = width * at_upper if width < inf else 0.0
+        probability = overflowing_exp(log_alpha + _log_interval(lower, upper, width))
+        bar[0] += out_bar[b] * probability
+        bar[1] += out_bar[b] * drop * inverse_sigma
+        bar[2] += out_bar[b] * (lower * drop - lost)
+        lower = upper
 
 
 @jit
 def log_density(psi, t, weights, shifts, mass_measure, soft_spacing, out):
     """log of the number density per unit volume and ln M at pairs (psi_i, t_i), into ``out``."""
-    forward = np.empty((7, weights.shape[1]))
+    forward = np.empty((N_ROWS, weights.shape[1], BLOCK))
     terms = np.empty(weights.shape[1])
-    for i in range(psi.size):
-        _forward(psi[i], weights, shifts, mass_measure, soft_spacing, forward)
-        out[i] = _log_terms(t[i], forward, terms)
+    for start in range(0, psi.size, BLOCK):
+        p = psi[start : start + BLOCK]
+        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
+        for k in range(p.size):
+            largest = -inf
+            for c in range(terms.size):
+                z = (t[start + k] - forward[1, c, k]) * forward[7, c, k]
+                terms[c] = forward[0, c, k] - 0.5 * z * z - forward[2, c, k] - HALF_LOG_2PI
+                largest = max(largest, terms[c])
+            total = 0.0
+            for c in range(terms.size):
+                total += exp(terms[c] - largest)
+            out[start + k] = largest + log(total)
 
 
-@jit
+@vectorised
 def sum_log_density_with_vjp(
-    psi, voxel, first, t, weights, shifts, mass_measure, soft_spacing, psi_bar, weights_bar
+    start,
+    stop,
+    psi,
+    voxel,
+    first,
+    t,
+    weights,
+    shifts,
+    mass_measure,
+    soft_spacing,
+    psi_bar,
+    values,
+    weights_bar,
 ):
-    """Sum of :func:`log_density` over halos; adds its gradient to ``psi_bar`` and ``weights_bar``.
+    """Sum of :func:`log_density` over halos; adds its gradient in psi to ``psi_bar``.
 
     Halos are sorted by voxel: those of voxel ``voxel[v]`` are ``first[v]`` to ``first[v + 1] -
     1``. What depends on psi alone is computed once a voxel, and value and gradient share every
-    exponential of the halos, so both come from one pass.
+    exponential of the halos. An item of the loop is a block of voxels.
 
     Parameters
     ----------
@@ -327,38 +354,46 @@ def sum_log_density_with_vjp(
     voxel : (n_occupied,) int64, flat index of each voxel that holds halos
     first : (n_occupied + 1,) int64
     t : (n_halos,) float64, ln(M / M_threshold)
-    weights, weights_bar : (3, n_components, 2) float64
+    weights : (3, n_components, 2) float64
+    values : (n_blocks,) float64, output, the sum over each block
+    weights_bar : (n_blocks, 3, n_components, 2) float64, output, each block's part
     """
     n_components = weights.shape[1]
-    forward = np.empty((7, n_components))
-    bar = np.empty((3, n_components))
-    terms = np.empty(n_components)
-    inverse_sigma = np.empty(n_components)
-    offset = np.empty(n_components)
-    total = 0.0
-    for v in range(voxel.size):
-        p = psi[voxel[v]]
-        _forward(p, weights, shifts, mass_measure, soft_spacing, forward)
+    forward = np.empty((N_ROWS, n_components, BLOCK))
+    bar = np.empty((3, n_components, BLOCK))
+    p, p_bar, offset = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    most = largest_block(first, start, stop)
+    terms, z = np.empty((n_components, most)), np.empty((n_components, most))
+    total, place = np.empty((2, most)), np.empty(most, np.int64)
+    for block in range(start, stop):
+        low = block * BLOCK
+        m = min(BLOCK, voxel.size - low)
+        halos = t[first[low] : first[low + m]]
+        n = halos.size
+        expand(first, low, m, place)
+        for k in range(m):
+            p[k] = psi[voxel[low + k]]
+        _forward(p[:m], weights, shifts, mass_measure, soft_spacing, forward)
         for c in range(n_components):
-            inverse_sigma[c] = _inverse_sigma(forward[2, c])
-            offset[c] = forward[0, c] - forward[2, c] - HALF_LOG_2PI
+            mean, inverse_sigma, term, distance = forward[1, c], forward[7, c], terms[c], z[c]
+            for k in range(m):
+                offset[k] = forward[0, c, k] - forward[2, c, k] - HALF_LOG_2PI
+            for j in range(n):
+                k = place[j]
+                distance[j] = (halos[j] - mean[k]) * inverse_sigma[k]
+                term[j] = offset[k] - 0.5 * distance[j] * distance[j]
+        values[block] = to_shares(terms, n, total)
         bar[:] = 0.0
-        for j in range(first[v], first[v + 1]):
-            largest = -np.inf
-            for c in range(n_components):
-                z = (t[j] - forward[1, c]) * inverse_sigma[c]
-                terms[c] = offset[c] - 0.5 * z * z
-                largest = max(largest, terms[c])
-            density = 0.0
-            for c in range(n_components):
-                terms[c] = exp(terms[c] - largest)
-                density += terms[c]
-            total += largest + log(density)
-            for c in range(n_components):
-                share = terms[c] / density
-                z = (t[j] - forward[1, c]) * inverse_sigma[c]
-                bar[0, c] += share
-                bar[1, c] += share * z * inverse_sigma[c]
-                bar[2, c] += share * (z * z - 1.0)
-        psi_bar[voxel[v]] += _backward(p, weights, forward, bar, mass_measure, weights_bar)
-    return total
+        for c in range(n_components):
+            inverse_sigma, share, distance = forward[7, c], terms[c], z[c]
+            log_alpha_bar, mean_bar, log_sigma_bar = bar[0, c], bar[1, c], bar[2, c]
+            for j in range(n):
+                k = place[j]
+                log_alpha_bar[k] += share[j]
+                mean_bar[k] += share[j] * distance[j] * inverse_sigma[k]
+                log_sigma_bar[k] += share[j] * (distance[j] * distance[j] - 1.0)
+        p_bar[:] = 0.0
+        weights_bar[block] = 0.0
+        _backward(p[:m], weights, forward, bar, mass_measure, p_bar, weights_bar[block])
+        for k in range(m):
+            psi_bar[voxel[low + k]] += p_bar[k]

@@ -7,53 +7,32 @@ A *feature* is the map C itself (the harmonic of degree 0) or the rotation-invar
 are two sums of features: all of them weighted, and those of degree 0 weighted otherwise.
 
 The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to
-planes, the planes along z to maps. Each feature is made, used and forgotten, for a block of rows
-at a time.
+planes, the planes along z to maps, for a block of rows at a time. The adjoint goes the same way
+back, with the sums transposed: from maps to planes, from planes to rows.
 """
 
 from math import sqrt
 
 import numpy as np
 
-from .jit import vectorised
-from .stencil import _add_planes
+from .jit import jit, vectorised
+from .stencil import ROWS, Sums, add_up, line_sums, plane_sums
+from .threads import SERIAL
 
-_ROWS = 8  # in a block
-
-
-@vectorised
-def _feature(planes, stencil, coefficients, shells, shell, degree, softening, size, maps, feature):
-    """One feature on a block, and the maps it is made of."""
-    radius = shells.shape[1] - 1
-    first, last = degree
-    for m in range(first, last):
-        row = maps[m - first]
-        row[:size] = 0.0
-        for p in range(shells.shape[0]):
-            plane = planes[stencil.planar[m], p]
-            for d in range(radius + 1):
-                x = coefficients[m, p, d]
-                if shells[p, d] == shell and x != 0.0:
-                    sign = stencil.axial_parity[m] if d > 0 else 0.0
-                    above, below = plane[radius + d :], plane[radius - d :]
-                    for k in range(size):
-                        row[k] += x * (above[k] + sign * below[k])
-    if last == first + 1:
-        for k in range(size):
-            feature[k] = maps[0, k]
-        return
-    base = sqrt(softening)
-    feature[:size] = softening
-    for m in range(last - first):
-        for k in range(size):
-            feature[k] += maps[m, k] * maps[m, k]
-    for k in range(size):
-        feature[k] = sqrt(feature[k]) - base
+_SLAB = 8  # planes of the mesh, in the adjoint
 
 
-@vectorised
 def combine_features(
-    padded, stencil, coefficients, shells, degrees, softening, weights, extra, out
+    padded,
+    stencil,
+    coefficients,
+    shells,
+    degrees,
+    softening,
+    weights,
+    extra,
+    out,
+    threads=SERIAL,
 ):
     """Add the two sums of features to ``out``.
 
@@ -63,40 +42,50 @@ def combine_features(
     stencil : :class:`~cobaya_neuralbias.kernels.stencil.Stencil`, the geometry of the maps
     coefficients : (n_maps, n_groups, r + 1) float64, of each map along dz >= 0
     shells : (n_groups, r + 1) int64, which shell that is; -1 for the voxel itself
-    degrees : (n_degrees, 2) int64, first map of each and the one after its last
+    degrees : (n_degrees, 2) int64, first map of each and the one after its last; degree 0 first
     softening : float, > 0
     weights : (n_degrees, n_shells) float64, of the first sum
-    extra : (n_shells,) float64, of the second: of the features of a degree with one map
+    extra : (n_shells,) float64, of the second: of the features of degree 0
     out : (2, n, n, n) float64, added to
     """
-    n = out.shape[1]
+    threads.run(
+        _combine_features,
+        *(out.shape[1], padded, stencil, coefficients, shells, degrees, softening),
+        *(weights, extra, out),
+    )
+
+
+@vectorised
+def _combine_features(
+    start, stop, padded, stencil, coefficients, shells, degrees, softening, weights, extra, out
+):
+    n, n_shells = out.shape[1], extra.size
     radius = shells.shape[1] - 1
     width = n + 2 * radius
-    planes = np.empty((stencil.factors.shape[0], shells.shape[0], min(n, _ROWS) * width))
-    maps = np.empty((stencil.planar.size, planes.shape[2]))
-    feature = np.empty(planes.shape[2])
-    total = np.empty((2, planes.shape[2]))
-    for i in range(n):
-        for first in range(0, n, _ROWS):
-            n_rows = min(_ROWS, n - first)
+    of_rows = plane_sums(stencil, width)
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
+    length = planes.shape[1]
+    maps_of_shells = _maps_of_shells(stencil, coefficients, shells, n_shells, length)
+    monopoles = _monopoles(stencil, coefficients, shells, weights[0], extra, length)
+    maps = np.empty((stencil.planar.size, length))
+    total, squares = np.empty((2, length)), np.empty(length)
+    base = sqrt(softening)
+    for i in range(start, stop):
+        for first in range(0, n, ROWS):
+            n_rows = min(ROWS, n - first)
             size = n_rows * width - 2 * radius
-            _add_planes(padded, i + radius, first + radius, n_rows * width, stencil, planes)
-            total[:] = 0.0
-            for f in range(degrees.shape[0]):
-                degree = degrees[f, 0], degrees[f, 1]
-                for s in range(extra.size):
-                    _feature(
-                        *(planes, stencil, coefficients, shells, s, degree, softening, size),
-                        maps,
-                        feature,
-                    )
-                    w = weights[f, s]
+            _set_planes(of_rows, padded, i + radius, first + radius, n_rows * width, planes)
+            for r in range(2):
+                add_up(monopoles, r, planes.reshape(-1), 0, total[r, :size])
+            psi = total[0]
+            for f in range(1, degrees.shape[0]):
+                for s in range(n_shells):
+                    for m in range(degrees[f, 0], degrees[f, 1]):
+                        e = m * n_shells + s
+                        add_up(maps_of_shells, e, planes.reshape(-1), 0, maps[m, :size])
+                    _add_squares(maps, degrees[f, 0], degrees[f, 1], 0, softening, squares[:size])
                     for k in range(size):
-                        total[0, k] += w * feature[k]
-                    w = extra[s]
-                    if degree[1] == degree[0] + 1 and w != 0.0:
-                        for k in range(size):
-                            total[1, k] += w * feature[k]
+                        psi[k] += weights[f, s] * (sqrt(squares[k]) - base)
             for r in range(2):
                 for j in range(n_rows):
                     row, source = out[r, i, first + j], total[r, j * width :]
@@ -104,7 +93,6 @@ def combine_features(
                         row[k] += source[k]
 
 
-@vectorised
 def combine_features_vjp(
     padded,
     stencil,
@@ -118,115 +106,249 @@ def combine_features_vjp(
     padded_bar,
     weights_bar,
     extra_bar,
+    threads=SERIAL,
 ):
     """Adds the cotangents of ``padded``, ``weights``, ``extra`` of :func:`combine_features`.
 
     The cotangent of an image belongs to the voxel it is an image of: see
     :func:`unpad_periodic_vjp`.
     """
-    n = out_bar.shape[1]
+    # Cotangents go to neighbouring planes: every second slab reaches none that another one does.
+    slab = max(_SLAB, 2 * (shells.shape[1] - 1))
+    n_slabs = -(-out_bar.shape[1] // slab)
+    parts, extra_parts = np.empty((n_slabs, *weights.shape)), np.empty((n_slabs, *extra.shape))
+    for phase in (0, 1):
+        threads.run(
+            _combine_features_vjp,
+            *((n_slabs + 1 - phase) // 2, phase, slab),
+            *(padded, stencil, coefficients, shells, degrees, softening, weights, extra),
+            *(out_bar, padded_bar, parts, extra_parts),
+        )
+    weights_bar += parts.sum(0)
+    extra_bar += extra_parts.sum(0)
+
+
+@vectorised
+def _combine_features_vjp(
+    start,
+    stop,
+    phase,
+    slab,
+    padded,
+    stencil,
+    coefficients,
+    shells,
+    degrees,
+    softening,
+    weights,
+    extra,
+    out_bar,
+    padded_bar,
+    weights_bar,
+    extra_bar,
+):
+    n, n_shells = out_bar.shape[1], extra.size
     radius = shells.shape[1] - 1
     width = n + 2 * radius
-    planes = np.empty((stencil.factors.shape[0], shells.shape[0], min(n, _ROWS) * width))
+    of_rows = plane_sums(stencil, width)
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
     planes_bar = np.empty(planes.shape)
-    maps = np.empty((stencil.planar.size, planes.shape[2]))
-    feature, bar = np.empty(planes.shape[2]), np.empty(planes.shape[2])
+    length = planes.shape[1]
+    maps_of_shells = _maps_of_shells(stencil, coefficients, shells, n_shells, length)
+    # Cotangents of the two sums, then of the maps of every shell: zero between the rows and, for
+    # 2 radius values, before the first and after the last
+    bars = np.zeros((2 + (stencil.planar.size - 1) * n_shells, length + 2 * radius))
+    planes_of_bars = _planes_of_bars(
+        stencil, coefficients, shells, weights[0], extra, bars.shape[1]
+    )
+    feature, factor = np.empty(length), np.empty(length)
     base = sqrt(softening)
-    total_bar = np.zeros((2, planes.shape[2]))  # stays zero between the rows
-    for i in range(n):
-        for first in range(0, n, _ROWS):
-            n_rows = min(_ROWS, n - first)
-            size = n_rows * width - 2 * radius
-            _add_planes(padded, i + radius, first + radius, n_rows * width, stencil, planes)
-            planes_bar[:] = 0.0
-            for r in range(2):
-                for j in range(n_rows):
-                    row, source = total_bar[r, j * width :], out_bar[r, i, first + j]
-                    for k in range(n):
-                        row[k] = source[k]
-            for f in range(degrees.shape[0]):
-                degree = degrees[f, 0], degrees[f, 1]
-                is_map = degree[1] == degree[0] + 1
-                for s in range(extra.size):
-                    _feature(
-                        *(planes, stencil, coefficients, shells, s, degree, softening, size),
-                        maps,
-                        feature,
-                    )
-                    part, w = 0.0, weights[f, s]
+    for item in range(start, stop):
+        part = 2 * item + phase
+        weights_bar[part] = 0.0
+        extra_bar[part] = 0.0
+        for i in range(part * slab, min((part + 1) * slab, n)):
+            for first in range(0, n, ROWS):
+                n_rows = min(ROWS, n - first)
+                end = n_rows * width
+                size = end - 2 * radius
+                _set_planes(of_rows, padded, i + radius, first + radius, end, planes)
+                for r in range(2):
+                    for j in range(n_rows):
+                        row, source = bars[r, 2 * radius + j * width :], out_bar[r, i, first + j]
+                        for k in range(n):
+                            row[k] = source[k]
+                bars[:, end : end + 2 * radius] = 0.0
+                psi_bar, x_bar = bars[0, 2 * radius : end], bars[1, 2 * radius : end]
+                for s in range(n_shells):
+                    add_up(maps_of_shells, s, planes.reshape(-1), 0, feature[:size])
+                    to_psi = to_x = 0.0
                     for k in range(size):
-                        part += feature[k] * total_bar[0, k]
-                        bar[k] = w * total_bar[0, k]
-                    weights_bar[f, s] += part
-                    if is_map:
-                        part, w = 0.0, extra[s]
+                        to_psi += feature[k] * psi_bar[k]
+                        to_x += feature[k] * x_bar[k]
+                    weights_bar[part, 0, s] += to_psi
+                    extra_bar[part, s] += to_x
+                for f in range(1, degrees.shape[0]):
+                    for s in range(n_shells):
+                        row = _row_of_bars(0, s, stencil.planar.size)
+                        for m in range(degrees[f, 0], degrees[f, 1]):
+                            e, map_bar = m * n_shells + s, bars[row + m, 2 * radius : end]
+                            add_up(maps_of_shells, e, planes.reshape(-1), 0, map_bar)
+                        _add_squares(
+                            *(bars, row + degrees[f, 0], row + degrees[f, 1], 2 * radius),
+                            *(softening, feature[:size]),
+                        )
+                        to_psi, w = 0.0, weights[f, s]
                         for k in range(size):
-                            part += feature[k] * total_bar[1, k]
-                            bar[k] += w * total_bar[1, k]
-                            maps[0, k] = 1.0
-                        extra_bar[s] += part
-                    else:
-                        for k in range(size):
-                            bar[k] /= feature[k] + base
-                    for m in range(degree[0], degree[1]):
-                        row = maps[m - degree[0]]
-                        for k in range(size):
-                            row[k] *= bar[k]
-                        _add_lines_vjp(row, stencil, coefficients, shells, s, m, size, planes_bar)
-            _add_planes_vjp(
-                planes_bar, i + radius, first + radius, n_rows * width, stencil, padded_bar
-            )
+                            value = sqrt(feature[k])
+                            to_psi += psi_bar[k] * (value - base)
+                            factor[k] = w * psi_bar[k] / value
+                        weights_bar[part, f, s] += to_psi
+                        for m in range(degrees[f, 0], degrees[f, 1]):
+                            map_bar = bars[row + m, 2 * radius : end]
+                            for k in range(size):
+                                map_bar[k] *= factor[k]
+                for e in range(planes.shape[0]):
+                    add_up(planes_of_bars, e, bars.reshape(-1), 0, planes_bar[e, :end])
+                here = ((i + radius) * width + first + radius) * width
+                _set_planes_vjp(planes_bar, end, stencil, here, padded_bar)
 
 
 @vectorised
-def _add_lines_vjp(row, stencil, coefficients, shells, shell, m, size, planes_bar):
-    """Adjoint of the sums along z in :func:`_feature`."""
-    radius = shells.shape[1] - 1
-    for p in range(shells.shape[0]):
-        plane = planes_bar[stencil.planar[m], p]
-        for d in range(radius + 1):
-            x = coefficients[m, p, d]
-            if shells[p, d] == shell and x != 0.0:
-                above = plane[radius + d :]
-                for k in range(size):
-                    above[k] += x * row[k]
-                if d > 0:
-                    x *= stencil.axial_parity[m]
-                    below = plane[radius - d :]
-                    for k in range(size):
-                        below[k] += x * row[k]
+def _set_planes(of_rows, padded, i, j, size, planes):
+    """``planes`` (n_planes, >= size) at several rows, row j of plane i and those after it."""
+    here = (i * padded.shape[2] + j) * padded.shape[2]
+    for e in range(planes.shape[0]):
+        add_up(of_rows, e, padded.reshape(-1), here, planes[e, :size])
 
 
 @vectorised
-def _add_planes_vjp(planes_bar, i, j, n_values, stencil, padded_bar):
-    """Adjoint of ``_add_planes``: adds to ``padded_bar``."""
+def _set_planes_vjp(planes_bar, size, stencil, here, padded_bar):
+    """Adjoint of :func:`_set_planes`: adds to ``padded_bar``."""
     width = padded_bar.shape[2]
-    for o in range(stencil.rows.shape[0]):
-        dx, dy = stencil.rows[o]
-        source = padded_bar[i + dx].reshape(-1)[(j + dy) * width :]
-        opposite = padded_bar[i - dx].reshape(-1)[(j - dy) * width :]
-        for q in range(stencil.factors.shape[0]):
-            factor = stencil.factors[q, o]
-            if factor != 0.0:
-                plane = planes_bar[q, stencil.groups[o]]
-                for k in range(n_values):
-                    source[k] += factor * plane[k]
-                if o > 0:
-                    factor *= stencil.planar_parity[q]
-                    for k in range(n_values):
-                        opposite[k] += factor * plane[k]
+    n_planar, n_rows = stencil.factors.shape
+    n_groups = planes_bar.shape[0] // n_planar
+    weight, plane = np.empty(n_planar + 2), np.empty(n_planar + 2, np.int64)
+    for o in range(n_rows):
+        shift = (stencil.rows[o, 0] * width + stencil.rows[o, 1]) * width
+        for side in range(2 if o > 0 else 1):
+            number = 0
+            for q in range(n_planar):
+                if stencil.factors[q, o] != 0.0:
+                    weight[number] = stencil.factors[q, o]
+                    plane[number] = q * n_groups + stencil.groups[o]
+                    if side == 1:
+                        weight[number] *= stencil.planar_parity[q]
+                    number += 1
+            weight[number : number + 2] = 0.0
+            plane[number : number + 2] = 0
+            target = padded_bar.reshape(-1)[here + (shift if side == 0 else -shift) :]
+            for e in range(0, number, 3):
+                x, y, z = weight[e], weight[e + 1], weight[e + 2]
+                a, b = planes_bar[plane[e]], planes_bar[plane[e + 1]]
+                c = planes_bar[plane[e + 2]]
+                for k in range(size):
+                    target[k] += x * a[k] + y * b[k] + z * c[k]
 
 
 @vectorised
-def unpad_periodic_vjp(padded_bar, radius, field_bar):
+def _add_squares(maps, first, last, start, softening, out):
+    """``softening + sum_m maps_m^2`` of the rows m, three or five or more, from ``start`` on."""
+    a, b, c = maps[first, start:], maps[first + 1, start:], maps[first + 2, start:]
+    for k in range(out.size):
+        out[k] = softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k])
+    for m in range(first + 3, last, 2):
+        a, b = maps[m, start:], maps[m + 1, start:]
+        for k in range(out.size):
+            out[k] += a[k] * a[k] + b[k] * b[k]
+
+
+# The sums, from the geometry
+
+
+@jit
+def _maps_of_shells(stencil, coefficients, shells, n_shells, length):
+    """Map ``m n_shells + s``, of harmonic m on shell s, as a sum over planes of ``length``."""
+    n_maps, n_groups, height = coefficients.shape
+    lines = np.zeros((n_maps * n_shells, n_groups, height))
+    for m in range(n_maps):
+        for p in range(n_groups):
+            for d in range(height):
+                if shells[p, d] >= 0:
+                    lines[m * n_shells + shells[p, d], p, d] = coefficients[m, p, d]
+    planar = np.repeat(stencil.planar, n_shells)
+    return line_sums(planar, np.repeat(stencil.axial_parity, n_shells), lines, length)
+
+
+@jit
+def _monopoles(stencil, coefficients, shells, weights, extra, length):
+    """The two sums of the features of degree 0 as sums over planes of ``length`` values."""
+    lines = np.zeros((2, *shells.shape))
+    for p in range(shells.shape[0]):
+        for d in range(shells.shape[1]):
+            s = shells[p, d]
+            if s >= 0:
+                lines[0, p, d] = weights[s] * coefficients[0, p, d]
+                lines[1, p, d] = extra[s] * coefficients[0, p, d]
+    planar = np.repeat(stencil.planar[:1], 2)
+    return line_sums(planar, np.repeat(stencil.axial_parity[:1], 2), lines, length)
+
+
+@jit
+def _row_of_bars(m, s, n_maps):
+    return 1 + s * (n_maps - 1) + m
+
+
+@jit
+def _planes_of_bars(stencil, coefficients, shells, weights, extra, length):
+    """The transposed sums: cotangents of the planes, from rows of ``length`` of those of the maps.
+
+    Rows: the first and the second sum, then, shell by shell, every map but the first.
+    """
+    n_maps, n_groups, height = coefficients.shape
+    radius = height - 1
+    n_planar = stencil.factors.shape[0]
+    first = np.zeros(n_planar * n_groups + 1, np.int64)
+    n_terms = (n_maps + 1) * n_groups * height
+    weight, sign = np.empty(n_terms), np.empty(n_terms)
+    above, below = np.empty(n_terms, np.int64), np.empty(n_terms, np.int64)
+    t = 0
+    for q in range(n_planar):
+        for p in range(n_groups):
+            for term in range(n_maps + 1):
+                m, row = max(term - 1, 0), min(term, 1)
+                for d in range(height):
+                    s, x = shells[p, d], coefficients[m, p, d]
+                    if stencil.planar[m] != q or s < 0:
+                        continue
+                    if m == 0:
+                        x *= weights[s] if row == 0 else extra[s]
+                    if x == 0.0:
+                        continue
+                    if m > 0:
+                        row = _row_of_bars(m, s, n_maps)
+                    middle = row * length + radius
+                    weight[t], above[t], below[t] = x, middle - d, middle + d
+                    sign[t] = stencil.axial_parity[m] if d > 0 else 0.0
+                    t += 1
+            first[q * n_groups + p + 1] = t
+    return Sums(first, weight, above, below, sign)
+
+
+def unpad_periodic_vjp(padded_bar, radius, field_bar, threads=SERIAL):
     """Adjoint of :func:`cobaya_neuralbias.kernels.stencil.pad_periodic`: adds to ``field_bar``."""
+    threads.run(_unpad_periodic_vjp, len(field_bar), padded_bar, radius, field_bar)
+
+
+@jit
+def _unpad_periodic_vjp(start, stop, padded_bar, radius, field_bar):
     n = field_bar.shape[0]
-    for i in range(n + 2 * radius):
-        for j in range(n + 2 * radius):
-            row = padded_bar[i, j]
-            out = field_bar[(i - radius) % n, (j - radius) % n]
-            for k in range(n):
-                out[k] += row[k + radius]
-            for k in range(radius):
-                out[(k - radius) % n] += row[k]
-                out[k % n] += row[n + radius + k]
+    for i in range(start, stop):
+        for image in range((i + radius) % n, n + 2 * radius, n):
+            for j in range(n + 2 * radius):
+                row, out = padded_bar[image, j], field_bar[i, (j - radius) % n]
+                for k in range(n):
+                    out[k] += row[k + radius]
+                for k in range(radius):
+                    out[(k - radius) % n] += row[k]
+                    out[k % n] += row[n + radius + k]

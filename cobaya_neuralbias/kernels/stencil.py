@@ -11,6 +11,8 @@ instead of 343. Both steps add opposite offsets first, which harmonics leave equ
 
 The input is padded by ``radius`` voxels on every side (periodic images). A block of its rows is
 one contiguous stretch of memory, and the loops run along it, over the padding between the rows.
+
+Every function shares its loop over the planes of the mesh between ``threads``.
 """
 
 from typing import NamedTuple
@@ -19,8 +21,9 @@ import numpy as np
 
 from .elementary import exp, log
 from .jit import jit, vectorised
+from .threads import SERIAL
 
-_ROWS = 16  # in a block: what is added up stays in the fastest cache
+ROWS = 16  # in a block
 
 
 class Stencil(NamedTuple):
@@ -36,99 +39,180 @@ class Stencil(NamedTuple):
 
 
 @jit
-def _wrap(padded, radius):
-    """Fill the padding with the periodic images of what it surrounds."""
+def _wrap(padded, i, radius):
+    """Fill the padding of plane ``i`` and its periodic images; all else of the plane is there."""
     n = padded.shape[0] - 2 * radius
-    for i in range(radius, n + radius):
-        for j in range(radius, n + radius):
-            row = padded[i, j]
-            for k in range(radius):
-                row[k] = row[radius + (k - radius) % n]
-                row[n + radius + k] = row[radius + k % n]
-        for j in range(radius):
-            padded[i, j] = padded[i, radius + (j - radius) % n]
-            padded[i, n + radius + j] = padded[i, radius + j % n]
-    for i in range(radius):
-        padded[i] = padded[radius + (i - radius) % n]
-        padded[n + radius + i] = padded[radius + i % n]
+    plane = padded[i + radius]
+    for j in range(radius, n + radius):
+        row = plane[j]
+        for k in range(radius):
+            row[k] = row[radius + (k - radius) % n]
+            row[n + radius + k] = row[radius + k % n]
+    for j in range(radius):
+        plane[j] = plane[radius + (j - radius) % n]
+        plane[n + radius + j] = plane[radius + j % n]
+    for image in range((i + radius) % n, n + 2 * radius, n):
+        if image != i + radius:
+            padded[image] = plane
+
+
+def pad_periodic(field, radius, padded, threads=SERIAL):
+    """Copy ``field`` (n, n, n) into the middle of ``padded`` and its periodic images around it."""
+    threads.run(_pad_periodic, len(field), field, radius, padded)
 
 
 @jit
-def pad_periodic(field, radius, padded):
-    """Copy ``field`` (n, n, n) into the middle of ``padded`` and its periodic images around it."""
+def _pad_periodic(start, stop, field, radius, padded):
     n = field.shape[0]
-    for i in range(n):
+    for i in range(start, stop):
         for j in range(n):
             row, source = padded[i + radius, j + radius, radius:], field[i, j]
             for k in range(n):
                 row[k] = source[k]
-    _wrap(padded, radius)
+        _wrap(padded, i, radius)
+
+
+def pad_log(field, shift, radius, padded, threads=SERIAL):
+    """:func:`pad_periodic` of ``ln(field + shift)``."""
+    threads.run(_pad_log, len(field), field, shift, radius, padded)
 
 
 @jit
-def pad_log(field, shift, radius, padded):
-    """:func:`pad_periodic` of ``ln(field + shift)``."""
+def _pad_log(start, stop, field, shift, radius, padded):
     n = field.shape[0]
-    for i in range(n):
+    for i in range(start, stop):
         for j in range(n):
             row, source = padded[i + radius, j + radius, radius:], field[i, j]
             for k in range(n):
                 row[k] = log(source[k] + shift)
-    _wrap(padded, radius)
+        _wrap(padded, i, radius)
+
+
+def pad_log_vjp(padded, radius, field_bar, threads=SERIAL):
+    """Cotangent of ``field`` for :func:`pad_log`, in place of that of the logarithm (n, n, n)."""
+    threads.run(_pad_log_vjp, len(field_bar), padded, radius, field_bar)
 
 
 @jit
-def pad_log_vjp(padded, radius, field_bar):
-    """Cotangent of ``field`` for :func:`pad_log`, in place of that of the logarithm (n, n, n)."""
+def _pad_log_vjp(start, stop, padded, radius, field_bar):
     n = field_bar.shape[0]
-    for i in range(n):
+    for i in range(start, stop):
         for j in range(n):
             row, source = field_bar[i, j], padded[i + radius, j + radius, radius:]
             for k in range(n):
                 row[k] *= exp(-source[k])
 
 
-@vectorised
-def pad_product(a, b, radius, padded):
+def pad_product(a, b, radius, padded, threads=SERIAL):
     """:func:`pad_periodic` of ``a * b``; returns the sum of the product."""
+    sums = np.empty(len(a))
+    threads.run(_pad_product, len(a), a, b, radius, padded, sums)
+    return float(sums.sum())
+
+
+@vectorised
+def _pad_product(start, stop, a, b, radius, padded, sums):
     n = a.shape[0]
-    total = 0.0
-    for i in range(n):
+    for i in range(start, stop):
+        total = 0.0
         for j in range(n):
             row, first, second = padded[i + radius, j + radius, radius:], a[i, j], b[i, j]
-            part = 0.0
             for k in range(n):
                 product = first[k] * second[k]
                 row[k] = product
-                part += product
-            total += part
-    _wrap(padded, radius)
-    return total
+                total += product
+        sums[i] = total
+        _wrap(padded, i, radius)
 
 
-@vectorised
-def _add_planes(padded, i, j, n_values, stencil, planes):
-    """``planes[q, p] = sum_(rows of p) factors[q, row] padded[i + dx, j + dy]``.
+class Sums(NamedTuple):
+    """``out_e[k] = sum_t weight_t (a[k + above_t] + sign_t a[k + below_t])``, of pairs.
 
-    ``planes`` (n_planar, n_groups, >= n_values): from the start of row j on over several rows.
+    The terms of sum e are t = ``first[e]`` to ``first[e + 1] - 1``.
     """
-    width = padded.shape[2]
-    planes[:] = 0.0
-    for o in range(stencil.rows.shape[0]):
-        dx, dy = stencil.rows[o]
-        source = padded[i + dx].reshape(-1)[(j + dy) * width :]
-        opposite = padded[i - dx].reshape(-1)[(j - dy) * width :]
-        for q in range(stencil.factors.shape[0]):
-            factor = stencil.factors[q, o]
-            if factor != 0.0:
-                sign = stencil.planar_parity[q] if o > 0 else 0.0
-                plane = planes[q, stencil.groups[o]]
-                for k in range(n_values):
-                    plane[k] += factor * (source[k] + sign * opposite[k])
+
+    first: np.ndarray  #: (n_sums + 1,) int64
+    weight: np.ndarray  #: (n_terms,) float64
+    above: np.ndarray  #: (n_terms,) int64
+    below: np.ndarray  #: (n_terms,) int64
+    sign: np.ndarray  #: (n_terms,) float64; 0 for a term that is no pair
 
 
 @vectorised
-def convolve(padded, stencil, lines, out):
+def add_up(sums, e, a, here, out):
+    """Sum e of the values from ``here`` on, into all of ``out``; two pairs at a time."""
+    first, last = sums.first[e], sums.first[e + 1]
+    if first == last:
+        out[:] = 0.0
+    for t in range(first, last, 2):
+        x, s = sums.weight[t], sums.sign[t]
+        a1, b1 = a[here + sums.above[t] :], a[here + sums.below[t] :]
+        if t + 1 < last:
+            y, r = sums.weight[t + 1], sums.sign[t + 1]
+            a2, b2 = a[here + sums.above[t + 1] :], a[here + sums.below[t + 1] :]
+            if t == first:
+                for k in range(out.size):
+                    out[k] = x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
+            else:
+                for k in range(out.size):
+                    out[k] += x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
+        elif t == first:
+            for k in range(out.size):
+                out[k] = x * (a1[k] + s * b1[k])
+        else:
+            for k in range(out.size):
+                out[k] += x * (a1[k] + s * b1[k])
+
+
+@jit
+def plane_sums(stencil, width):
+    """Planes as sums over rows of ``width`` values, in square slices of as many rows.
+
+    Plane ``q n_groups + p`` of harmonic q and group p; ``above`` and ``below`` are from its row on.
+    """
+    n_planar, n_rows = stencil.factors.shape
+    n_groups = stencil.groups[n_rows - 1] + 1
+    first = np.zeros(n_planar * n_groups + 1, np.int64)
+    weight, sign = np.empty(n_planar * n_rows), np.empty(n_planar * n_rows)
+    above, below = np.empty(weight.size, np.int64), np.empty(weight.size, np.int64)
+    t = 0
+    for q in range(n_planar):
+        for o in range(n_rows):
+            if stencil.factors[q, o] != 0.0:
+                weight[t] = stencil.factors[q, o]
+                above[t] = (stencil.rows[o, 0] * width + stencil.rows[o, 1]) * width
+                below[t] = -above[t]
+                sign[t] = stencil.planar_parity[q] if o > 0 else 0.0
+                t += 1
+            first[q * n_groups + stencil.groups[o] + 1 :] = t
+    return Sums(first, weight, above, below, sign)
+
+
+@jit
+def line_sums(planar, parity, lines, length):
+    """Maps as sums over planes of ``length`` values, from the value on that is ``radius`` on.
+
+    ``planar``, ``parity`` (n_maps,), ``lines`` (n_maps, n_groups, radius + 1): of each map, as in
+    a stencil.
+    """
+    n_maps, n_groups, height = lines.shape
+    first = np.zeros(n_maps + 1, np.int64)
+    weight, sign = np.empty(lines.size), np.empty(lines.size)
+    above, below = np.empty(lines.size, np.int64), np.empty(lines.size, np.int64)
+    t = 0
+    for m in range(n_maps):
+        for p in range(n_groups):
+            for d in range(height):
+                if lines[m, p, d] != 0.0:
+                    middle = (planar[m] * n_groups + p) * length + height - 1
+                    weight[t], above[t], below[t] = lines[m, p, d], middle + d, middle - d
+                    sign[t] = parity[m] if d > 0 else 0.0
+                    t += 1
+        first[m + 1] = t
+    return Sums(first, weight, above, below, sign)
+
+
+def convolve(padded, stencil, lines, out, threads=SERIAL):
     """``out[m]_i = sum_o K_m(o) padded_{i+o}`` for the kernels m of a stencil.
 
     Parameters
@@ -138,35 +222,34 @@ def convolve(padded, stencil, lines, out):
     lines : (n_maps, n_groups, r + 1) float64, ``axial`` times the weights
     out : (n_maps, n, n, n) float64, output
     """
+    threads.run(_convolve, out.shape[1], padded, stencil, lines, out)
+
+
+@vectorised
+def _convolve(start, stop, padded, stencil, lines, out):
     n_maps, n = out.shape[:2]
-    n_groups, radius = lines.shape[1], lines.shape[2] - 1
+    radius = lines.shape[2] - 1
     width = n + 2 * radius
-    planes = np.empty((stencil.factors.shape[0], n_groups, min(n, _ROWS) * width))
-    total = np.empty(planes.shape[2])
-    for i in range(n):
-        for first in range(0, n, _ROWS):
-            n_rows = min(_ROWS, n - first)
-            n_values = n_rows * width
-            _add_planes(padded, i + radius, first + radius, n_values, stencil, planes)
+    of_rows = plane_sums(stencil, width)
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
+    of_planes = line_sums(stencil.planar, stencil.axial_parity, lines, planes.shape[1])
+    total = np.empty(planes.shape[1])
+    for i in range(start, stop):
+        for first in range(0, n, ROWS):
+            n_rows = min(ROWS, n - first)
+            size = n_rows * width
+            here = ((i + radius) * width + first + radius) * width
+            for e in range(planes.shape[0]):
+                add_up(of_rows, e, padded.reshape(-1), here, planes[e, :size])
             for c in range(n_maps):
-                total[:] = 0.0
-                for p in range(n_groups):
-                    plane = planes[stencil.planar[c], p]
-                    for d in range(radius + 1):
-                        if stencil.axial[c, p, d] != 0.0:
-                            weight = lines[c, p, d]
-                            sign = stencil.axial_parity[c] if d > 0 else 0.0
-                            above, below = plane[radius + d :], plane[radius - d :]
-                            for k in range(n_values - 2 * radius):
-                                total[k] += weight * (above[k] + sign * below[k])
+                add_up(of_planes, c, planes.reshape(-1), 0, total[: size - 2 * radius])
                 for j in range(n_rows):
                     row, source = out[c, i, first + j], total[j * width :]
                     for k in range(n):
                         row[k] = source[k]
 
 
-@vectorised
-def convolve_vjp(padded_bar, stencil, lines, padded, field_bar, lines_bar):
+def convolve_vjp(padded_bar, stencil, lines, padded, field_bar, lines_bar, threads=SERIAL):
     """Cotangents of the input and of the lines of :func:`convolve`, for a stencil of one kernel.
 
     ``K(-o) = parity K(o)``, so the adjoint of the convolution is the convolution, up to a sign.
@@ -180,38 +263,51 @@ def convolve_vjp(padded_bar, stencil, lines, padded, field_bar, lines_bar):
     field_bar : (n, n, n) float64, output
     lines_bar : (1, n_groups, r + 1) float64, output
     """
+    parts = np.empty((len(field_bar), *lines_bar.shape[1:]))
+    threads.run(_convolve_vjp, len(field_bar), padded_bar, stencil, lines, padded, field_bar, parts)
+    lines_bar[0] = parts.sum(0)
+
+
+@vectorised
+def _convolve_vjp(start, stop, padded_bar, stencil, lines, padded, field_bar, lines_bar):
     n = field_bar.shape[0]
     n_groups, radius = lines.shape[1], lines.shape[2] - 1
     width = n + 2 * radius
     parity = stencil.planar_parity[0] * stencil.axial_parity[0]
-    planes = np.empty((1, n_groups, min(n, _ROWS) * width))
-    total = np.empty(planes.shape[2])
-    field = np.zeros(planes.shape[2])  # stays zero between the rows
-    lines_bar[:] = 0.0
-    for i in range(n):
-        for first in range(0, n, _ROWS):
-            n_rows = min(_ROWS, n - first)
-            n_values = n_rows * width
-            _add_planes(padded_bar, i + radius, first + radius, n_values, stencil, planes)
-            for j in range(n_rows):
-                row, source = field[j * width :], padded[i + radius, first + radius + j, radius:]
-                for k in range(n):
-                    row[k] = parity * source[k]
-            total[:] = 0.0
-            for p in range(n_groups):
-                plane = planes[0, p]
-                for d in range(radius + 1):
-                    if stencil.axial[0, p, d] != 0.0:
-                        weight = lines[0, p, d]
-                        sign = stencil.axial_parity[0] if d > 0 else 0.0
-                        above, below = plane[radius + d :], plane[radius - d :]
-                        part = 0.0
-                        for k in range(n_values - 2 * radius):
-                            both = above[k] + sign * below[k]
-                            total[k] += weight * both
-                            part += field[k] * both
-                        lines_bar[0, p, d] += part
+    of_rows = plane_sums(stencil, width)
+    planes = np.empty((n_groups, min(n, ROWS) * width))
+    of_planes = line_sums(stencil.planar, stencil.axial_parity, parity * lines, planes.shape[1])
+    total = np.empty(planes.shape[1])
+    # The field, zero between the rows and before the first, and the sums of its opposite pairs
+    field, pairs = np.zeros(planes.shape[1] + 2 * radius), np.empty(planes.shape[1])
+    for i in range(start, stop):
+        lines_bar[i] = 0.0
+        for first in range(0, n, ROWS):
+            n_rows = min(ROWS, n - first)
+            size = n_rows * width
+            here = ((i + radius) * width + first + radius) * width
+            for e in range(n_groups):
+                add_up(of_rows, e, padded_bar.reshape(-1), here, planes[e, :size])
+            add_up(of_planes, 0, planes.reshape(-1), 0, total[: size - 2 * radius])
             for j in range(n_rows):
                 row, source = field_bar[i, first + j], total[j * width :]
                 for k in range(n):
+                    row[k] = source[k]
+                row, source = (
+                    field[j * width + 2 * radius :],
+                    padded[i + radius, first + radius + j, radius:],
+                )
+                for k in range(n):
                     row[k] = parity * source[k]
+            field[size : size + 2 * radius] = 0.0
+            for d in range(radius + 1):
+                sign = stencil.axial_parity[0] if d > 0 else 0.0
+                above, below = field[radius - d :], field[radius + d :]
+                for k in range(size):
+                    pairs[k] = above[k] + sign * below[k]
+                for p in range(n_groups):
+                    if stencil.axial[0, p, d] != 0.0:
+                        plane, part = planes[p], 0.0
+                        for k in range(size):
+                            part += plane[k] * pairs[k]
+                        lines_bar[i, p, d] += part

@@ -9,6 +9,8 @@ parts, one item each, and added up in order afterwards.
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+N_SLICES = 16
+
 
 class Threads:
     """``number`` threads that share the loops given to :meth:`run`.
@@ -42,6 +44,23 @@ class Threads:
         kernel(0, ends[1], *arguments)
         for other in others:
             other.result()
+
+    def run_slices(self, function, size):
+        """``function(part)`` for slices of ``range(size)``, the same for any number of threads.
+
+        For kernels that take whole arrays: how a number is rounded may depend on where it stands
+        in an array, for the last few are not computed several at a time. Returns the results, in
+        order.
+        """
+        ends = [size * i // N_SLICES for i in range(N_SLICES + 1)]
+        results = [None] * N_SLICES
+
+        def some(start, stop):
+            for i in range(start, stop):
+                results[i] = function(slice(ends[i], ends[i + 1]))
+
+        self.run(some, N_SLICES)
+        return results
 
 
 SERIAL = Threads(1)

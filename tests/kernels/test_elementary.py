@@ -33,6 +33,32 @@ def test_log():
     assert np.isnan(elementary.log(-1.0)) and np.isnan(elementary.log(np.nan))
 
 
+def test_overflowing_exp():
+    got = [elementary.overflowing_exp(x) for x in EVERYWHERE]
+    np.testing.assert_allclose(got, np.exp(EVERYWHERE), rtol=1e-15)
+    assert elementary.overflowing_exp(709.0) < np.inf
+    assert elementary.overflowing_exp(709.1) == elementary.overflowing_exp(np.inf) == np.inf
+    assert np.isnan(elementary.overflowing_exp(np.nan))
+
+
+def test_log1p():
+    x = np.concatenate([np.linspace(-0.5, 1, 5001), [1e-300, -1e-17, 1e-9]])
+    got = [elementary.log1p(v) for v in x]
+    np.testing.assert_allclose(got, np.log1p(x), rtol=1e-15)
+    assert np.isnan(elementary.log1p(np.nan))
+
+
+def test_log_softplus():
+    x = np.concatenate([EVERYWHERE, [-36.999, -37.001, -5000.0, 5000.0]])
+    value, slope = np.array([elementary.log_softplus_and_slope(v) for v in x]).T
+    softplus = np.logaddexp(0, x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(x < -37, x, np.log(softplus))
+        derivative = np.where(x < -37, 1.0, np.exp(-np.logaddexp(0, -x)) / softplus)
+    np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(slope, derivative, rtol=1e-12, atol=1e-300)
+
+
 ACTIVATIONS = {
     "softplus": (lambda t: np.logaddexp(0, t), lambda t: np.exp(-np.logaddexp(0, -t))),
     "tanh": (np.tanh, lambda t: np.cosh(np.minimum(abs(t), 350)) ** -2.0),

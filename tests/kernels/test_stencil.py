@@ -113,12 +113,15 @@ def test_compiled_as_interpreted():
             np.testing.assert_allclose(compiled, interpreted, rtol=1e-13, atol=1e-13)
 
     padded = np.zeros((6, 6, 6))
-    run(stencil.pad_periodic, field, 1, padded)
-    run(stencil.pad_log, field, 5.0, 1, padded)
-    run(stencil.pad_log_vjp, pad(field, 1), 1, bar)
-    run(stencil.pad_product, field, bar, 1, padded)
-    run(stencil.convolve, pad(field, 1), every, lines, np.zeros((5, 4, 4, 4)))
+    run(stencil._pad_periodic, 0, 4, field, 1, padded)
+    run(stencil._pad_log, 0, 4, field, 5.0, 1, padded)
+    run(stencil._pad_log_vjp, 0, 4, pad(field, 1), 1, bar)
+    run(stencil._pad_product, 0, 4, field, bar, 1, padded, np.zeros(4))
+    run(stencil._convolve, 0, 4, pad(field, 1), every, lines, np.zeros((5, 4, 4, 4)))
     for m in range(5):
         alone = single(every, m)
-        outputs = np.zeros((4, 4, 4)), np.zeros((1, *lines.shape[1:]))
-        run(stencil.convolve_vjp, pad(bar, 1), alone, lines[m : m + 1], pad(field, 1), *outputs)
+        outputs = np.zeros((4, 4, 4)), np.zeros((4, *lines.shape[1:]))
+        run(
+            stencil._convolve_vjp,
+            *(0, 4, pad(bar, 1), alone, lines[m : m + 1], pad(field, 1), *outputs),
+        )

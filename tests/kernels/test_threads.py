@@ -31,6 +31,20 @@ def test_error_of_a_thread_is_raised():
         Threads(2).run(_fail, 2)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 40])
+@pytest.mark.parametrize("size", [0, 1, 5, 1000])
+def test_slices_do_not_depend_on_the_number(number, size):
+    out = np.zeros(size)
+
+    def mark(part):
+        out[part] += 1
+        return part
+
+    slices = Threads(number).run_slices(mark, size)
+    assert (out == 1).all()
+    assert slices == SERIAL.run_slices(lambda part: part, size)
+
+
 def test_copies_start_their_own_threads():
     threads = Threads(2)
     threads.run(_mark, 4, np.zeros(4))

@@ -1,5 +1,6 @@
 """Likelihoods, scatter, masks, boundaries and lists of catalogues, through Cobaya."""
 
+import copy
 import logging
 from itertools import product
 
@@ -11,7 +12,7 @@ from cobaya.model import get_model
 from cobaya.run import run
 from scipy import optimize
 
-from cobaya_neuralbias import NeuralBias, field_target
+from cobaya_neuralbias import NeuralBias, Neyrinck, field_target
 from cobaya_neuralbias.bias.scatter import NegativeBinomial
 from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, write_catalogue
 
@@ -388,3 +389,21 @@ def test_two_tracers_in_one_run(small, tmp_path):
     total = values.chi2__light + values.chi2__heavy
     np.testing.assert_allclose(total, values.chi2, rtol=1e-6)
     assert values.light_ln_phi.std() > 0
+
+
+def test_threads(caplog):
+    """Said once, in the log; the same bits; all but positive integers are refused."""
+    with caplog.at_level(logging.INFO):
+        one = standalone()
+        assert "threads" not in caplog.text
+        two = standalone(threads=2)
+    assert caplog.text.count("2 threads share the loops over voxels") == 1
+    density, weights = point(one)
+    expected = one.value_and_gradient(density, weights)
+    for like in (two, copy.deepcopy(two)):
+        for ours, theirs in zip(like.value_and_gradient(density, weights), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for cls in (NeuralBias, Neyrinck):
+        for wrong in (0, -1, 1.5, True, "two", None):
+            with pytest.raises(LoggedError, match="Option 'threads'"):
+                cls({"box_size": BOX, "mass_threshold": 2e13, "threads": wrong})
