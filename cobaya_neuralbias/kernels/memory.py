@@ -58,3 +58,9 @@ def zeros(shape, dtype=np.float64):
     out = empty(shape, dtype)
     out[...] = 0
     return out
+
+
+def release():
+    """Give the memory that waits to be used again back to the system."""
+    for waiting in _free.values():
+        waiting.clear()
