@@ -24,7 +24,7 @@ ALLOWED = {
     "run_files": {"sampling", "traces"},
     "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
-    "matter_density": {"catalogue", "component", "gravity"},
+    "matter_density": {"catalogue", "component", "gravity", "kernels"},
     "lpt": {"component", "gravity", "matter_density"},
     "particle_mesh": {"component", "gravity", "matter_density"},
     "halo_likelihood": {"bias", "catalogue", "component", "kernels"},
