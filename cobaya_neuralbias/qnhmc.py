@@ -17,6 +17,7 @@ from cobaya.log import LoggedError
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 
+from .chains import Chains
 from .component import (
     POSITIVE_INTEGER,
     POSITIVE_NUMBER,
@@ -27,6 +28,7 @@ from .component import (
 )
 from .costs import Costs
 from .field_output import FieldOutput
+from .meetings import Meetings
 from .run_files import PROGRESS, RunFiles
 from .run_log import RunLog
 from .sampling import blocks, hamiltonian
@@ -35,17 +37,23 @@ from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
 from .target import FieldTarget, reference_point
 
-COUNTERS = ("n_divergent", "n_weight_divergent", "n_cycles")
+COUNTERS = ("n_divergent", "n_weight_divergent", "n_cycles", "n_checked")
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
-MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
+MAY_CHANGE = [
+    *("max_samples", "Rminus1_stop", "Rminus1_cl_stop"),
+    *("output_every", "callback_function", "callback_every"),
+]
 
 
-class QNHMC(RunFiles, RunLog, Sampler):
+class QNHMC(Meetings, RunFiles, RunLog, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
     _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
 
     max_samples: int
+    Rminus1_stop: float | None
+    Rminus1_cl_stop: float | None
+    check_every: int
     warmup: int
     leapfrog_steps: int
     weight_updates: int
@@ -66,6 +74,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
             "weight_leapfrog_steps",
             "metropolis_updates",
             "thin",
+            "check_every",
             "callback_every",
         ):
             check_option(self.log, name, getattr(self, name), POSITIVE_INTEGER)
@@ -73,6 +82,9 @@ class QNHMC(RunFiles, RunLog, Sampler):
             check_option(
                 self.log, name, getattr(self, name), ("an integer >= 0", lambda v: is_integer(v, 0))
             )
+        for name in ("Rminus1_stop", "Rminus1_cl_stop"):
+            if getattr(self, name) is not None:
+                check_option(self.log, name, getattr(self, name), POSITIVE_NUMBER)
         check_option(self.log, "step_size", self.step_size, POSITIVE_NUMBER)
         check_option(
             self.log,
@@ -86,15 +98,16 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.target = FieldTarget(self.model)
         self.n_field = self.target.grid.n**3
         self.sampled_params = list(self.model.parameterization.sampled_params())
-        chain = 1 + mpi.rank()
-        self.check_number_of_chains()
+        self.chains = Chains(self.log)
         with logged_errors(self.log):
-            self.field_output = FieldOutput(self, self.output, chain)
-            stored = self.field_output.load() if self.output.is_resuming() else None
-            if stored is not None:
-                self.field_output.truncate_chain(stored)
+            self.field_output = FieldOutput(self, self.output, 1 + mpi.rank())
+        stored = self.stored_state()
         self.collection = SampleCollection(
-            self.model, self.output, name=str(chain), resuming=stored is not None
+            self.model,
+            self.output,
+            name=str(1 + mpi.rank()),
+            resuming=stored is not None,
+            is_batch=self.chains.number > 1,
         )
         for name in COUNTERS:
             setattr(self, name, 0)
@@ -108,6 +121,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.metropolis = Metropolis(self._proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
         self.state = self._stored_position = None
+        self.converged = False
         if stored is not None:
             self._restore(stored)
         self._posterior = self.costs.count_gradients(self.target.flat)
@@ -133,8 +147,18 @@ class QNHMC(RunFiles, RunLog, Sampler):
     # A run
 
     def run(self):
-        """Warm up, freeze, and record ``max_samples`` samples."""
+        """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""
         self._started = time.monotonic() - self.costs.seconds
+        with self.chains.together(self.get_name()):
+            try:
+                self._run()
+            except mpi.OtherProcessError:
+                self._output_now()
+                self.log.error("Another chain failed. This one is saved; the run can be resumed.")
+                raise
+
+    def _run(self):
+        self.write_checkpoint()
         if self._stored_position is None:
             self._cold_start()
         else:
@@ -142,14 +166,19 @@ class QNHMC(RunFiles, RunLog, Sampler):
         if not self.tuning.done:
             self.mpi_info("Warm-up: %d cycles.", self.warmup)
         self._last_output = time.monotonic()
-        while len(self.collection) < self.max_samples:
+        self.meet_if_due()  # a run that was interrupted at a meeting
+        while len(self.collection) < self.max_samples and not self.converged:
+            self.chains.listen()
             self._cycle()
             sampled = self.n_cycles - self.warmup
             if sampled > 0 and sampled % self.thin == 0:
                 self._record()
+            self.meet_if_due()
             self._maybe_output()
+        row, words = self.meet_at_the_end()
         self._output_now()
-        self.log_end()
+        self.write_progress(row)
+        self.log_end(words)
 
     def _cold_start(self):
         """Phases from their prior (unless the theory was given some), weights at their ``ref``."""
@@ -205,8 +234,6 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self._update_others(warming)
         if warming:
             self.tuning.end_cycle()
-            if self.tuning.done:
-                self._end_of_warmup()
         self.n_cycles += 1
 
     def _at_fixed_modes(self, position):
@@ -231,8 +258,6 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self.others = others
             if warming:
                 self.metropolis.adapt(others, probability)
-        if warming and self.tuning.ends_window:
-            self.metropolis.renew()
         if moved:
             self.target.evaluate(weights, self.others)
             self.state = hamiltonian.init(self._posterior, self.state.position)
@@ -240,8 +265,9 @@ class QNHMC(RunFiles, RunLog, Sampler):
     def _modes(self):
         return self.state.position[: self.n_field].reshape(self.target.grid.shape)
 
-    def _end_of_warmup(self):
+    def end_warmup(self):
         self._stop_the_clock()
+        self.warmup_costs = replace(self.costs)
         self.log_end_of_warmup()
         self.acceptance.clear()
 
@@ -301,9 +327,12 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self._output_now()
 
     def _output_now(self):
-        self._last_output = self._stop_the_clock()
         self.log_stage()
-        self.measure_progress()
+        self.save()
+
+    def save(self):
+        """Bring all files up to date."""
+        self._last_output = self._stop_the_clock()
         if self.output:
             with logged_errors(self.log):
                 self.collection.out_update()
@@ -319,6 +348,8 @@ class QNHMC(RunFiles, RunLog, Sampler):
             "others": self.others,
             "rng": json.dumps(self._rng.bit_generator.state),
             "samples": len(self.collection),
+            "n_chains": self.chains.number,
+            "meeting": self.chains.last or {},
             "acceptance": np.array(self.acceptance),
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "costs": self.costs.to_dict(),
@@ -336,6 +367,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.warmup_costs = Costs.from_dict(stored["warmup_costs"])
         self.acceptance = list(stored["acceptance"])
         self.progress = np.array(stored["progress"])
+        self.converged = self.has_converged()
         self.others = np.array(stored["others"])
         self.tuning.restore(stored["tuning"])
         self.metropolis.restore(stored["metropolis"])

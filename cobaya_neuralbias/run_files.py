@@ -4,20 +4,17 @@ import datetime
 import os
 import re
 
-import numpy as np
 from cobaya import mpi
 from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump_file
 
-from .sampling import diagnostics
-from .traces import columns
+from .component import logged_errors
+from .sampling.pooling import pooled
 
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
 PROGRESS = ("N", "timestamp", "acceptance_rate", "Rminus1", "Rminus1_cl")
 WIDTHS = (8, 26, 15, 15, 15)
-# Of a longer chain every second, third, ... sample is looked at, so that a row costs no time.
-ENOUGH = 2000
 
 
 class RunFiles:
@@ -43,10 +40,19 @@ class RunFiles:
         return mpi.share_mpi(collection)
 
     def products(self, combined=False, skip_samples=0, to_getdist=False):
-        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra."""
+        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra.
+
+        Of all chains, too, if ``combined`` or ``to_getdist``; then of all their samples.
+        """
+        moments = self.field_output.moments()
+        if combined or to_getdist:
+            chains = mpi.gather(moments)
+            if mpi.is_main_process():
+                moments = {name: pooled([chain[name] for chain in chains]) for name in moments}
+            moments = mpi.share_mpi(moments)
         return {
             "sample": self.samples(combined, skip_samples, to_getdist),
-            "fields": self.field_output.products(),
+            "fields": self.field_output.products(moments),
         }
 
     @classmethod
@@ -61,51 +67,61 @@ class RunFiles:
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]
 
-    def check_number_of_chains(self):
-        """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
-        before = getattr(self, "n_chains", None)
-        if self.output.is_resuming() and before not in (None, mpi.size()):
+    def stored_state(self):
+        """The state that this chain resumes from, if any; all chains agree that they can resume."""
+        if not self.output.is_resuming():
+            return None
+        stored = self._load_state()
+        self._check_number_of_chains(stored)
+        self.chains.recall((stored and stored["meeting"]) or None)
+        self._cut_files(stored)
+        return stored
+
+    @mpi.sync_errors
+    def _load_state(self):
+        with logged_errors(self.log):
+            return self.field_output.load()
+
+    @mpi.sync_errors
+    def _cut_files(self, stored):
+        if stored is not None:
+            with logged_errors(self.log):
+                self.field_output.truncate_chain(stored)
+
+    def _check_number_of_chains(self, stored):
+        """As many chains as before, by the checkpoint (it set ``n_chains``) and by every state."""
+        n = mpi.size()
+        told = [getattr(self, "n_chains", None), stored and int(stored["n_chains"])]
+        before = {number for pair in mpi.allgather(told) for number in pair} - {None, n}
+        if before:
+            if not mpi.is_main_process():
+                raise mpi.OtherProcessError("The first process says why.")
             raise LoggedError(
                 self.log,
-                "The run to resume has %d chain(s), but there are %d MPI processes: start as many.",
-                before,
-                mpi.size(),
+                "The run to resume has %s chain(s), but there are %d MPI processes: start as many.",
+                "/".join(map(str, sorted(before))),
+                n,
             )
 
     def write_checkpoint(self):
         """Cobaya's own small yaml file, renamed into place: it could not read half of it."""
-        if mpi.is_main_process():
-            done = len(self.collection) >= self.max_samples
-            info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
+        if self.output and mpi.is_main_process():
+            done = {"converged": self.converged, "n_chains": mpi.size()}
             temporary = f"{self.checkpoint_filename()}.tmp"
+            info = {"sampler": {self.get_name(): done}}
             yaml_dump_file(temporary, info, error_if_exists=False)
             os.replace(temporary, self.checkpoint_filename())
 
-    def measure_progress(self):
-        """Add a row to ``progress``, once for each number of samples: those of this chain.
-
-        ``Rminus1`` is the largest split R-hat less 1 of the log posterior, the parameters and the
-        followed modes of the field; ``Rminus1_cl`` the same of the distances from the median.
-        """
-        n = len(self.collection)
-        if n < diagnostics.FEWEST or (len(self.progress) and self.progress[-1, 0] == n):
+    def write_progress(self, last=()):
+        """``progress`` as a text file, whole; ``last`` is the row of a run that has ended."""
+        if not (self.output and mpi.is_main_process()):
             return
-        draws = columns(self.field_output.traces(), self.sampled_params)[1]
-        draws = draws[None, :: max(1, n // ENOUGH)]
-        worst = [diagnostics.rhat_bulk(draws), diagnostics.rhat_folded(draws)]
-        now = datetime.datetime.now().timestamp()
-        # What never moved has NaN. If nothing ever has, there is nothing to plot.
-        if np.isfinite(worst).any(axis=1).all():
-            row = [n, now, np.mean(self.acceptance), *(np.nanmax(worst, axis=1) - 1)]
-            self.progress = np.vstack([self.progress, row])
-
-    def write_progress(self):
-        """``progress`` as a text file; whole, so that it never holds more than the state does."""
-        if not mpi.is_main_process():
-            return
+        rows = [row for row in (*self.progress, last) if len(row)]
+        if len(rows) > 1 and rows[-1][0] == rows[-2][0]:
+            rows.pop()
         header = " ".join(f"{name:>{w}}" for name, w in zip(PROGRESS, WIDTHS, strict=True))
         lines = ["#" + header[1:]]
-        for n, timestamp, *numbers in self.progress:
+        for n, timestamp, *numbers in rows:
             time = datetime.datetime.fromtimestamp(timestamp).isoformat(timespec="microseconds")
             cells = [f"{n:.0f}", time, *(f"{x:.6f}" for x in numbers)]
             lines.append(" ".join(f"{c:>{w}}" for c, w in zip(cells, WIDTHS, strict=True)))

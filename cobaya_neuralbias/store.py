@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @contextmanager

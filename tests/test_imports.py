@@ -21,7 +21,9 @@ ALLOWED = {
     "costs": set(),
     "traces": set(),
     "field_output": {"errors", "gravity", "sampling", "store", "traces"},
-    "run_files": {"sampling", "traces"},
+    "chains": set(),
+    "meetings": {"sampling", "traces"},
+    "run_files": {"component", "sampling"},
     "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
     "matter_density": {"catalogue", "component", "gravity", "kernels"},
@@ -35,12 +37,23 @@ ALLOWED = {
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
-        *("component", "costs", "field_output", "run_files", "run_log", "sampling", "target"),
+        *("chains", "component", "costs", "field_output", "meetings", "run_files", "run_log"),
+        *("sampling", "target"),
     },
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("bench", "fitting", "matter_density", "mock", "neyrinck", "particle_mesh", "target"),
+    *(
+        "bench",
+        "chains",
+        "run_log",
+        "fitting",
+        "matter_density",
+        "mock",
+        "neyrinck",
+        "particle_mesh",
+        "target",
+    ),
 }
 
 

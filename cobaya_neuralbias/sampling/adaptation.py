@@ -12,6 +12,7 @@ import numpy as np
 
 from .metric import Metric
 from .moments import Moments
+from .pooling import average, moments, total
 
 
 @dataclass
@@ -45,8 +46,12 @@ class DualAveraging:
         return float(np.exp(self.log_step))
 
     @property
+    def average_log_step(self):
+        return self.log_average if self.count else self.log_step
+
+    @property
     def average_step_size(self):
-        return float(np.exp(self.log_average)) if self.count else self.step_size
+        return float(np.exp(self.average_log_step))
 
 
 def group_mean(values, groups, n_groups):
@@ -77,6 +82,14 @@ class Warmup:
     inverse mass is the inverse of the mean squared gradient in each group (the mean curvature, by
     the Fisher identity), shared over many coordinates, so a few draws suffice; the dense block's
     is the geometric mean above.
+
+    A window ends in two steps, so that several chains can put together what each has seen in it:
+
+        while not warmup.done:
+            ...  # observe a cycle's transitions
+            warmup.end_cycle()
+            if warmup.ends_window:
+                warmup.learn(warmup.statistics())  # or those of all chains, pooled
     """
 
     WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
@@ -90,7 +103,7 @@ class Warmup:
         self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
-        self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS})
+        self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS if n_cycles})
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
@@ -106,8 +119,11 @@ class Warmup:
     @property
     def held(self):
         """Whether the dense coordinates do not move yet; never where there are no others."""
-        end = self._ends[min(self.HELD, len(self._ends)) - 1]
-        return self.metric.n_diagonal > 0 and self.cycle < end
+        return self._holds(self.cycle)
+
+    def _holds(self, cycle):
+        held = self._ends[: self.HELD]
+        return self.metric.n_diagonal > 0 and bool(held) and cycle < held[-1]
 
     @property
     def joint_metric(self):
@@ -131,7 +147,7 @@ class Warmup:
 
     @property
     def done(self):
-        return self.cycle >= self.n_cycles
+        return self.cycle >= self.n_cycles and not self.ends_window
 
     @property
     def step_size(self):
@@ -161,21 +177,58 @@ class Warmup:
         self._gradients.update(gradient)
 
     @property
+    def renews_metric(self):
+        """Whether the window that has ended gives a new metric; the last one tunes steps alone."""
+        return self.cycle in self._ends
+
+    @property
     def ends_window(self):
-        """Whether the cycle under way is the last of a window."""
-        return self.cycle + 1 in self._ends
+        """Whether a window has ended, and nothing has been learned from it yet."""
+        return self._n_square > 0 and (self.renews_metric or self.cycle >= self.n_cycles)
 
     def end_cycle(self):
-        """Count a cycle; at the end of a window, move to the metric learned in it."""
-        ends, held = self.ends_window, self.held
+        """Count a cycle."""
         self.cycle += 1
-        if ends:
+
+    # How the statistics of several chains become those of one with all their draws
+    POOLING = {
+        "square": total,
+        "n_square": total,
+        "positions": moments,
+        "gradients": moments,
+        "joint_log_step": average,
+        "dense_log_step": average,
+    }
+
+    def statistics(self):
+        """What was seen in the window that has ended, in a few arrays."""
+        return {
+            "square": self._square,
+            "n_square": self._n_square,
+            "positions": self._positions.to_dict(),
+            "gradients": self._gradients.to_dict(),
+            "joint_log_step": self._joint.average_log_step,
+            "dense_log_step": self._dense.average_log_step,
+        }
+
+    def learn(self, statistics):
+        """Take the metric that ``statistics`` of a window speak for; at the last, freeze."""
+        self._square, self._n_square = statistics["square"], int(statistics["n_square"])
+        self._positions.restore(statistics["positions"])
+        self._gradients.restore(statistics["gradients"])
+        steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
+        if self.renews_metric:
+            held = self._holds(self.cycle - 1)
             if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
             self.metric = self._learned(held)
-            self._joint = DualAveraging.start(self._joint.average_step_size, self._target)
-            self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
-            self._reset()
+            self._joint, self._dense = (
+                DualAveraging.start(np.exp(step), self._target) for step in steps
+            )
+        else:
+            for averaging, step in zip((self._joint, self._dense), steps, strict=True):
+                averaging.log_average = averaging.log_step = step
+        self._reset()
 
     # Weight of what was believed before, in draws: unit curvature for a group of the diagonal
     # block (which matters to small groups only), the present metric for the dense block.
