@@ -198,10 +198,12 @@ class Warmup:
         "gradients": moments,
         "joint_log_step": average,
         "dense_log_step": average,
+        "covariance": average,
+        "conditional": average,
     }
 
     def statistics(self):
-        """What was seen in the window that has ended, in a few arrays."""
+        """What was seen in the window that has ended, and what was believed before it."""
         return {
             "square": self._square,
             "n_square": self._n_square,
@@ -209,6 +211,8 @@ class Warmup:
             "gradients": self._gradients.to_dict(),
             "joint_log_step": self._joint.average_log_step,
             "dense_log_step": self._dense.average_log_step,
+            "covariance": self.metric.covariance,
+            "conditional": self.conditional,
         }
 
     def learn(self, statistics):
@@ -219,6 +223,10 @@ class Warmup:
         steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
         if self.renews_metric:
             held = self._holds(self.cycle - 1)
+            self.conditional = np.array(statistics["conditional"])
+            self.metric = Metric(
+                self.metric.groups, self.metric.variance, np.array(statistics["covariance"])
+            )
             if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
             self.metric = self._learned(held)

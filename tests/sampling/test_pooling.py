@@ -80,6 +80,11 @@ def test_metric_is_that_of_the_concatenated_draws():
     observe(other, seen[1])
     observe(both, seen[0] + seen[1])
     observe(alone, seen[0])
+    # What each believed before may be its own, too: here around what the others started from.
+    shift = 0.3 * np.eye(N_DENSE)
+    for warmup, sign in ((one, 1), (other, -1)):
+        before = warmup.metric
+        warmup.set_metric(Metric(before.groups, before.variance, before.covariance + sign * shift))
     statistics = pool([one.statistics(), other.statistics()], Warmup.POOLING)
     log_steps = [warmup.statistics()["joint_log_step"] for warmup in (one, other)]
     for warmup in (one, other):
