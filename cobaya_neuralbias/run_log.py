@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-from cobaya import mpi
 
 from .sampling import diagnostics
 from .traces import columns
@@ -60,8 +59,7 @@ class RunLog:
             self.n_divergent,
             self.n_weight_divergent,
         )
-        if mpi.is_main_process():
-            self._log_convergence(words)
+        self._log_convergence(words)
         if self.n_divergent:
             self.log.warning(
                 "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
@@ -72,18 +70,18 @@ class RunLog:
 
     def _log_convergence(self, words):
         if self.converged:
-            self.log.info("Converged: R-hat - 1 was below its limits at two checks in a row.")
+            self.mpi_info("Converged: R-hat - 1 was below its limits at two checks in a row.")
         elif self.Rminus1_stop is not None or self.Rminus1_cl_stop is not None:
-            self.log.warning(
+            self.mpi_warning(
                 "Not converged: R-hat - 1 is %s, and not below its limits at two checks in a row. "
                 "Resume with more max_samples.",
                 " and ".join(f"{value:.3g}" for value in self.progress[-1:, -2:].ravel()) or "?",
             )
         if words:
-            self.log.info("%s", words)
+            self.mpi_info("%s", words)
         if words and self.output and self.output.prefix:
             prefix = os.path.join(self.output.folder, self.output.prefix)
-            self.log.info("What to make of it: cobaya-neuralbias diagnose %s", prefix)
+            self.mpi_info("What to make of it: cobaya-neuralbias diagnose %s", prefix)
 
     def words_on(self, chains):
         """The worst numbers of the chains together, of the parameters and of the field."""

@@ -46,7 +46,6 @@ SURFACE = {
     *(
         "bench",
         "chains",
-        "run_log",
         "fitting",
         "matter_density",
         "mock",
