@@ -43,16 +43,8 @@ ALLOWED = {
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *(
-        "bench",
-        "chains",
-        "fitting",
-        "matter_density",
-        "mock",
-        "neyrinck",
-        "particle_mesh",
-        "target",
-    ),
+    *("bench", "chains", "fitting", "matter_density", "mock"),
+    *("neyrinck", "particle_mesh", "target"),
 }
 
 
