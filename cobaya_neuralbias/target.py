@@ -14,7 +14,6 @@ from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
 from .halo_likelihood import HaloLikelihood
-from .kernels.memory import empty
 from .lpt import LPT
 from .particle_mesh import ParticleMesh
 
@@ -256,9 +255,7 @@ class FieldTarget:
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
             z[:n].reshape(self.grid.shape), z[n:]
         )
-        gradient = empty(z.shape)
-        gradient[:n], gradient[n:] = modes_bar.ravel(), weights_bar
-        return value, gradient
+        return value, np.concatenate([modes_bar.ravel(), weights_bar])
 
     def weights_only(self, modes):
         """Function weights -> (log density, gradient) at the fixed density of ``modes``."""

@@ -19,7 +19,7 @@ from cobaya_neuralbias.gravity.workspace import Workspace
 BOX = 250.0
 
 
-TOLERANCE = {"float64": 1e-13, "float32": 1e-5}
+TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
 dtypes = pytest.mark.parametrize("dtype", list(TOLERANCE))
 
 
