@@ -116,7 +116,7 @@ class NaturalEngine:
 
     # Weights: b, w_0, hinges, features; then the shells of x
 
-    @property
+    @cached_property
     def n_weights(self):
         return len(self.weights())
 

@@ -109,15 +109,15 @@ def _local_terms_vjp(
     for i in range(start, stop):
         density, row = delta[i].reshape(-1), field_bar[i].reshape(-1)
         psi_bar, x_bar = out_bar[0, i].reshape(-1), out_bar[1, i].reshape(-1)
-        derivative[:] = slope
         of_psi = of_x = of_slope = 0.0
+        for k in range(density.size):
+            derivative[k] = slope
+            of_psi += psi_bar[k]
+            of_x += x_bar[k]
         for j in range(n):
             u, bar = padded[i + radius, j + radius, radius:], out_bar[0, i, j]
             for k in range(n):
                 of_slope += u[k] * bar[k]
-        for k in range(density.size):
-            of_psi += psi_bar[k]
-            of_x += x_bar[k]
         parts[i, 0], parts[i, 1], parts[i, 2] = of_psi, of_x, of_slope
         for h in range(scales.size):
             hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
