@@ -58,3 +58,12 @@ def zeros(shape, dtype=np.float64):
     out = empty(shape, dtype)
     out[...] = 0
     return out
+
+
+def converted(field, dtype):
+    """The field itself, or its numbers as ``dtype``."""
+    if field.dtype == dtype:
+        return field
+    out = empty(field.shape, dtype)
+    out[...] = field
+    return out
