@@ -4,6 +4,7 @@ To add a command, write ``_name(arguments)`` and a parser for it in :func:`build
 """
 
 import argparse
+import json
 import os
 import sys
 
@@ -124,6 +125,20 @@ def build_parser():
     )
     compare.add_argument("--json", metavar="FILE", help="write the numbers")
     compare.set_defaults(run=_compare)
+
+    bench = commands.add_parser(
+        "bench",
+        help="how long a gradient takes on this machine, and how much memory",
+        description="Time the density, the likelihood and the log posterior with their gradients, "
+        "in units of one Fourier transform (scipy.fft.rfftn) of the same mesh in the same run.",
+    )
+    bench.add_argument("--cases", metavar="LIST", help="some of them (default: all)")
+    bench.add_argument("--n-grid", metavar="LIST", default="64", help="(default: 64)")
+    bench.add_argument("--dtype", metavar="LIST", default="float64", help="(default: float64)")
+    bench.add_argument("--threads", metavar="LIST", default="1", help="(default: 1)")
+    bench.add_argument("--repeats", metavar="N", default="20", help="turns (default: 20)")
+    bench.add_argument("--json", metavar="FILE", help="write the numbers; - for standard output")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -220,6 +235,40 @@ def _compare(arguments):
         *(a.starts, a.seed, a.scatter, a.json),
     )
     print(text)
+
+
+def _bench(arguments):
+    from .bench import make_bench
+    from .fitting.output import check_output, write_json
+
+    a = arguments
+
+    def items(text):
+        return [item.strip() for item in text.split(",")]
+
+    def integers(name, text):
+        try:
+            return [int(item) for item in items(text)]
+        except ValueError:
+            raise InputError(
+                f"bench: {name} is '{text}'; expected integers, as in 64,128."
+            ) from None
+
+    if a.json not in (None, "-"):
+        check_output(a.json)
+    text, rows = make_bench(
+        items(a.cases) if a.cases else None,
+        integers("--n-grid", a.n_grid),
+        items(a.dtype),
+        integers("--threads", a.threads),
+        integers("--repeats", a.repeats)[0],
+    )
+    if a.json == "-":
+        print(json.dumps(rows, indent=1))
+        return
+    print(text)
+    if a.json:
+        write_json(a.json, rows)
 
 
 def main(argv=None):

@@ -47,9 +47,11 @@ class QNHMC(RunFiles, RunLog, Sampler):
 
     max_samples: int
     warmup: int
-    leapfrog_steps: int
+    trajectory_length: float
+    max_steps: int
+    momentum_refresh: float
     weight_updates: int
-    weight_leapfrog_steps: int
+    weight_steps: int
     metropolis_updates: int
     target_acceptance: float
     step_size: float
@@ -62,8 +64,8 @@ class QNHMC(RunFiles, RunLog, Sampler):
     def initialize(self):
         for name in (
             "max_samples",
-            "leapfrog_steps",
-            "weight_leapfrog_steps",
+            "max_steps",
+            "weight_steps",
             "metropolis_updates",
             "thin",
             "callback_every",
@@ -73,7 +75,14 @@ class QNHMC(RunFiles, RunLog, Sampler):
             check_option(
                 self.log, name, getattr(self, name), ("an integer >= 0", lambda v: is_integer(v, 0))
             )
-        check_option(self.log, "step_size", self.step_size, POSITIVE_NUMBER)
+        for name in ("step_size", "trajectory_length"):
+            check_option(self.log, name, getattr(self, name), POSITIVE_NUMBER)
+        check_option(
+            self.log,
+            "momentum_refresh",
+            self.momentum_refresh,
+            ("a number above 0 and at most 1", lambda v: is_number(v, 0) and 0 < v <= 1),
+        )
         check_option(
             self.log,
             "target_acceptance",
@@ -182,7 +191,12 @@ class QNHMC(RunFiles, RunLog, Sampler):
         squares = (state.gradient[:n] + state.position[:n]) ** 2
         curvature = 1 + group_mean(squares, metric.groups, metric.variance.size)
         self.tuning.set_metric(
-            Metric(metric.groups, 1 / curvature, np.diag(1 / (1 + state.gradient[n:] ** 2)))
+            Metric(
+                metric.groups,
+                1 / curvature,
+                np.diag(1 / (1 + state.gradient[n:] ** 2)),
+                state.position[n:],
+            )
         )
 
     def _cycle(self):
@@ -194,7 +208,10 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self._conditional,
             self.state,
             self.tuning,
-            blocks.Lengths(self.leapfrog_steps, self.weight_updates, self.weight_leapfrog_steps),
+            blocks.Moves(
+                *(self.trajectory_length, self.max_steps, self.momentum_refresh),
+                *(self.weight_updates, self.weight_steps),
+            ),
         )
         if not warming:
             self.field_output.record_trajectory(info.joint)
@@ -235,7 +252,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self.metropolis.renew()
         if moved:
             self.target.evaluate(weights, self.others)
-            self.state = hamiltonian.init(self._posterior, self.state.position)
+            self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
 
     def _modes(self):
         return self.state.position[: self.n_field].reshape(self.target.grid.shape)
@@ -316,6 +333,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
     def _snapshot(self):
         return {
             "position": self.state.position,
+            "momentum": np.zeros(0) if self.state.momentum is None else self.state.momentum,
             "others": self.others,
             "rng": json.dumps(self._rng.bit_generator.state),
             "samples": len(self.collection),
@@ -340,11 +358,12 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.tuning.restore(stored["tuning"])
         self.metropolis.restore(stored["metropolis"])
         self._stored_position = np.array(stored["position"])
+        self._stored_momentum = np.array(stored["momentum"]) if stored["momentum"].size else None
 
     def _resume(self):
         position, n = self._stored_position, self.n_field
         self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
         self.target.evaluate(position[n:], self.others)
-        self.state = hamiltonian.init(self.target.flat, position)
+        self.state = hamiltonian.init(self.target.flat, position, self._stored_momentum)
         self.write_progress()
         self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))

@@ -31,6 +31,7 @@ ALLOWED = {
     "neural_bias": {"bias", "component", "halo_likelihood", "kernels"},
     "neyrinck": {"bias", "component", "halo_likelihood", "kernels"},
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
+    "bench": {"catalogue", "errors", "gravity", "kernels", "target"},
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
@@ -39,7 +40,7 @@ ALLOWED = {
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("fitting", "matter_density", "mock", "neyrinck", "particle_mesh", "target"),
+    *("bench", "fitting", "matter_density", "mock", "neyrinck", "particle_mesh", "target"),
 }
 
 

@@ -30,7 +30,7 @@ ASSIGNMENTS = {
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) float64 matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacement: np.ndarray  #: (3, n, n, n) [voxel sides]
     hessian: np.ndarray | None  #: (6, n, n, n) phi_ab, at order 2
 
@@ -147,7 +147,7 @@ class Lagrangian:
         displacement, hessian = self.displacement(modes)
         delta = self.workspace.empty()
         ASSIGNMENTS[self.assignment][0](displacement, delta, self.workspace.threads)
-        return Evolved(converted(delta, np.float64), displacement, hessian)
+        return Evolved(delta, displacement, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.

@@ -48,7 +48,7 @@ class Orders:
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) float64 matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacements: np.ndarray  #: (s, 3, n, n, n) [voxel sides]
     hessian: np.ndarray | None  #: see :class:`Lagrangian`
 
@@ -125,7 +125,7 @@ class LagrangianParticles:
         displacements = self.sublattices.displacements(psi)
         delta = self.sublattices.paint(displacements)
         delta -= 1
-        return Evolved(converted(delta, np.float64), displacements, hessian)
+        return Evolved(delta, displacements, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.

@@ -36,7 +36,7 @@ from .workspace import Workspace
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) float64 matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacement: np.ndarray  #: (s, 3, n, n, n) at the end [voxel sides]
     momentum: np.ndarray  #: (s, 3, n, n, n) after the last kick [voxel sides times the unit of H]
     hessian: np.ndarray  #: of the start; see :class:`Lagrangian`
@@ -214,7 +214,7 @@ class ParticleMesh:
         delta = self.sublattices.paint(x)
         self._observe(x, p, -1)
         delta -= 1
-        return Evolved(converted(delta, np.float64), x, p, hessian)
+        return Evolved(delta, x, p, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.

@@ -71,7 +71,7 @@ class Workspace:
         return planes.column_factors(values, self._layout).astype(self.dtype).ravel()
 
     def factors(self, values):
-        """Factors (n, n, n//2+1) of modes, which depend on |k_x|, |k_y| and k_z, for this class."""
+        """Factors (n, n, n//2+1) that depend on |k_x|, |k_y| and k_z, as kernels read them."""
         half = self.grid.n // 2 + 1
         return self._columns(values[:half, :half])
 
@@ -88,11 +88,17 @@ class Workspace:
     def _flat(self, fields):
         return np.ascontiguousarray(fields, dtype=self.dtype).reshape(-1)
 
-    def _u(self, factors, scale, source_factor):
-        # Factors of u and whether i is one: see `mode_lines`.
-        has_source = source_factor is not None
-        b = source_factor if has_source else 0.0
-        return factors, has_source, self._source_factors, b, scale or 1.0, scale is not None
+    def _u(self, factors, i_scale, source_factor):
+        # Factors of u, and whether i is one of them: see `mode_lines`.
+        has_source, times_i = source_factor is not None, i_scale is not None
+        return (
+            factors,
+            has_source,
+            self._source_factors,
+            source_factor if has_source else 0.0,
+            i_scale if times_i else 1.0,
+            times_i,
+        )
 
     def _modes_to_spectra(self, modes, powers, *u):
         modes = np.ascontiguousarray(modes, dtype=float).reshape(-1)
@@ -109,18 +115,22 @@ class Workspace:
         )
 
     def gradient(self, modes, factors, scale, source_factor=None):
-        """``i k_a scale (factors modes + source_factor S / k^2)`` for the three axes.
+        """Three fields, the transforms back, without 1/n^3, of
+
+            i k_a scale [factors M + source_factor S / (n^3 k^2)]
+
+        with M the spectrum that the modes are packed from, and S that of the last :meth:`source`.
 
         Parameters
         ----------
         modes : (n, n, n) float64
         factors : see :meth:`factors`
         scale : float
-        source_factor : float, or None without S, which is that of the last :meth:`source`
+        source_factor : float, or None without S
 
         Returns
         -------
-        (3, n, n, n) fields: of a spectrum divided by n^3 if it is that of an unnormalised transform
+        (3, n, n, n)
         """
         self._modes_to_spectra(modes, 2, factors, scale, source_factor)
         fields = self.empty(3)
@@ -141,7 +151,7 @@ class Workspace:
         return modes_bar
 
     def source(self, modes, factors):
-        """phi_ab = ``k_a k_b factors modes`` (6, n, n, n), for xx, yy, zz, xy, xz, yz.
+        """phi_ab (6, n, n, n), transforms of ``k_a k_b factors M``, for xx, yy, zz, xy, xz, yz.
 
         Leaves S = sum_{a<b} (phi_aa phi_bb - phi_ab^2) for :meth:`gradient`.
         """

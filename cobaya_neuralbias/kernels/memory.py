@@ -67,3 +67,9 @@ def converted(field, dtype):
     out = empty(field.shape, dtype)
     out[...] = field
     return out
+
+
+def release():
+    """Give the memory that waits to be used again back to the system."""
+    for waiting in _free.values():
+        waiting.clear()

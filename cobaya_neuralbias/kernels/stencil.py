@@ -88,19 +88,23 @@ def _pad_log(start, stop, field, shift, radius, padded):
         _wrap(padded, i, radius)
 
 
-def pad_log_vjp(padded, radius, field_bar, threads=SERIAL):
-    """Cotangent of ``field`` for :func:`pad_log`, in place of that of the logarithm (n, n, n)."""
-    threads.run(_pad_log_vjp, len(field_bar), padded, radius, field_bar)
+def pad_log_vjp(padded, radius, log_bar, out=None, threads=SERIAL):
+    """Cotangent of ``field`` for :func:`pad_log`, given that of the logarithm (n, n, n).
+
+    Into ``out``, float64 or float32; by default, in place.
+    """
+    out = log_bar if out is None else out
+    threads.run(_pad_log_vjp, len(log_bar), padded, radius, log_bar, out)
 
 
 @jit
-def _pad_log_vjp(start, stop, padded, radius, field_bar):
-    n = field_bar.shape[0]
+def _pad_log_vjp(start, stop, padded, radius, log_bar, out):
+    n = log_bar.shape[0]
     for i in range(start, stop):
         for j in range(n):
-            row, source = field_bar[i, j], padded[i + radius, j + radius, radius:]
+            row, source, u = out[i, j], log_bar[i, j], padded[i + radius, j + radius, radius:]
             for k in range(n):
-                row[k] *= exp(-source[k])
+                row[k] = source[k] * exp(-u[k])
 
 
 def pad_product(a, b, radius, padded, threads=SERIAL):

@@ -15,8 +15,8 @@ _SMALL = {
         "cobaya_neuralbias.QNHMC": {
             "warmup": 6,
             "max_samples": 8,
-            "leapfrog_steps": 3,
-            "weight_leapfrog_steps": 3,
+            "max_steps": 2,
+            "weight_steps": 2,
             "store_every": 2,
             "output_every": 3,
             "seed": 5,

@@ -316,7 +316,7 @@ def test_other_samplers_at_fixed_phases(small, sampler):
         ("warmup", -1, "'warmup' is -1"),
         ("target_acceptance", 1.5, "'target_acceptance' is 1.5; expected a number between 0 and 1"),
         ("step_size", "big", "'step_size' is 'big'; expected a positive number"),
-        ("leapfrog_steps", 2.5, "'leapfrog_steps' is 2.5"),
+        ("max_steps", 2.5, "'max_steps' is 2.5"),
     ],
 )
 def test_bad_sampler_options(small, option, value, message):
@@ -386,7 +386,7 @@ def test_command_line(small, tmp_path):
     for component in ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "QNHMC"):
         result = cobaya("cobaya-doc", f"cobaya_neuralbias.{component}")
         assert result.returncode == 0, result.stderr
-    assert "leapfrog_steps: " in result.stdout
+    assert "trajectory_length: " in result.stdout
     result = cobaya("cobaya-bib", "run.yaml")
     assert result.returncode == 0, result.stderr
     for author in ("Eisenstein", "Charnock", "Bouchet", "Fu, Tianfan"):

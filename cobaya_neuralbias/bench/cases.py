@@ -1,0 +1,162 @@
+"""What ``cobaya-neuralbias bench`` times: pieces of one gradient of the log posterior.
+
+The halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid``^3
+voxels have the size of its own 64^3; the phases are its initial conditions, tiled alike. So a
+voxel costs the same on every mesh.
+"""
+
+import logging
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from cobaya.model import get_model
+
+from ..catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
+from ..gravity.lagrangian import ASSIGNMENTS
+from ..target import FieldTarget
+
+BUNDLED_GRID, BUNDLED_BOX = 64, 250.0
+MASS_THRESHOLD = 2e12
+COSMOLOGY = {
+    "H0": 68.0,
+    "ombh2": 0.0226576,
+    "omch2": 0.1229984,
+    "ns": 0.97,
+    "sigma8": 0.81,
+    "mnu": 0.0,
+}
+PAPER = {"parametrisation": "charnock2019", "spacing": "softplus"}
+# Numbers of steps of the particle mesh whose difference is timed.
+STEPS = 1, 5
+DTYPES = "float64", "float32"
+
+# Case -> (method of Setup, theory, its options, options of the likelihood); "step" is the
+# difference of two runs of `gravity`.
+LPT_CIC = "LPT", {"order": 1, "assignment": "cic"}
+LPT2_CIC = "LPT", {"order": 2, "assignment": "cic"}
+LPT2_TSC = "LPT", {"order": 2, "assignment": "tsc"}
+CASES = {
+    "1lpt_cic": ("gravity", *LPT_CIC, PAPER),
+    "2lpt_cic": ("gravity", *LPT2_CIC, PAPER),
+    "2lpt_tsc": ("gravity", *LPT2_TSC, PAPER),
+    "pm_step": ("step", "ParticleMesh", {"assignment": "tsc", "mesh_factor": 1}, PAPER),
+    "likelihood": ("likelihood_alone", *LPT2_TSC, PAPER),
+    "likelihood_natural": ("likelihood_alone", *LPT2_TSC, {}),
+    "posterior_1lpt_cic": ("posterior", *LPT_CIC, PAPER),
+    "posterior_2lpt_tsc": ("posterior", *LPT2_TSC, PAPER),
+    "posterior_2lpt_tsc_natural": ("posterior", *LPT2_TSC, {}),
+}
+
+
+def tiled_catalogue(n_grid):
+    """The bundled halos above the threshold in a box of ``n_grid`` of its voxels a side."""
+    bundled = read_catalogue("bundled", box_size=BUNDLED_BOX).above(MASS_THRESHOLD)
+    box_size = BUNDLED_BOX * n_grid / BUNDLED_GRID
+    copies = np.arange(-(-n_grid // BUNDLED_GRID)) * BUNDLED_BOX
+    shifts = np.stack(np.meshgrid(copies, copies, copies), -1).reshape(-1, 1, 3)
+    position = (bundled.position + shifts).reshape(-1, 3)
+    mass = np.tile(bundled.mass, len(shifts))
+    inside = (position < box_size).all(1)
+    return HaloCatalogue(position[inside], mass[inside], box_size)
+
+
+def tiled_phases(n_grid):
+    """(n_grid,)*3 white noise of the bundled simulation, repeated."""
+    index = np.arange(n_grid) % BUNDLED_GRID
+    return read_truth("bundled")["white_noise"][np.ix_(index, index, index)].astype(float)
+
+
+class Setup:
+    """A Cobaya model on one mesh, as a yaml file would have it, and the weights at their start."""
+
+    def __init__(self, catalogue, n_grid, dtype, threads, theory, gravity, bias):
+        logging.disable(logging.INFO)
+        try:
+            self.model = get_model(
+                {
+                    "theory": {
+                        "cobaya_neuralbias.EisensteinHu": None,
+                        f"cobaya_neuralbias.{theory}": {
+                            "n_grid": n_grid,
+                            "box_size": BUNDLED_BOX * n_grid / BUNDLED_GRID,
+                            "dtype": dtype,
+                            "threads": threads,
+                            **gravity,
+                        },
+                    },
+                    "likelihood": {
+                        "cobaya_neuralbias.NeuralBias": {
+                            "catalogue": str(catalogue),
+                            "mass_threshold": MASS_THRESHOLD,
+                            "threads": threads,
+                            **bias,
+                        }
+                    },
+                    "params": COSMOLOGY,
+                }
+            )
+            self.target = FieldTarget(self.model)
+            self.target.theory.set_phases(tiled_phases(n_grid))
+            self.target.refresh()
+        finally:
+            logging.disable(logging.NOTSET)
+        self.modes = self.target.theory.get_modes().copy()
+        (self.likelihood,) = self.target.likelihoods.values()
+        self.weights = np.array(self.likelihood.default_weights)
+
+    def gravity(self):
+        """Parts of the density and its adjoint."""
+        model = self.target.forward_model
+        cotangent = np.random.default_rng(1).standard_normal(self.modes.shape)
+        return [
+            lambda: model.density(self.modes),
+            lambda evolved: model.density_vjp(evolved, cotangent),
+        ]
+
+    def likelihood_alone(self):
+        """The log-likelihood at a given density, with its gradients."""
+        delta = self.target.forward_model.density(self.modes).delta.copy()
+        return [lambda: self.likelihood.value_and_gradient(delta, self.weights)]
+
+    def posterior(self):
+        """The log posterior and its gradient, as the sampler calls it."""
+        return [lambda: self.target.modes_value_and_gradient(self.modes, self.weights)]
+
+    def pieces(self):
+        """Name and function of the pieces of the posterior, in the order of the calculation."""
+        model = self.target.forward_model
+        paint, paint_vjp = ASSIGNMENTS[model.assignment]
+        work = model.workspace
+        bar = np.random.default_rng(1).standard_normal(self.modes.shape).astype(work.dtype)
+
+        def painted(moved):
+            delta = work.empty()
+            paint(moved[0], delta, work.threads)
+            return *moved, delta
+
+        def judged(moved):
+            self.likelihood.value_and_gradient(moved[2], self.weights)
+            return moved[:2]
+
+        def pulled(moved):
+            paint_vjp(moved[0], bar, moved[0], work.threads)
+            return moved
+
+        return [
+            ("displacement", lambda: model.displacement(self.modes)),
+            ("painting", painted),
+            ("likelihood", judged),
+            ("painting, adjoint", pulled),
+            ("displacement, adjoint", lambda moved: model.displacement_vjp(moved[1], moved[0])),
+        ]
+
+
+@contextmanager
+def catalogue_file(n_grid):
+    """A temporary file with :func:`tiled_catalogue`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "halos.h5"
+        write_catalogue(path, tiled_catalogue(n_grid))
+        yield path
