@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import assignment as painting
-from ..kernels.memory import empty
+from ..kernels.memory import converted
 from .grid import Grid
 from .workspace import Workspace
 
@@ -155,17 +155,8 @@ class Lagrangian:
         Its displacement is overwritten: one call each.
         """
         displacement_bar = evolved.displacement
-        delta_bar = _converted(delta_bar, self.workspace.dtype)
+        delta_bar = converted(delta_bar, self.workspace.dtype)
         ASSIGNMENTS[self.assignment][1](
             evolved.displacement, delta_bar, displacement_bar, self.workspace.threads
         )
         return self.displacement_vjp(evolved.hessian, displacement_bar)
-
-
-def _converted(field, dtype):
-    """The field itself, or its numbers as ``dtype`` in memory used before."""
-    if field.dtype == dtype:
-        return field
-    out = empty(field.shape, dtype)
-    out[...] = field
-    return out
