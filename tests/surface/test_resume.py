@@ -21,6 +21,7 @@ from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.field_output import FieldOutput, read_field_file
 from cobaya_neuralbias.neyrinck import Neyrinck
 from cobaya_neuralbias.qnhmc import QNHMC as Sampler
+from cobaya_neuralbias.store import load_state
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
@@ -221,6 +222,7 @@ def test_previous_state_serves_where_the_last_is_damaged(
     (tmp_path / "run.1.state.h5").write_bytes(b"garbage")
     # Interrupted again before it has saved: what is left must still do.
     run_until(resumed(info), 10)
+    assert load_state(tmp_path / "run.1.state.h5")["run"]["counters"]["n_cycles"] == 10
     run(resumed(info))
     assert "Going back to the state before the last" in caplog.text
     assert same_files(whole["output"], info["output"])
