@@ -36,9 +36,7 @@ class LPT(MatterDensity):
         return LagrangianParticles(
             replace(model, order=1),
             model if self.order == 2 else None,
-            Sublattices(
-                workspace.grid, self.particles_per_voxel, self.assignment, workspace.threads
-            ),
+            Sublattices(workspace, self.particles_per_voxel, self.assignment),
             self.redshift_axis,
             (0.0, 0.0) if self.redshift_axis is None else growth.rates,
         )

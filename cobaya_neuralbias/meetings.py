@@ -11,7 +11,7 @@ from .sampling import diagnostics
 from .sampling.adaptation import Warmup
 from .sampling.metropolis import Metropolis
 from .sampling.pooling import pool
-from .traces import columns
+from .traces import PER_SAMPLE, columns
 
 POOLING = {"tuning": Warmup.POOLING, "metropolis": Metropolis.POOLING}
 # Of a longer chain every second, third, ... sample is looked at, so that a check costs no time.
@@ -33,12 +33,12 @@ class Meetings:
             self.n_checked = n
             if len(row):
                 self.progress = np.vstack([self.progress, row])
+                self.log_check(row)
             self.converged = self.has_converged()
 
     def meet_at_the_end(self):
-        """Compare the chains as they are, which decides nothing: (a row, words on it)."""
-        last = self._meet(None, self._traces(), self._last_comparison)
-        return last["row"], last["words"]
+        """Compare the chains as they are, which decides nothing: a ``row``, ``words`` on it."""
+        return self.chains.meet(None, self._traces(), self._last_comparison)
 
     def _meet(self, place, mine, join):
         if self.chains.number > 1:
@@ -55,12 +55,14 @@ class Meetings:
             self.end_warmup()
 
     def _traces(self, enough=None):
-        """What this chain is compared by."""
+        """What this chain is compared by; of a longer one than ``enough`` some of the samples."""
         traces = self.field_output.traces()
-        draws = columns(traces, self.sampled_params)[1]
+        n = len(self.collection)
+        some = slice(None, None, max(1, n // enough) if enough else 1)
+        some_traces = {name: traces[name][some] for name in PER_SAMPLE}
         return {
-            "samples": len(draws),
-            "draws": draws[:: max(1, len(draws) // enough)] if enough else draws,
+            "samples": n,
+            "draws": columns(some_traces, self.sampled_params)[1],
             "energies": traces["trajectories/energy"],
             "acceptance": np.mean(self.acceptance),
         }

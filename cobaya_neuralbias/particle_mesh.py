@@ -65,8 +65,8 @@ class ParticleMesh(MatterDensity):
             growth,
             float(self.a_start),
             self.n_steps,
-            Sublattices(grid, self.particles_per_voxel, self.assignment, workspace.threads),
-            round(self.mesh_factor * grid.n),
+            Sublattices(workspace, self.particles_per_voxel, self.assignment),
+            workspace.of_mesh(round(self.mesh_factor * grid.n)),
             self.redshift_axis,
             self.deconvolve,
         )

@@ -9,7 +9,6 @@ from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump_file
 
-from .component import logged_errors
 from .sampling.pooling import pooled
 
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
@@ -59,7 +58,7 @@ class RunFiles:
     def output_files_regexps(cls, output, info=None, minimal=False):
         """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
         regexps = [output.collection_regexp(name=None)]
-        kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
+        kinds = (r"\d+\.field\.h5", r"\d+\.journal", r"\d+\.state\.h5(\.previous)?")
         if not minimal:
             kinds += (r"\d+\.(field|state)\.h5\.tmp",)
             for extension in (Extension.checkpoint, Extension.progress):
@@ -67,53 +66,38 @@ class RunFiles:
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]
 
-    def stored_state(self):
-        """The state that this chain resumes from, if any; all chains agree that they can resume."""
-        if not self.output.is_resuming():
-            return None
-        stored = self._load_state()
-        self._check_number_of_chains(stored)
-        self.chains.recall((stored and stored["meeting"]) or None)
-        self._cut_files(stored)
-        return stored
+    def set_checkpoint_info(self, checkpoint_info):
+        """Takes the number of chains; the rest of Cobaya's own needs ``PREFIX.updated.yaml``.
 
-    @mpi.sync_errors
-    def _load_state(self):
-        with logged_errors(self.log):
-            return self.field_output.load()
+        Cobaya writes that file in place: a kill while a run is starting may leave it empty.
+        """
+        self.n_chains = checkpoint_info["sampler"][self.get_name()]["n_chains"]
 
-    @mpi.sync_errors
-    def _cut_files(self, stored):
-        if stored is not None:
-            with logged_errors(self.log):
-                self.field_output.truncate_chain(stored)
-
-    def _check_number_of_chains(self, stored):
-        """As many chains as before, by the checkpoint (it set ``n_chains``) and by every state."""
-        n = mpi.size()
-        told = [getattr(self, "n_chains", None), stored and int(stored["n_chains"])]
-        before = {number for pair in mpi.allgather(told) for number in pair} - {None, n}
-        if before:
-            if not mpi.is_main_process():
-                raise mpi.OtherProcessError("The first process says why.")
+    def check_number_of_chains(self):
+        """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
+        before = getattr(self, "n_chains", None)
+        if self.output.is_resuming() and before not in (None, mpi.size()):
             raise LoggedError(
                 self.log,
-                "The run to resume has %s chain(s), but there are %d MPI processes: start as many.",
-                "/".join(map(str, sorted(before))),
-                n,
+                "The run to resume has %d chain(s), but there are %d MPI processes: start as many.",
+                before,
+                mpi.size(),
             )
 
     def write_checkpoint(self):
         """Cobaya's own small yaml file, renamed into place: it could not read half of it."""
-        if self.output and mpi.is_main_process():
-            done = {"converged": self.converged, "n_chains": mpi.size()}
+        if mpi.is_main_process():
+            state = {"converged": self.converged, "n_chains": mpi.size()}
+            info = {"sampler": {self.get_name(): state}}
             temporary = f"{self.checkpoint_filename()}.tmp"
-            info = {"sampler": {self.get_name(): done}}
             yaml_dump_file(temporary, info, error_if_exists=False)
             os.replace(temporary, self.checkpoint_filename())
 
     def write_progress(self, last=()):
-        """``progress`` as a text file, whole; ``last`` is the row of a run that has ended."""
+        """``progress`` as a text file, whole; ``last`` is the row of a run that has ended.
+
+        What is known only at the end is no part of the state: the run may be taken further.
+        """
         if not (self.output and mpi.is_main_process()):
             return
         rows = [row for row in (*self.progress, last) if len(row)]

@@ -47,6 +47,16 @@ class RunLog:
                 recent,
             )
 
+    def log_check(self, row):
+        self.mpi_info(
+            "%d samples of %s: R-hat - 1 is %.3g, of the widths %.3g (the worst of parameters and "
+            "field).",
+            *(row[0], self._which_chains(), *row[-2:]),
+        )
+
+    def _which_chains(self):
+        return "this chain" if self.chains.number == 1 else f"all {self.chains.number} chains"
+
     def log_end(self, words):
         self.log.info(
             "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
@@ -101,8 +111,7 @@ class RunLog:
         field = slice(parameters.stop, None)
         parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
         ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
-        which = "this chain" if len(chains) == 1 else f"all {len(chains)} chains"
         return (
-            f"Worst R-hat and fewest effective samples of {which}: {', '.join(parts)}; "
-            f"E-BFMI {ebfmi:.2f}."
+            f"Worst R-hat and fewest effective samples of {self._which_chains()}: "
+            f"{', '.join(parts)}; E-BFMI {ebfmi:.2f}."
         )

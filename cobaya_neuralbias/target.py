@@ -14,7 +14,6 @@ from cobaya.log import LoggedError, get_logger
 
 from .gravity import fourier
 from .halo_likelihood import HaloLikelihood
-from .kernels.memory import empty
 from .lpt import LPT
 from .particle_mesh import ParticleMesh
 
@@ -198,7 +197,7 @@ class FieldTarget:
 
     def _likelihood(self, delta, weights):
         """Sum of the field likelihoods with gradients for the density and the sampled weights."""
-        total, delta_bar = 0.0, 0.0
+        total, delta_bar = 0.0, None
         weights_bar = np.zeros(len(self.weight_names))
         values = {**self._fixed, **dict(zip(self.weight_names, weights, strict=True))}
         for like in self.likelihoods.values():
@@ -207,7 +206,7 @@ class FieldTarget:
                 delta, np.array([values[w] for w in names])
             )
             total += value
-            delta_bar = delta_bar + d_delta
+            delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:
                     weights_bar[self.weight_names.index(name)] += derivative
@@ -256,9 +255,7 @@ class FieldTarget:
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
             z[:n].reshape(self.grid.shape), z[n:]
         )
-        gradient = empty(z.shape)
-        gradient[:n], gradient[n:] = modes_bar.ravel(), weights_bar
-        return value, gradient
+        return value, np.concatenate([modes_bar.ravel(), weights_bar])
 
     def weights_only(self, modes):
         """Function weights -> (log density, gradient) at the fixed density of ``modes``."""

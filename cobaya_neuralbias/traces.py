@@ -4,19 +4,25 @@ Of the field these are some real Fourier modes, the same in every run on a mesh 
 chains can be compared mode by mode.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 PER_SAMPLE = ("traces/log_posterior", "traces/parameters", "traces/modes")
 PER_TRAJECTORY = ("trajectories/energy", "trajectories/acceptance", "trajectories/divergent")
-# Modes to follow: about this many, and in no shell fewer than that (unless it has fewer)
+# Modes to follow: this many of all, at random, and more where a shell has fewer than that.
 N_MODES = 64
 FEWEST = 3
 
 
+def random_modes(grid):
+    """(N_MODES,) int: places in the flattened modes, drawn once and for all; not the mean."""
+    rng = np.random.default_rng(grid.n)
+    n_modes = grid.n**3 - 1
+    modes = np.flatnonzero(grid.shells.ravel() > 0)
+    return np.sort(rng.choice(modes, min(N_MODES, n_modes), replace=False))
+
+
 def choose_modes(grid):
-    """Real Fourier modes to follow: as many in each shell, drawn once and for all.
+    """Real Fourier modes to follow: :func:`random_modes`, and some of every shell.
 
     The mean of the box is left out; the shells are all others, the corners beyond the Nyquist
     sphere included.
@@ -29,16 +35,16 @@ def choose_modes(grid):
     -------
     index, shell : (n_modes,) int, places in the flattened modes in order of shell, and their shells
     """
-    shells = grid.shells.ravel().astype(np.int16)
-    order = np.argsort(shells, kind="stable")
-    ends = np.cumsum(np.bincount(shells))
-    rng = np.random.default_rng(grid.n)
-    wanted = max(FEWEST, -(-N_MODES // (len(ends) - 1)))
-    index = []
-    for start, end in pairwise(ends):
-        chosen = rng.choice(end - start, min(wanted, end - start), replace=False)
-        index.append(np.sort(order[start + chosen]))
-    index = np.concatenate(index)
+    shells = grid.shells.ravel()
+    rng = np.random.default_rng(grid.n + 1)
+    index = random_modes(grid)
+    for shell in range(1, int(shells.max()) + 1):
+        others = np.setdiff1d(np.flatnonzero(shells == shell), index)
+        missing = FEWEST - np.count_nonzero(shells[index] == shell)
+        if missing > 0:
+            more = rng.choice(others, min(missing, len(others)), replace=False)
+            index = np.concatenate([index, more])
+    index = index[np.lexsort((index, shells[index]))]
     return index, shells[index].astype(np.int64)
 
 

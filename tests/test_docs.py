@@ -27,7 +27,7 @@ COMMON = {
 }  # fmt: skip
 # A run of a moment.
 SAMPLER = {
-    "warmup": 4, "max_samples": 8, "leapfrog_steps": 2, "weight_leapfrog_steps": 2,
+    "warmup": 4, "max_samples": 8, "max_steps": 1, "weight_steps": 1,
     "output_every": 2, "store_every": 2,
 }  # fmt: skip
 N_GRID = 8

@@ -20,10 +20,17 @@ ALLOWED = {
     "component": {"errors"},
     "costs": set(),
     "traces": set(),
-    "field_output": {"errors", "gravity", "sampling", "store", "traces"},
+    "identity": {"__version__"},
+    "journal": {"store"},
+    "signals": set(),
+    "field_output": {
+        *("errors", "gravity", "identity", "journal", "sampling", "store", "traces"),
+    },
     "chains": set(),
+    "options": {"component"},
+    "starting": {"component", "costs", "sampling", "target"},
     "meetings": {"sampling", "traces"},
-    "run_files": {"component", "sampling"},
+    "run_files": {"sampling"},
     "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
     "matter_density": {"catalogue", "component", "gravity", "kernels"},
@@ -38,13 +45,13 @@ ALLOWED = {
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
         *("chains", "component", "costs", "field_output", "meetings", "run_files", "run_log"),
-        *("sampling", "target"),
+        *("options", "sampling", "signals", "starting", "target"),
     },
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("bench", "chains", "fitting", "matter_density", "mock"),
-    *("neyrinck", "particle_mesh", "target"),
+    *("bench", "chains", "fitting", "matter_density", "mock", "neyrinck", "options"),
+    *("particle_mesh", "starting", "target"),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from cobaya_neuralbias import costs
 from cobaya_neuralbias.costs import Costs
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.traces import choose_modes, columns
+from cobaya_neuralbias.traces import choose_modes, columns, random_modes
 
 
 @pytest.mark.parametrize("n", [4, 5, 8, 16, 33, 64])
@@ -19,11 +19,12 @@ def test_modes_of_every_shell(n):
     chosen = np.bincount(shell, minlength=len(there))
     assert chosen[0] == 0, "the mean of the box"
     assert np.all(chosen[1:] >= np.minimum(3, there[1:]))
-    assert (64 if n >= 8 else 48) <= len(index) <= 64 + 3 * len(there)
+    assert min(64, n**3 - 1) <= len(index) <= 64 + 3 * len(there)
+    assert np.isin(random_modes(grid), index).all() and 0 not in random_modes(grid)
     # The same whatever the box, and not simply the first of a shell.
     assert np.array_equal(choose_modes(Grid(n, 250.0))[0], index)
     first = np.argsort(grid.shells, axis=None, kind="stable")[1 : len(index) + 1]
-    assert not np.array_equal(index, first) or n < 8
+    assert not np.array_equal(index, first) or n == 4
 
 
 def test_columns():

@@ -7,7 +7,7 @@ a few: psi is then (k, ...). The *network* makes of psi the halo mass distributi
     n_weights, weights() -> {name: Weight}
     radius                                  voxels that its kernel reaches
     forward(delta, w) -> response           with .psi, (n, n, n) or (k, n, n, n)
-    forward_vjp(response, w, psi_bar) -> delta_bar, w_bar
+    forward_vjp(response, w, psi_bar) -> delta_bar (float64 or of delta's type), w_bar
 
 and a network has
 

@@ -116,7 +116,7 @@ class NaturalEngine:
 
     # Weights: b, w_0, hinges, features; then the shells of x
 
-    @property
+    @cached_property
     def n_weights(self):
         return len(self.weights())
 
@@ -182,11 +182,12 @@ class NaturalEngine:
             *(inputs, *self._layout, of_psi, of_x, psi_bar),
             *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
         )
-        delta_bar = memory.zeros(delta.shape)
-        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, delta_bar, self.threads)
+        u_bar = memory.zeros(delta.shape)
+        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, u_bar, self.threads)
+        delta_bar = u_bar if delta.dtype == float else memory.empty(delta.shape, delta.dtype)
         b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
-            *(response.hinges, psi_bar, delta_bar, self.threads),
+            *(response.hinges, psi_bar, u_bar, delta_bar, self.threads),
         )
         of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
         of_x_bar -= self.multiplicity * (patches[1] * x_bar)

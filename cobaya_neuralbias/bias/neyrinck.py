@@ -11,6 +11,7 @@ power law".
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class LocalRate:
     density_unit: float = 1.0
     threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
-    @property
+    @cached_property
     def n_weights(self):
         return len(self.weights())
 

@@ -46,6 +46,7 @@ class Response(NamedTuple):
     inputs: np.ndarray  #: u, padded
     maps: np.ndarray  #: (n_maps, n, n, n); in place of C_lm, the derivative of its f or phi_1
     slopes: list  #: of each pathway, for each layer: (n, n, n) derivative of the activation
+    dtype: np.dtype  #: of the density
     hidden: list  #: of each pathway, for each layer after the first: its input, padded
 
 
@@ -151,10 +152,12 @@ class NeuralPhysicalEngine:
             stencil.pad_log(delta, 1 + self.floor, radius, padded, self.threads)
         return padded
 
-    def _inputs_vjp(self, padded, field_bar):
-        if self.input == "log_density":
-            stencil.pad_log_vjp(padded, self._kernels.radius, field_bar, self.threads)
-        return field_bar
+    def _inputs_vjp(self, padded, inputs_bar, dtype):
+        if self.input == "density":
+            return inputs_bar
+        out = inputs_bar if dtype == inputs_bar.dtype else memory.empty(inputs_bar.shape, dtype)
+        stencil.pad_log_vjp(padded, self._kernels.radius, inputs_bar, out, self.threads)
+        return out
 
     def _first_kernels(self, weights):
         """The weights of all kernels of the first layer."""
@@ -196,7 +199,7 @@ class NeuralPhysicalEngine:
                 slopes[f].append(x)
                 hidden[f].append(padded)
             psi = phi if psi is None else np.add(psi, phi, out=psi)
-        return Response(psi, inputs, maps, slopes, hidden)
+        return Response(psi, inputs, maps, slopes, delta.dtype, hidden)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
@@ -226,4 +229,4 @@ class NeuralPhysicalEngine:
                 )
                 inputs_bar = part if inputs_bar is None else np.add(inputs_bar, part, out=part)
                 weights_bar[: len(kernels_bar)] += kernels_bar
-        return self._inputs_vjp(response.inputs, inputs_bar), weights_bar
+        return self._inputs_vjp(response.inputs, inputs_bar, response.dtype), weights_bar

@@ -1,5 +1,7 @@
 """The only caller of the FFT library, and the orthogonal transform to real Fourier modes.
 
+The forward model has faster transforms of its own: :mod:`cobaya_neuralbias.gravity.workspace`.
+
 ``rfftn`` is unnormalised, ``irfftn`` divides by n^3 (the numpy convention). The cotangent of a real
 field is represented by its own ``rfftn``; then the adjoint of a Fourier multiplier m(k) is the
 multiplier conj(m(k)), with no weights for the redundant half.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import assignment as painting
-from ..kernels.memory import empty
+from ..kernels.memory import converted
 from .grid import Grid
 from .workspace import Workspace
 
@@ -30,7 +30,7 @@ ASSIGNMENTS = {
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) float64 matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacement: np.ndarray  #: (3, n, n, n) [voxel sides]
     hessian: np.ndarray | None  #: (6, n, n, n) phi_ab, at order 2
 
@@ -147,7 +147,7 @@ class Lagrangian:
         displacement, hessian = self.displacement(modes)
         delta = self.workspace.empty()
         ASSIGNMENTS[self.assignment][0](displacement, delta, self.workspace.threads)
-        return Evolved(_converted(delta, np.float64), displacement, hessian)
+        return Evolved(delta, displacement, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
@@ -155,17 +155,8 @@ class Lagrangian:
         Its displacement is overwritten: one call each.
         """
         displacement_bar = evolved.displacement
-        delta_bar = _converted(delta_bar, self.workspace.dtype)
+        delta_bar = converted(delta_bar, self.workspace.dtype)
         ASSIGNMENTS[self.assignment][1](
             evolved.displacement, delta_bar, displacement_bar, self.workspace.threads
         )
         return self.displacement_vjp(evolved.hessian, displacement_bar)
-
-
-def _converted(field, dtype):
-    """The field itself, or its numbers as ``dtype`` in memory used before."""
-    if field.dtype == dtype:
-        return field
-    out = empty(field.shape, dtype)
-    out[...] = field
-    return out

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.memory import converted
 from .lagrangian import Lagrangian
 from .sublattices import Sublattices
 
@@ -47,7 +48,7 @@ class Orders:
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacements: np.ndarray  #: (s, 3, n, n, n) [voxel sides]
     hessian: np.ndarray | None  #: see :class:`Lagrangian`
 
@@ -132,5 +133,6 @@ class LagrangianParticles:
         The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
         """
         bars = evolved.displacements
+        delta_bar = converted(delta_bar, bars.dtype)
         self.sublattices.paint_vjp(evolved.displacements, delta_bar, bars)
         return self.displacement_vjp(evolved.hessian, self.sublattices.displacements_vjp(bars))

@@ -25,18 +25,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import assignment as painting
-from ..kernels import forces as kernels
+from ..kernels import steps
+from ..kernels.memory import converted, empty, zeros
 from .background import Growth
-from .fourier import irfftn, rfftn
-from .grid import Grid
 from .orders import Orders
 from .sublattices import Sublattices
+from .workspace import Workspace
 
 
 class Evolved(NamedTuple):
     """A forward evaluation: the density and what its adjoint needs again."""
 
-    delta: np.ndarray  #: (n, n, n) matter density contrast
+    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
     displacement: np.ndarray  #: (s, 3, n, n, n) at the end [voxel sides]
     momentum: np.ndarray  #: (s, 3, n, n, n) after the last kick [voxel sides times the unit of H]
     hessian: np.ndarray  #: of the start; see :class:`Lagrangian`
@@ -75,8 +75,8 @@ class ParticleMesh:
     growth : Growth
     a_start : float
     n_steps : int
-    sublattices : Sublattices, whose assignment and threads are used throughout
-    n_mesh : int, voxels a side of the force mesh
+    sublattices : Sublattices, whose assignment is used throughout
+    workspace : Workspace of the force mesh, of the same dtype as theirs
     redshift_axis : 0, 1 or 2 (None: real space), along which momenta displace at the end
     deconvolve : bool, divide the forces by the square of the assignment's window
     """
@@ -86,7 +86,7 @@ class ParticleMesh:
     a_start: float
     n_steps: int
     sublattices: Sublattices
-    n_mesh: int
+    workspace: Workspace
     redshift_axis: int | None = None
     deconvolve: bool = False
 
@@ -104,13 +104,13 @@ class ParticleMesh:
         return self.orders.first.packed_power
 
     @cached_property
-    def mesh(self):
-        """Grid of the forces."""
-        return Grid(self.n_mesh, self.grid.box_size)
-
-    @cached_property
     def schedule(self):
         return Schedule.growth_corrected(self.growth, self.a_start, self.n_steps)
+
+    def _run(self, kernel, values, *arguments):
+        self.workspace.threads.run(kernel, values.size, *arguments, values.reshape(-1))
+
+    # Start: x = D1 psi1 + D2 psi2,   p = G1 psi1 + G2 psi2
 
     @property
     def _start_factors(self):
@@ -118,107 +118,101 @@ class ParticleMesh:
         growth = self.growth
         return tuple(float(f(self.a_start)) for f in (growth.d1, growth.d2, growth.g1, growth.g2))
 
-    # Start
-
     def _start(self, modes):
         """Displacements and momenta (s, 3, n, n, n), and what the adjoint needs again."""
         psi1, psi2, hessian = self.orders.displacements(modes)
         d1, d2, g1, g2 = self._start_factors
-        x = self.sublattices.displacements(d1 * psi1 + d2 * psi2)
-        p = self.sublattices.displacements(g1 * psi1 + g2 * psi2)
-        return x, p, hessian
+        x, p = psi1, psi2
+        self._run(steps.combine, p, d1, d2, g1, g2, x.reshape(-1))
+        return self.sublattices.displacements(x), self.sublattices.displacements(p), hessian
 
     def _start_vjp(self, hessian, x_bar, p_bar):
-        d1, d2, g1, g2 = self._start_factors
         x_bar = self.sublattices.displacements_vjp(x_bar)
         p_bar = self.sublattices.displacements_vjp(p_bar)
-        return self.orders.displacements_vjp(
-            hessian, d1 * x_bar + g1 * p_bar, d2 * x_bar + g2 * p_bar
-        )
+        d1, d2, g1, g2 = self._start_factors
+        self._run(steps.combine, p_bar, d1, g1, d2, g2, x_bar.reshape(-1))
+        psi1_bar, psi2_bar = x_bar, p_bar
+        return self.orders.displacements_vjp(hessian, psi1_bar, psi2_bar)
 
-    # Forces
+    # Forces, on the mesh of the workspace
+
+    @property
+    def n_mesh(self):
+        return self.workspace.grid.n
 
     @cached_property
-    def _multiplier(self):
-        """What the loops over modes make the forces' multiplier of."""
-        mesh = self.mesh
-        gain = np.ones(mesh.n)
+    def _force_factors(self):
+        # 1 / k^2, and 1/m^3 of the transform back.
+        mesh = self.workspace.grid
+        k2 = mesh.squared_index.astype(float)
+        k2[0, 0, 0] = np.inf
+        window = np.ones(mesh.n)
         if self.deconvolve:
             nodes = len(painting.SPLINES[self.sublattices.assignment])
-            gain = np.sinc(mesh.frequencies / mesh.n) ** (-2 * nodes)
+            window = np.sinc(mesh.frequencies / mesh.n) ** nodes
+        w_x, w_y, w_z = window[:, None, None], window[:, None], window[: mesh.n // 2 + 1]
+        return self.workspace.factors(1 / (k2 * (w_x * w_y * w_z) ** 2 * mesh.n**3))
+
+    @property
+    def _force_scale(self):
         # k in units of the fundamental and forces in voxel sides of the grid: 1/(k_f side).
-        return mesh.frequencies, mesh.odd_frequencies, gain, self.grid.n / (2 * np.pi)
+        return self.grid.n / (2 * np.pi)
 
-    def _run(self, kernel, *arguments):
-        self.sublattices.threads.run(kernel, self.mesh.n, *arguments)
-
-    def _forces(self, x):
-        """Forces (3, m, m, m) [voxel sides of the grid] of the particles on the force mesh."""
-        spectrum = rfftn(self.sublattices.paint(x, self.n_mesh))
-        out = np.empty((3, *spectrum.shape), spectrum.dtype)
-        self._run(kernels.forces, spectrum, *self._multiplier, out)
-        return irfftn(out, self.mesh.shape)
-
-    def _forces_vjp(self, x, forces_bar, x_bar):
-        """Adds to the cotangent of the displacements that by way of the forces on the mesh."""
-        bars = rfftn(forces_bar)
-        spectrum_bar = np.empty(bars.shape[1:], bars.dtype)
-        self._run(kernels.forces_vjp, bars, *self._multiplier, spectrum_bar)
-        density_bar = irfftn(spectrum_bar, self.mesh.shape)
-        self.sublattices.paint_vjp(x, density_bar, x_bar, add=True)
+    def _vector_mesh(self):
+        sublattices = self.sublattices
+        return painting.vector_mesh(sublattices.assignment, self.n_mesh, self.workspace.dtype)
 
     # Steps
 
     def _each(self, *arrays):
-        """Arrays and lattice of each sublattice, with the options of its assignment."""
+        """Name of the assignment, arrays of each sublattice, and options."""
         lattices = self.sublattices.lattices(self.n_mesh)
-        for *parts, (lattice, _) in zip(*arrays, lattices, strict=True):
-            yield *parts, lattice
+        for *parts, lattice in zip(*arrays, lattices, strict=True):
+            yield self.sublattices.assignment, parts, (lattice, self.workspace.threads)
 
-    def _kick(self, x, p, factor):
-        forces = self._forces(x)
-        name, threads = self.sublattices.assignment, self.sublattices.threads
-        for position, momentum, lattice in self._each(x, p):
-            painting.read(name, position, forces, momentum, lattice, factor, threads)
+    def _kick(self, x, p, kick, drift):
+        """``p += kick F(x)``, then ``x += drift p``."""
+        mesh = self._vector_mesh()
+        density = self.sublattices.paint(x, self.n_mesh)
+        self.workspace.forces(density, self._force_factors, kick * self._force_scale, mesh)
+        for name, (x_s, p_s), options in self._each(x, p):
+            painting.kick(name, x_s, p_s, mesh, drift, *options)
 
-    def _kick_back(self, x, p, factor, x_bar, p_bar):
-        """Undo a kick, and add to ``x_bar`` what it takes to be the cotangent before it."""
-        forces = self._forces(x)
-        forces_bar = np.zeros_like(forces)
-        name, threads = self.sublattices.assignment, self.sublattices.threads
-        for position, momentum, position_bar, momentum_bar, lattice in self._each(
-            x, p, x_bar, p_bar
-        ):
-            options = lattice, factor, threads
-            painting.unread(name, position, forces, momentum_bar, momentum, position_bar, *options)
-            painting.read_vjp_fields(name, position, momentum_bar, forces_bar, *options)
-        self._forces_vjp(x, forces_bar, x_bar)
+    def _kick_back(self, x, p, kick, drift, x_bar, p_bar):
+        """Undo the kick, and the drift before it; the same with the cotangents' adjoints."""
+        mesh = self._vector_mesh()
+        mesh[...] = 0
+        for name, (x_s, p_s_bar), options in self._each(x, p_bar):
+            painting.paint_vectors(name, x_s, p_s_bar, mesh, *options)
+        scale = kick * self._force_scale * self.sublattices.mass(self.n_mesh)
+        self.workspace.forces_and_vjp(self._force_factors, scale, mesh)
+        for name, (x_s, p_s, *bars), options in self._each(x, p, x_bar, p_bar):
+            painting.kick_back(name, x_s, p_s, mesh, drift, *bars, *options)
 
-    def _advance(self, factor, change, values):
-        """``values += factor * change``."""
-        self.sublattices.threads.run(
-            kernels.advance, values.size, factor, change.reshape(-1), values.reshape(-1)
-        )
+    def _drift_back(self, x, p, drift, x_bar, p_bar):
+        self._run(steps.advance, x, -drift, p.reshape(-1))
+        self._run(steps.advance, p_bar, drift, x_bar.reshape(-1))
 
     # Redshift space: x + v/(a H), along one axis
 
-    def _observed(self, x, p):
-        if self.redshift_axis is None:
-            return x
-        x = x.copy()
-        x[:, self.redshift_axis] += p[:, self.redshift_axis] / self.growth.inertia_last
-        return x
+    def _observe(self, x, p, sign=1):
+        if self.redshift_axis is not None:
+            for x_s, p_s in zip(x, p, strict=True):
+                along = p_s[self.redshift_axis].reshape(-1)
+                factor = sign / self.growth.inertia_last
+                self._run(steps.advance, x_s[self.redshift_axis], factor, along)
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
         x, p, hessian = self._start(modes)
-        *kicks, last_kick = self.schedule.kicks
-        for kick, drift in zip(kicks, self.schedule.drifts, strict=True):
-            self._kick(x, p, kick)
-            self._advance(drift, p, x)
+        kicks, drifts = self.schedule
+        for kick, drift in zip(kicks, drifts, strict=False):
+            self._kick(x, p, kick, drift)
         if self.redshift_axis is not None:  # else the last momenta do not matter
-            self._kick(x, p, last_kick)
-        delta = self.sublattices.paint(self._observed(x, p))
+            self._kick(x, p, kicks[-1], 0.0)
+        self._observe(x, p)
+        delta = self.sublattices.paint(x)
+        self._observe(x, p, -1)
         delta -= 1
         return Evolved(delta, x, p, hessian)
 
@@ -228,16 +222,17 @@ class ParticleMesh:
         The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
         """
         _, x, p, hessian = evolved
-        *kicks, last_kick = self.schedule.kicks
-        x_bar = np.empty_like(x)
-        self.sublattices.paint_vjp(self._observed(x, p), delta_bar, x_bar)
-        p_bar = np.zeros_like(p)
+        kicks, drifts = self.schedule
+        x_bar, p_bar = empty(x.shape, x.dtype), zeros(p.shape, p.dtype)
+        self._observe(x, p)
+        self.sublattices.paint_vjp(x, converted(delta_bar, x.dtype), x_bar)
+        self._observe(x, p, -1)
+        self._observe(p_bar, x_bar)
         if self.redshift_axis is not None:
-            along = x_bar[:, self.redshift_axis]
-            p_bar[:, self.redshift_axis] = along / self.growth.inertia_last
-            self._kick_back(x, p, last_kick, x_bar, p_bar)
-        for kick, drift in zip(reversed(kicks), reversed(self.schedule.drifts), strict=True):
-            self._advance(-drift, p, x)
-            self._advance(drift, x_bar, p_bar)
-            self._kick_back(x, p, kick, x_bar, p_bar)
+            self._kick_back(x, p, kicks[-1], drifts[-1], x_bar, p_bar)
+        else:
+            self._drift_back(x, p, drifts[-1], x_bar, p_bar)
+        before = [0.0, *drifts[:-1]]
+        for kick, drift in zip(reversed(kicks[:-1]), reversed(before), strict=True):
+            self._kick_back(x, p, kick, drift, x_bar, p_bar)
         return self._start_vjp(hessian, x_bar, p_bar)

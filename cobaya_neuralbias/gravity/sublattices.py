@@ -6,7 +6,8 @@ axis. Where they start, the displacement is the field's Fourier interpolation,
     psi_s(k) = exp(i k.s) psi(k),
 
 with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so psi_s
-is real, and the adjoint is the conjugate phase.
+is real, and the adjoint is the conjugate phase. The phase is a product over the axes: one field
+becomes two along x, four along y and eight along z.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,12 @@ from itertools import product
 import numpy as np
 
 from ..kernels import assignment as painting
-from ..kernels import forces as kernels
-from ..kernels.threads import SERIAL, Threads
-from .fourier import irfftn, rfftn
-from .grid import Grid
+from ..kernels.memory import empty, zeros
+from .workspace import Workspace
 
+SHIFT = 0.25
 #: Particles a voxel -> where they start, from the voxel's centre [voxel sides]
-OFFSETS = {1: ((0.0, 0.0, 0.0),), 8: tuple(product((-0.25, 0.25), repeat=3))}
+OFFSETS = {1: ((0.0, 0.0, 0.0),), 8: tuple(product((-SHIFT, SHIFT), repeat=3))}
 
 
 @dataclass(frozen=True)
@@ -30,72 +30,83 @@ class Sublattices:
 
     Attributes
     ----------
-    grid : Grid
+    workspace : Workspace
     particles_per_voxel : 1 or 8
     assignment : "cic", "tsc" or "pcs"
-    threads : Threads
     """
 
-    grid: Grid
+    workspace: Workspace
     particles_per_voxel: int = 1
     assignment: str = "tsc"
-    threads: Threads = SERIAL
+
+    @property
+    def grid(self):
+        return self.workspace.grid
+
+    @property
+    def threads(self):
+        return self.workspace.threads
 
     @property
     def offsets(self):
         return OFFSETS[self.particles_per_voxel]
 
-    def lattices(self, n_mesh=None):
-        """(lattice, mass of a particle) of each, on a mesh of ``n_mesh`` (default n) a side."""
-        factor = (n_mesh or self.grid.n) / self.grid.n
-        mass = factor**3 / self.particles_per_voxel
-        return [(painting.refined(factor, offset), mass) for offset in self.offsets]
+    def mass(self, n_mesh):
+        """Of a particle, in units of the mean of a voxel of a mesh of ``n_mesh`` a side."""
+        return (n_mesh / self.grid.n) ** 3 / self.particles_per_voxel
 
-    def _phases(self, offset):
-        phase = np.exp(2j * np.pi / self.grid.n * np.outer(offset, self.grid.frequencies))
+    def lattices(self, n_mesh):
+        """Where the particles start on a mesh of ``n_mesh`` voxels a side."""
+        return [painting.refined(n_mesh / self.grid.n, offset) for offset in self.offsets]
+
+    @property
+    def _phase(self):
+        phase = np.exp(2j * np.pi / self.grid.n * SHIFT * self.grid.frequencies)
         if self.grid.n % 2 == 0:
             nyquist = self.grid.n // 2
-            phase[:, nyquist] = phase[:, nyquist].real
-        return phase[:2], phase[2, : self.grid.n // 2 + 1].copy()
+            phase[nyquist] = phase[nyquist].real
+        return phase
+
+    @property
+    def _splits(self):
+        # Along x the first half of the lattices from the second, then along y and z their halves.
+        pairs = [
+            (s, s + step, axis)
+            for axis, step in enumerate((4, 2, 1))
+            for s in range(0, 8, 2 * step)
+        ]
+        return [(*pair, self._phase) for pair in pairs]
 
     def displacements(self, field):
         """Displacements (s, 3, n, n, n) of all particles from the field (3, n, n, n) at centres."""
         if self.particles_per_voxel == 1:
             return field[None]
-        spectrum = rfftn(field)
-        turned = np.empty_like(spectrum)
-        out = np.empty((self.particles_per_voxel, *field.shape), field.dtype)
-        for s, offset in enumerate(self.offsets):
-            self.threads.run(kernels.shift, self.grid.n, spectrum, *self._phases(offset), turned)
-            out[s] = irfftn(turned, self.grid.shape)
+        out = empty((self.particles_per_voxel, *field.shape), field.dtype)
+        out[0] = field
+        for split in self._splits:
+            self.workspace.split(out, *split)
         return out
 
     def displacements_vjp(self, displacements_bar):
-        """Cotangent of the field given that of all displacements."""
+        """Cotangent of the field given that of all displacements, which is overwritten."""
         if self.particles_per_voxel == 1:
             return displacements_bar[0]
-        spectrum_bar = None
-        for bar, offset in zip(displacements_bar, self.offsets, strict=True):
-            turned = rfftn(bar)
-            if spectrum_bar is None:
-                spectrum_bar = np.zeros_like(turned)
-            self.threads.run(
-                kernels.shift_vjp, self.grid.n, turned, *self._phases(offset), spectrum_bar
-            )
-        return irfftn(spectrum_bar, self.grid.shape)
+        for split in reversed(self._splits):
+            self.workspace.split_vjp(displacements_bar, *split)
+        return displacements_bar[0]
 
     def paint(self, displacements, n_mesh=None):
         """Density, relative to the mean, on a mesh of ``n_mesh`` (default n) voxels a side."""
         n = n_mesh or self.grid.n
-        density = np.zeros((n, n, n), displacements.dtype)
-        for x, (lattice, mass) in zip(displacements, self.lattices(n), strict=True):
-            painting.paint(self.assignment, x, density, lattice, mass, self.threads)
+        density = zeros((n, n, n), displacements.dtype)
+        for x, lattice in zip(displacements, self.lattices(n), strict=True):
+            painting.paint(self.assignment, x, density, lattice, self.mass(n), self.threads)
         return density
 
     def paint_vjp(self, displacements, density_bar, displacements_bar, add=False):
         """Cotangent of the displacements; may take their place, or be added to what is there."""
-        lattices = self.lattices(len(density_bar))
-        for x, bar, (lattice, mass) in zip(displacements, displacements_bar, lattices, strict=True):
+        n = len(density_bar)
+        for x, bar, lattice in zip(displacements, displacements_bar, self.lattices(n), strict=True):
             painting.paint_vjp(
-                self.assignment, x, density_bar, bar, lattice, mass, add, self.threads
+                self.assignment, x, density_bar, bar, lattice, self.mass(n), add, self.threads
             )

@@ -8,16 +8,25 @@ power of k_x: two give all first derivatives, three all second ones.
 
 import numpy as np
 
-from ..kernels import mode_lines, planes, second_order
+from ..kernels import force_lines, mode_lines, planes, second_order, shifts, vector_planes
 from ..kernels.fft import LineTransform
 from ..kernels.memory import empty, zeros
 from ..kernels.threads import Threads
+from .grid import Grid
 
 # Powers of k_x, k_y and k_z. Odd ones leave out the Nyquist frequency.
 GRADIENT = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 HESSIAN_AND_SOURCE = np.array(
     [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 0)]
 )
+# Forces of a density: it takes the last spectrum, where afterwards the forces along y and z are.
+DENSITY = np.array([(2, 0, 0)])
+FORCES = np.array([(1, 0, 0), (2, 1, 0), (2, 0, 1)])
+FORCES_OF, FORCES_TO = 2, np.array([2, 1])
+# At the same time, the cotangent of the density of other forces, in the first spectrum.
+FORCES_BAR_AND_DENSITY = np.concatenate([GRADIENT, DENSITY])
+FORCES_AND_DENSITY_BAR = np.concatenate([FORCES, [(0, 0, 0)]])
+BAR_OF, BAR_TO = np.array([0, 1]), 0
 
 
 class Workspace:
@@ -34,6 +43,7 @@ class Workspace:
 
     def __init__(self, grid, dtype="float64", threads=1):
         self.grid = grid
+        self._others = {grid.n: self}
         self.dtype = np.dtype(dtype)
         self.threads = Threads(threads)
         n = grid.n
@@ -50,11 +60,18 @@ class Workspace:
     def __reduce__(self):
         return Workspace, (self.grid, self.dtype.name, self.threads.number)
 
+    def of_mesh(self, n):
+        """The workspace of ``n``^3 voxels in the same box, of the same dtype and threads; kept."""
+        if n not in self._others:
+            grid = Grid(n, self.grid.box_size)
+            self._others[n] = Workspace(grid, self.dtype.name, self.threads.number)
+        return self._others[n]
+
     def _columns(self, values):
         return planes.column_factors(values, self._layout).astype(self.dtype).ravel()
 
     def factors(self, values):
-        """Factors (n, n, n//2+1) of modes, which depend on |k_x|, |k_y| and k_z, for this class."""
+        """Factors (n, n, n//2+1) that depend on |k_x|, |k_y| and k_z, as kernels read them."""
         half = self.grid.n // 2 + 1
         return self._columns(values[:half, :half])
 
@@ -71,11 +88,17 @@ class Workspace:
     def _flat(self, fields):
         return np.ascontiguousarray(fields, dtype=self.dtype).reshape(-1)
 
-    def _u(self, factors, scale, source_factor):
-        # Factors of u and whether i is one: see `mode_lines`.
-        has_source = source_factor is not None
-        b = source_factor if has_source else 0.0
-        return factors, has_source, self._source_factors, b, scale or 1.0, scale is not None
+    def _u(self, factors, i_scale, source_factor):
+        # Factors of u, and whether i is one of them: see `mode_lines`.
+        has_source, times_i = source_factor is not None, i_scale is not None
+        return (
+            factors,
+            has_source,
+            self._source_factors,
+            source_factor if has_source else 0.0,
+            i_scale if times_i else 1.0,
+            times_i,
+        )
 
     def _modes_to_spectra(self, modes, powers, *u):
         modes = np.ascontiguousarray(modes, dtype=float).reshape(-1)
@@ -92,18 +115,22 @@ class Workspace:
         )
 
     def gradient(self, modes, factors, scale, source_factor=None):
-        """``i k_a scale (factors modes + source_factor S / k^2)`` for the three axes.
+        """Three fields, the transforms back, without 1/n^3, of
+
+            i k_a scale [factors M + source_factor S / (n^3 k^2)]
+
+        with M the spectrum that the modes are packed from, and S that of the last :meth:`source`.
 
         Parameters
         ----------
         modes : (n, n, n) float64
         factors : see :meth:`factors`
         scale : float
-        source_factor : float, or None without S, which is that of the last :meth:`source`
+        source_factor : float, or None without S
 
         Returns
         -------
-        (3, n, n, n) fields: of a spectrum divided by n^3 if it is that of an unnormalised transform
+        (3, n, n, n)
         """
         self._modes_to_spectra(modes, 2, factors, scale, source_factor)
         fields = self.empty(3)
@@ -124,7 +151,7 @@ class Workspace:
         return modes_bar
 
     def source(self, modes, factors):
-        """phi_ab = ``k_a k_b factors modes`` (6, n, n, n), for xx, yy, zz, xy, xz, yz.
+        """phi_ab (6, n, n, n), transforms of ``k_a k_b factors M``, for xx, yy, zz, xy, xz, yz.
 
         Leaves S = sum_{a<b} (phi_aa phi_bb - phi_ab^2) for :meth:`gradient`.
         """
@@ -149,3 +176,54 @@ class Workspace:
             self._spectra,
         )
         self._modes_to_spectra_vjp(3, True, modes_bar, factors, None, None)
+
+    def forces(self, density, factors, scale, mesh):
+        """``i k_a scale factors delta`` of a density (n, n, n), to a mesh of vectors.
+
+        Parameters
+        ----------
+        factors : see :meth:`factors`; with 1/n^3
+        scale : float
+        mesh : see :func:`~cobaya_neuralbias.kernels.assignment.vector_mesh`; overwritten
+        """
+        spectra, z_factors = self._spectra, self._z_factors
+        self._run(planes.derivatives_vjp, self._flat(density), DENSITY, z_factors, spectra)
+        self._run(force_lines.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
+        self._run(vector_planes.spectra_to_vectors, spectra, FORCES, z_factors, mesh)
+
+    def forces_and_vjp(self, factors, scale, mesh):
+        """:meth:`forces` and its adjoint at once, in place.
+
+        Parameters
+        ----------
+        mesh : a mesh of vectors, in which ghosts are still to be added to their nodes
+            On entry the cotangent of the forces, and the density in the fourth place; then the
+            forces, and the cotangent of the density.
+        """
+        spectra, z_factors = self._spectra, self._z_factors
+        self._run(
+            vector_planes.vectors_to_spectra, mesh, FORCES_BAR_AND_DENSITY, z_factors, spectra
+        )
+        self._run(force_lines.forces_vjp, factors, scale, BAR_TO, BAR_OF, spectra)
+        self._run(force_lines.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
+        self._run(
+            vector_planes.spectra_to_vectors, spectra, FORCES_AND_DENSITY_BAR, z_factors, mesh
+        )
+
+    def split(self, vectors, one, other, axis, phase):
+        """Vector ``one`` (3, n, n, n) of several is shifted back, and forth to the place ``other``.
+
+        Parameters
+        ----------
+        vectors : (s, 3, n, n, n) fields
+        axis : 0, 1 or 2, along which they are shifted
+        phase : (n,) complex, of the shift forth
+        """
+        self._run(shifts.split, vectors.reshape(-1), *self._places(one, other), axis, phase)
+
+    def split_vjp(self, vectors, one, other, axis, phase):
+        """Adjoint of :meth:`split`: that of both, to the place ``one``."""
+        self._run(shifts.split_vjp, vectors.reshape(-1), *self._places(one, other), axis, phase)
+
+    def _places(self, *vectors):
+        return (3 * self.grid.n**3 * v for v in vectors)

@@ -17,8 +17,7 @@ Loops are shared between threads. Particles are painted in slabs of the lattice,
 and then the rest: as far as the displacements reach, slabs painted together have no node in
 common, so any number of threads adds the same numbers in the same order. No more threads are of
 use than (box side / range of the displacements / 2), its square on large meshes, where slabs are
-cut into tiles of four colours. Memory: one mesh of (n + 3)^3 for each field painted or read, and a
-few rows a thread.
+cut into tiles of four colours. Memory: one mesh with ghosts, and a few rows a thread.
 """
 
 from functools import cache, partial
@@ -28,7 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import ghosts, particles
+from . import ghosts, particle_vectors, particles
+from .memory import empty, zeros
 from .threads import SERIAL
 
 # From so many rows on, the nodes that a slab reaches outgrow the cache: it is cut along y as well.
@@ -80,17 +80,14 @@ def _frame(lattice, powers):
 
 
 def _padded_shape(mesh, powers):
-    return tuple(n + len(powers[0]) - 1 for n in mesh.shape[-3:])
+    return tuple(n + len(powers[0]) - 1 for n in mesh.shape)
 
 
 def _padded(mesh, powers, factor, threads):
-    """``factor * mesh`` (..., n, n, n) with ghosts."""
+    """``factor * mesh`` (n, n, n) with ghosts."""
     shape = _padded_shape(mesh, powers)
-    padded = np.empty((*mesh.shape[:-3], *shape), mesh.dtype)
-    for source, target in zip(
-        mesh.reshape(-1, *mesh.shape[-3:]), padded.reshape(-1, *shape), strict=True
-    ):
-        threads.run(ghosts.pad, shape[0], source, factor, target)
+    padded = empty(shape, mesh.dtype)
+    threads.run(ghosts.pad, shape[0], mesh, factor, padded)
     return padded
 
 
@@ -126,7 +123,7 @@ def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIA
     lattice : Lattice
     """
     powers, _ = _spline(name, density.dtype)
-    padded = np.zeros(_padded_shape(density, powers), density.dtype)
+    padded = zeros(_padded_shape(density, powers), density.dtype)
     frame = _frame(lattice, powers)
     for tiles in _tiles(displacement, lattice.scale, len(powers), len(density)):
         threads.run(particles.scatter, len(tiles), tiles, displacement, frame, powers, padded)
@@ -166,84 +163,107 @@ def paint_vjp(
     )
 
 
-def read(name, displacement, fields, values, lattice=ON_NODES, factor=1.0, threads=SERIAL):
-    """Add ``factor`` times three fields, interpolated at the particles, to ``values``.
+def vector_mesh(name, n, dtype):
+    """Uninitialised (n + g, n + g, n + g, 4): four numbers at each node, with ghosts.
+
+    g is one less than the nodes an axis. :func:`paint_vectors` takes, and :func:`kick` reads,
+    three components of a vector and one number more.
+    """
+    return empty((*(n + len(SPLINES[name]) - 1,) * 3, 4), dtype)
+
+
+@cache
+def _vector_spline(name, dtype):
+    """As :func:`_spline`, without weights of zero."""
+    width = len(SPLINES[name])
+    return tuple(tuple(row[:width] for row in rows) for rows in _spline(name, dtype))
+
+
+def paint_vectors(name, displacement, vectors, mesh, lattice=ON_NODES, threads=SERIAL):
+    """Add the vectors of particles, and in the fourth place 1 for each of them, to a mesh.
+
+    Ghosts are left where they are.
 
     Parameters
     ----------
     name : "cic", "tsc" or "pcs"
     displacement : (3, n0, n1, n2) float, spacings of the lattice
-    fields : (3, n, n, n) float of the same type
-    values : (3, n0, n1, n2) float, added to
+    vectors : (3, n0, n1, n2) float of the same type
+    mesh : see :func:`vector_mesh`; added to
     """
-    powers, _ = _spline(name, fields.dtype)
-    padded = _padded(fields, powers, factor, threads)
-    threads.run(
-        particles.gather_vectors,
-        displacement.shape[1],
-        displacement,
-        _frame(lattice, powers),
-        powers,
-        padded,
-        values,
-    )
-
-
-def unread(
-    name,
-    displacement,
-    fields,
-    values_bar,
-    values,
-    displacement_bar,
-    lattice=ON_NODES,
-    factor=1.0,
-    threads=SERIAL,
-):
-    """Undo :func:`read`, and add its cotangent of the displacement to ``displacement_bar``.
-
-    Parameters
-    ----------
-    values_bar : (3, n0, n1, n2) float, cotangent of what :func:`read` added
-    values : (3, n0, n1, n2) float, from which it is subtracted again
-    displacement_bar : (3, n0, n1, n2) float, added to
-    """
-    powers, slopes = _spline(name, fields.dtype)
-    padded = _padded(fields, powers, factor, threads)
-    threads.run(
-        particles.ungather_vectors,
-        displacement.shape[1],
-        displacement,
-        values_bar,
-        _frame(lattice, powers),
-        powers,
-        slopes,
-        padded,
-        values,
-        displacement_bar,
-    )
-
-
-def read_vjp_fields(
-    name, displacement, values_bar, fields_bar, lattice=ON_NODES, factor=1.0, threads=SERIAL
-):
-    """Add the cotangent of the fields of :func:`read` to ``fields_bar`` (3, n, n, n)."""
-    powers, _ = _spline(name, fields_bar.dtype)
-    padded = np.zeros((3, *_padded_shape(fields_bar, powers)), fields_bar.dtype)
+    powers, _ = _vector_spline(name, mesh.dtype)
+    n = len(mesh) - len(powers) + 1
     frame = _frame(lattice, powers)
-    for tiles in _tiles(displacement, lattice.scale, len(powers), fields_bar.shape[-1]):
+    for tiles in _tiles(displacement, lattice.scale, len(powers), n):
         threads.run(
-            particles.scatter_vectors,
+            particle_vectors.scatter_vectors,
             len(tiles),
             tiles,
             displacement,
-            values_bar,
+            vectors,
             frame,
             powers,
-            padded,
+            mesh,
         )
-    for part, field_bar in zip(padded, fields_bar, strict=True):
-        threads.run(ghosts.fold, len(field_bar), part, factor, field_bar)
+
+
+def kick(name, displacement, momentum, mesh, drift, lattice=ON_NODES, threads=SERIAL):
+    """``p += V(x)``, with V interpolated at the particles, and then ``x += drift p``.
+
+    Parameters
+    ----------
+    name : "cic", "tsc" or "pcs"
+    displacement, momentum : x and p, (3, n0, n1, n2) float, spacings of the lattice; changed
+    mesh : see :func:`vector_mesh`, with V and anything in the fourth place
+    drift : float
+    """
+    powers, _ = _vector_spline(name, mesh.dtype)
+    threads.run(
+        particle_vectors.kick,
+        displacement.shape[1],
+        displacement,
+        _frame(lattice, powers),
+        powers,
+        mesh,
+        drift,
+        momentum,
+    )
+
+
+def kick_back(
+    name,
+    displacement,
+    momentum,
+    mesh,
+    drift,
+    displacement_bar,
+    momentum_bar,
+    lattice=ON_NODES,
+    threads=SERIAL,
+):
+    """Undo ``p += V(x)``, and then the drift before it, ``x += drift p``, with their adjoints.
+
+    Parameters
+    ----------
+    displacement, momentum : x and p, (3, n0, n1, n2) float; changed back
+    mesh : see :func:`vector_mesh`, with V, and in the fourth place the cotangent of the density
+    drift : float
+    displacement_bar, momentum_bar : (3, n0, n1, n2) float, cotangents; changed
+    """
+    powers, slopes = _vector_spline(name, mesh.dtype)
+    threads.run(
+        particle_vectors.kick_back,
+        displacement.shape[1],
+        displacement,
+        momentum,
+        _frame(lattice, powers),
+        powers,
+        slopes,
+        mesh,
+        drift,
+        displacement_bar,
+        momentum_bar,
+    )
 
 
 def _density_contrast(name, displacement, delta, threads=SERIAL):

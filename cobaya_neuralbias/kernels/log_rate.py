@@ -70,10 +70,13 @@ def local_terms_vjp(
     weights,
     hinges,
     out_bar,
-    field_bar,
+    u_bar,
+    delta_bar,
     threads=SERIAL,
 ):
-    """Cotangent of ``delta`` into ``field_bar``, which holds what of u's comes from elsewhere.
+    """Cotangent of ``delta``; ``u_bar`` (n, n, n) holds what of u's comes from elsewhere.
+
+    ``delta_bar``, output, has the type of ``delta``; it may be ``u_bar``.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def local_terms_vjp(
     threads.run(
         _local_terms_vjp,
         *(len(delta), delta, shift, padded, radius, slope, scales, weights, hinges),
-        *(out_bar, field_bar, parts),
+        *(out_bar, u_bar, delta_bar, parts),
     )
     return parts.sum(0)
 
@@ -101,23 +104,24 @@ def _local_terms_vjp(
     weights,
     hinges,
     out_bar,
-    field_bar,
+    u_bar,
+    delta_bar,
     parts,
 ):
     n = delta.shape[0]
     derivative = np.empty(n * n)
     for i in range(start, stop):
-        density, row = delta[i].reshape(-1), field_bar[i].reshape(-1)
+        density, source, row = delta[i].reshape(-1), u_bar[i].reshape(-1), delta_bar[i].reshape(-1)
         psi_bar, x_bar = out_bar[0, i].reshape(-1), out_bar[1, i].reshape(-1)
-        derivative[:] = slope
         of_psi = of_x = of_slope = 0.0
+        for k in range(density.size):
+            derivative[k] = slope
+            of_psi += psi_bar[k]
+            of_x += x_bar[k]
         for j in range(n):
             u, bar = padded[i + radius, j + radius, radius:], out_bar[0, i, j]
             for k in range(n):
                 of_slope += u[k] * bar[k]
-        for k in range(density.size):
-            of_psi += psi_bar[k]
-            of_x += x_bar[k]
         parts[i, 0], parts[i, 1], parts[i, 2] = of_psi, of_x, of_slope
         for h in range(scales.size):
             hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
@@ -128,7 +132,10 @@ def _local_terms_vjp(
                 of_hinge += hinge[k] * psi_bar[k]
             parts[i, 3 + h] = of_hinge
         for k in range(density.size):
-            row[k] = (row[k] + derivative[k] * psi_bar[k] + x_bar[k]) / (density[k] + shift)
+            total = source[k] + derivative[k] * psi_bar[k] + x_bar[k]
+            derivative[k] = total / (density[k] + shift)
+        for k in range(density.size):
+            row[k] = derivative[k]
 
 
 @jit

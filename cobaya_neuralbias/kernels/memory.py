@@ -60,6 +60,15 @@ def zeros(shape, dtype=np.float64):
     return out
 
 
+def converted(field, dtype):
+    """The field itself, or its numbers as ``dtype``."""
+    if field.dtype == dtype:
+        return field
+    out = empty(field.shape, dtype)
+    out[...] = field
+    return out
+
+
 def release():
     """Give the memory that waits to be used again back to the system."""
     for waiting in _free.values():

@@ -1,104 +1,33 @@
 """Fourier transforms along x between real Fourier modes and spectra in (x, k_y, k_z).
 
-All k_x of some lines are at hand here, so this is where multipliers act that are no product over
-the axes. For modes m (:mod:`cobaya_neuralbias.kernels.modes`) and the spectrum S of a real field,
+For modes m (:mod:`cobaya_neuralbias.kernels.modes`) and the spectrum S of a real field,
 
     u = scale (a m + b_scale b S),   or i times that,
 
 with real a and b of |k|, is transformed once for each power of k_x, to the spectra that
-:func:`cobaya_neuralbias.kernels.planes.derivatives` takes; u itself is kept nowhere.
-
-The factors a and b are tables over |k_x|, |k_y| and the columns k_z. Column 0 is C = U + i V, of
-the planes k_z = 0 and n/2, each the spectrum of a real field of (x, y). Where their factors differ
-they are taken apart:
-
-    U = (C + C')/2,   V = (C - C')/2i,   C'(k_x, k_y) = conj C(-k_x, -k_y);
-
-so lines of k_y and -k_y, the two ``sides``, are worked on together.
+:func:`cobaya_neuralbias.kernels.planes.derivatives` takes; u itself is kept nowhere. For
+how lines lie in the work space see :mod:`cobaya_neuralbias.kernels.slabs`.
 """
 
 from math import sqrt
 
 from .fft import exchanged, transform
 from .jit import jit
-from .lanes import Lines, load, origin, put, put_pairs, take, take_pairs, turned, width
+from .lanes import load, origin, put, put_pairs, take, take_pairs, turned, width
+from .slabs import apart, factor_row, opposite, put_together, slab_line, spectrum_line, take_apart
 
 SQRT2 = sqrt(2.0)
 SQRT_HALF = sqrt(0.5)
-
-
-@jit
-def _factor_row(i, j, layout):
-    """Start of the row of a table of factors for the mode (i, j)."""
-    n = layout.n
-    return (min(i, n - i) * (n // 2 + 1) + min(j, n - j)) * layout.table
-
-
-@jit
-def _slab(side, layout):
-    """Start in the work space of the lines of one side: n elements for each register of columns."""
-    return layout.slab + side * layout.n * 2 * layout.width
-
-
-@jit
-def _slab_line(work, side, c, layout):
-    """Lines along x in the work space, columns from ``c`` on."""
-    lanes = width(work[0])
-    start = origin(work) + _slab(side, layout) + 2 * c * layout.n
-    return Lines(start, start + lanes, 2 * lanes)
-
-
-@jit
-def _spectrum_line(spectra, number, j, c, layout):
-    """Lines along x of one of the spectra, columns from ``c`` on."""
-    start = origin(spectra) + number * layout.n * layout.plane + 2 * j * layout.width + c
-    return Lines(start, start + layout.width, layout.plane)
 
 
 # Column 0, and the planes k_z = 0 and n/2
 
 
 @jit
-def _reflected(i, n):
-    """Index of the opposite wavenumber."""
-    return n - i if i > 0 else 0
-
-
-@jit
-def _take_apart(work, sides, factor, layout):
-    """U and V of ``factor`` times column 0 of the lines of both sides, to the edge."""
-    n, lanes = layout.n, width(work[0])
-    for side in range(sides):
-        here, there = _slab(side, layout), _slab(sides - 1 - side, layout)
-        for i in range(n):
-            at, partner = here + 2 * lanes * i, there + 2 * lanes * _reflected(i, n)
-            c = factor * complex(work[at], work[at + lanes])
-            reflected = (factor * complex(work[partner], work[partner + lanes])).conjugate()
-            u, v = (c + reflected) * 0.5, (c - reflected) * 0.5
-            edge = layout.edge + 4 * (side * n + i)
-            work[edge], work[edge + 1] = u.real, u.imag
-            work[edge + 2], work[edge + 3] = v.imag, -v.real
-
-
-@jit
-def _apart(work, side, i, layout):
-    edge = layout.edge + 4 * (side * layout.n + i)
-    return complex(work[edge], work[edge + 1]), complex(work[edge + 2], work[edge + 3])
-
-
-@jit
-def _put_together(u, v, work, side, i, layout):
-    """U + i V to column 0 of the line of one side."""
-    lanes = width(work[0])
-    at = _slab(side, layout) + 2 * lanes * i
-    work[at], work[at + lanes] = u.real - v.imag, u.imag + v.real
-
-
-@jit
 def _mode(modes, n, i, j, column):
     """Complex mode (i, j) of the plane k_z = 0 or n/2, which is in ``column``."""
     here = modes[(i * n + j) * n + column]
-    pi, pj = _reflected(i, n), _reflected(j, n)
+    pi, pj = opposite(i, n), opposite(j, n)
     if i == pi and j == pj:
         return complex(here, 0.0)
     there = modes[(pi * n + pj) * n + column]
@@ -110,7 +39,7 @@ def _mode(modes, n, i, j, column):
 @jit
 def _mode_vjp(value, add, n, i, j, column, modes):
     """Transpose of :func:`_mode`: sets, or adds to, the real mode."""
-    pi, pj = _reflected(i, n), _reflected(j, n)
+    pi, pj = opposite(i, n), opposite(j, n)
     if i == pi and j == pj:
         mode = value.real
     elif (i, j) < (pi, pj):
@@ -127,15 +56,15 @@ def _column_0(modes, side, j, a, has_source, b, b_scale, scale, times_i, work, l
     n = layout.n
     factor = complex(0.0, scale) if times_i else complex(scale, 0.0)
     for i in range(n):
-        at = _factor_row(i, j, layout) + layout.width
+        at = factor_row(i, j, layout) + layout.width
         u, v = _mode(modes, n, i, j, 0) * a[at], complex(0.0, 0.0)
         if n % 2 == 0:
             v = _mode(modes, n, i, j, n - 1) * a[at + 1]
         if has_source:
-            source_u, source_v = _apart(work, side, i, layout)
+            source_u, source_v = apart(work, side, i, layout)
             u += source_u * (b_scale * b[at])
             v += source_v * (b_scale * b[at + 1])
-        _put_together(u * factor, v * factor, work, side, i, layout)
+        put_together(u * factor, v * factor, work, side, i, layout)
 
 
 @jit
@@ -143,14 +72,14 @@ def _column_0_vjp(side, j, a, has_source, b, b_scale, add, modes, work, layout):
     """Transpose of :func:`_column_0`, of what has been taken apart."""
     n = layout.n
     for i in range(n):
-        at = _factor_row(i, j, layout) + layout.width
-        u, v = _apart(work, side, i, layout)
+        at = factor_row(i, j, layout) + layout.width
+        u, v = apart(work, side, i, layout)
         _mode_vjp(u * a[at], add, n, i, j, 0, modes)
         if n % 2 == 0:
             _mode_vjp(v * a[at + 1], add, n, i, j, n - 1, modes)
         if has_source:
             u, v = u * (b_scale * b[at]), v * (b_scale * b[at + 1])
-            _put_together(u, v, work, side, i, layout)
+            put_together(u, v, work, side, i, layout)
 
 
 # The other columns: pairs of real modes from 2 c - 1 on in the row of (i, j)
@@ -180,9 +109,9 @@ def _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, work, la
     n, one = layout.n, work[0]
     lanes = width(one)
     for i in range(n):
-        factors = _factor_row(i, j, layout)
+        factors = factor_row(i, j, layout)
         for c in range(0, layout.width, lanes):
-            line = _slab_line(work, side, c, layout)
+            line = slab_line(work, side, c, layout)
             at = (i * n + j) * n + 2 * c - 1
             if at >= 0 and at + 2 * lanes <= len(modes):
                 u = take_pairs(modes, at, one)
@@ -201,9 +130,9 @@ def _columns_vjp(side, j, a, has_source, b, b_scale, scale, times_i, add, modes,
     n, one = layout.n, work[0]
     lanes = width(one)
     for i in range(n):
-        factors = _factor_row(i, j, layout)
+        factors = factor_row(i, j, layout)
         for c in range(0, layout.width, lanes):
-            line = _slab_line(work, side, c, layout)
+            line = slab_line(work, side, c, layout)
             u = take(one, line, i) * scale
             if times_i:
                 u = turned(u)
@@ -263,18 +192,18 @@ def modes_to_spectra(
                 for side in range(sides):
                     j = pair if side == 0 else n - pair
                     for c in range(0, layout.width, lanes):
-                        of = _spectrum_line(spectra, 0, j, c, layout)
-                        to = _slab_line(space, side, c, layout)
+                        of = spectrum_line(spectra, 0, j, c, layout)
+                        to = slab_line(space, side, c, layout)
                         transform(one, plan, of, 0, to, 0, False, origin(space))
-                _take_apart(space, sides, complex(1.0, 0.0), layout)
+                take_apart(space, sides, complex(1.0, 0.0), layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)
                 _column_0(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)
                 for power in range(powers):
                     for c in range(0, layout.width, lanes):
-                        of = exchanged(_slab_line(space, side, c, layout))
-                        to = exchanged(_spectrum_line(spectra, power, j, c, layout))
+                        of = exchanged(slab_line(space, side, c, layout))
+                        to = exchanged(spectrum_line(spectra, power, j, c, layout))
                         transform(one, plan, of, power, to, 0, False, origin(space))
 
 
@@ -313,10 +242,10 @@ def modes_to_spectra_vjp(
                 j = pair if side == 0 else n - pair
                 for power in range(powers):
                     for c in range(0, layout.width, lanes):
-                        of = _spectrum_line(spectra, power, j, c, layout)
-                        to = _slab_line(space, side, c, layout)
+                        of = spectrum_line(spectra, power, j, c, layout)
+                        to = slab_line(space, side, c, layout)
                         transform(one, plan, of, 0, to, power, power > 0, origin(space))
-            _take_apart(space, sides, factor, layout)
+            take_apart(space, sides, factor, layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _columns_vjp(
@@ -325,6 +254,6 @@ def modes_to_spectra_vjp(
                 _column_0_vjp(side, j, a, has_source, b, b_scale, add, modes, space, layout)
                 if has_source:
                     for c in range(0, layout.width, lanes):
-                        of = exchanged(_slab_line(space, side, c, layout))
-                        to = exchanged(_spectrum_line(spectra, 0, j, c, layout))
+                        of = exchanged(slab_line(space, side, c, layout))
+                        to = exchanged(spectrum_line(spectra, 0, j, c, layout))
                         transform(one, plan, of, 0, to, 0, False, origin(space))

@@ -43,6 +43,7 @@ class Layout(NamedTuple):
     """Sizes of spectra and of the space to work in, in numbers of one dtype."""
 
     n: int  #: mesh size
+    lanes: int  #: numbers of a register
     columns: int  #: complex columns of a row
     width: int  #: the same in whole registers
     plane: int  #: from one plane of a spectrum to the next
@@ -52,8 +53,8 @@ class Layout(NamedTuple):
     edge: int  #: where their column 0 is, taken apart
     square: int  #: where a plane of a spectrum is
     row: int  #: from one row of it to the next
-    field: int  #: where a plane (n, n) of a real field is
-    other_field: int  #: where another one is
+    field: int  #: where planes (n, n) of real fields are
+    next_field: int  #: from one of these four to the next
     work: int  #: size of the work space
 
 
@@ -73,9 +74,10 @@ def layout_of(n, dtype):
     edge = slab + 4 * n * width
     square = edge + 8 * whole(n)
     field = square + max(n, 2 * lanes) * row
-    other_field = field + whole(n * n)
+    next_field = whole(n * n)
     return Layout(
         n=n,
+        lanes=lanes,
         columns=columns,
         width=width,
         plane=plane,
@@ -86,8 +88,8 @@ def layout_of(n, dtype):
         square=square,
         row=row,
         field=field,
-        other_field=other_field,
-        work=other_field + whole(n * n),
+        next_field=next_field,
+        work=field + 4 * next_field,
     )
 
 
@@ -208,12 +210,12 @@ def _line_to_spectra(work, a, factors, at, layout):
 
 
 @jit
-def _line_to_fields(work, field, at, rows, layout):
+def line_to_fields(work, field, at, rows, layout):
     """Real and imaginary parts of a bundle of lines to ``rows`` rows of a real field."""
     n, line = layout.n, layout.line
     lanes = width(work[0])
     step = 2 * lanes
-    if rows == step:
+    if rows == step and n >= lanes:
         for start in range(0, n, lanes):
             z = min(start, n - lanes)
             for half in range(2):
@@ -226,12 +228,12 @@ def _line_to_fields(work, field, at, rows, layout):
 
 
 @jit
-def _fields_to_line(work, field, at, rows, layout):
-    """The reverse of :func:`_line_to_fields`; rows that are missing are zero."""
+def fields_to_line(work, field, at, rows, layout):
+    """The reverse of :func:`line_to_fields`; rows that are missing are zero."""
     n, line = layout.n, layout.line
     lanes = width(work[0])
     step = 2 * lanes
-    if rows == step:
+    if rows == step and n >= lanes:
         for start in range(0, n, lanes):
             z = min(start, n - lanes)
             for half in range(2):
@@ -275,7 +277,7 @@ def plane_to_field(spectrum, plane, y_power, z_factors, z_power, field, at, plan
         bundle = layout.square + j * layout.row
         _spectra_to_line(work, bundle, z_factors, z_power * layout.table, layout)
         transform(one, plan, lines, 0, lines, 0, False, space)
-        _line_to_fields(work, field, at + j * n, rows, layout)
+        line_to_fields(work, field, at + j * n, rows, layout)
 
 
 @jit
@@ -295,7 +297,7 @@ def plane_to_field_vjp(
         rows = min(2 * lanes, n)
         j = min(first, n - rows)
         bundle = layout.square + j * layout.row
-        _fields_to_line(work, field, at + j * n, rows, layout)
+        fields_to_line(work, field, at + j * n, rows, layout)
         transform(one, plan, lines, 0, lines, 0, False, space)
         _line_to_spectra(work, bundle, z_factors, z_power * layout.table, layout)
     for c in range(0, columns, lanes):

@@ -75,7 +75,8 @@ def source_vjp(start, stop, n_parts, hessian, powers, z_factors, spectra, plan, 
     for part in range(start, stop):
         space = work[part]
         bar = space[layout.field : layout.field + n * n]
-        field = space[layout.other_field : layout.other_field + n * n]
+        other = layout.field + layout.next_field
+        field = space[other : other + n * n]
         for i in range(n * part // n_parts, n * (part + 1) // n_parts):
             plane_to_field(
                 spectra, (powers[last, 0] * n + i) * plane, powers[last, 1], z_factors,
@@ -84,7 +85,7 @@ def source_vjp(start, stop, n_parts, hessian, powers, z_factors, spectra, plan, 
             for a in range(last):
                 _source_vjp(hessian, i * n * n, n * n * n, a, bar, field)
                 plane_to_field_vjp(
-                    space, layout.other_field, powers[a, 1], z_factors, powers[a, 2],
+                    space, other, powers[a, 1], z_factors, powers[a, 2],
                     is_repeated(powers, a), spectra, (powers[a, 0] * n + i) * plane,
                     plan, layout, space,
                 )  # fmt: skip

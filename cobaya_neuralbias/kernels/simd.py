@@ -42,6 +42,11 @@ def dot(vector, other):
     return sum(value * more for value, more in zip(vector, other, strict=True))
 
 
+def element(vector, c):
+    """Element ``c``."""
+    return vector[c]
+
+
 # Compiled
 
 
@@ -150,6 +155,14 @@ def _dot(typing, vector, other):
     return vector.dtype(vector, vector), code
 
 
+@intrinsic
+def _element(typing, vector, c):
+    def code(context, builder, signature, arguments):
+        return builder.extract_element(*arguments)
+
+    return vector.dtype(vector, types.intp), code
+
+
 @overload(vector)
 def _(numbers):
     return lambda numbers: _vector(numbers)
@@ -178,3 +191,8 @@ def _(factor, vector, other):
 @overload(dot)
 def _(vector, other):
     return lambda vector, other: _dot(vector, other)
+
+
+@overload(element)
+def _(vector, c):
+    return lambda vector, c: _element(vector, c)

@@ -9,9 +9,10 @@ from .. import __version__
 from ..costs import Costs
 from ..errors import InputError
 from ..field_output import read_field_file
+from ..gravity.grid import Grid
 from ..sampling import diagnostics
 from ..sampling.diagnostics import FEWEST
-from ..traces import PER_SAMPLE, PER_TRAJECTORY, columns
+from ..traces import PER_SAMPLE, PER_TRAJECTORY, columns, random_modes
 from .run import field_files
 
 REQUIRED = (
@@ -108,7 +109,9 @@ def measure(prefixes, chains):
     modes = {int(s): [f"mode_{i}" for i in np.flatnonzero(shells == s)] for s in np.unique(shells)}
     k_fundamental = 2 * np.pi / float(first["box_size"])
     powers = {s: f"log_power_{s}" for s in range(1, first["power/whitened"].shape[1])}
-    field_median = float(np.median([cost[name] for group in modes.values() for name in group]))
+    grid = Grid(int(first["n_grid"]), float(first["box_size"]))
+    drawn = np.isin(first["traces/mode_index"], random_modes(grid))
+    field_median = float(np.median([cost[f"mode_{i}"] for i in np.flatnonzero(drawn)]))
     main = {"field_median": field_median, "log_posterior": cost["log_posterior"]}
     main |= {name: cost[name] for name in parameters}
     ebfmi = [diagnostics.ebfmi(part["trajectories/energy"]) for part in parts]
@@ -124,7 +127,8 @@ def measure(prefixes, chains):
         "gradients_per_effective_sample": {
             "field_median": field_median,
             "field_shells": [
-                [k_fundamental * s, max(cost[name] for name in group)] for s, group in modes.items()
+                [k_fundamental * s, float(np.median([cost[name] for name in group]))]
+                for s, group in modes.items()
             ],
             "field_log_power": [[k_fundamental * s, cost[name]] for s, name in powers.items()],
             "log_posterior": cost["log_posterior"],

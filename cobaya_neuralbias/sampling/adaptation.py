@@ -1,18 +1,18 @@
-"""Warm-up learning of step size and metric. Everything here is frozen before sampling.
+"""Warm-up learning of step sizes and metric. Everything here is frozen before sampling.
 
-The metric follows from the spread of positions and of gradients together: for a Gaussian both say
-the same, Cov(z) = Cov(grad)^-1, and in general their geometric mean minimises the Fisher
-divergence between the target and the Gaussian that the metric stands for. It needs far fewer
-draws than the covariance of positions alone.
+The metric follows from the spread of positions and of gradients. For a Gaussian both say the same,
+Cov(z) = Cov(grad)^-1. In general the gradients give the mean curvature, at once, and the
+positions give the spread, once they have had the time to show it; a step is stable up to a few
+units of the former, and the latter is how far there is to go.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .metric import Metric
 from .moments import Moments
-from .pooling import average, moments, total
+from .pooling import average, total, within
 
 
 @dataclass
@@ -26,7 +26,7 @@ class DualAveraging:
     log_average: float = 0.0
     centre: float = 0.0
 
-    GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+    GAMMA, T0, KAPPA = 0.2, 10.0, 0.75
 
     @classmethod
     def start(cls, step_size, target):
@@ -78,10 +78,11 @@ class Warmup:
     """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then done for good.
 
     Each window's draws and gradients give the metric of the next; the step sizes follow the
-    acceptance throughout, and after the last window settle on its metric. The diagonal block's
-    inverse mass is the inverse of the mean squared gradient in each group (the mean curvature, by
-    the Fisher identity), shared over many coordinates, so a few draws suffice; the dense block's
-    is the geometric mean above.
+    acceptance throughout, and after the last window settle on its metric. The variance of a group
+    of the diagonal block is first the inverse of its mean squared gradient (the mean curvature, by
+    the Fisher identity), shared over many coordinates, so a few draws suffice; then the spread of
+    its positions in the window, up to ``SPREAD`` times that. The dense block's covariance is first
+    the geometric mean of what positions and gradients say, then that of the positions.
 
     A window ends in two steps, so that several chains can put together what each has seen in it:
 
@@ -108,8 +109,13 @@ class Warmup:
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
-    # Inverse mass of coordinates that are to stay where they are.
+    # Variance of coordinates that are to stay where they are.
     STILL = 1e-24
+    # First windows in which the coordinates are still on their way, and their spread tells how far
+    # they came rather than how far there is to go.
+    ARRIVING = 3
+    # Most that the spread of a group may be of its inverse curvature.
+    SPREAD = 30.0
 
     def set_metric(self, metric):
         """Start from ``metric``, for the dense coordinates alone too."""
@@ -119,29 +125,32 @@ class Warmup:
     @property
     def held(self):
         """Whether the dense coordinates do not move yet; never where there are no others."""
-        return self._holds(self.cycle)
+        return self.metric.n_diagonal > 0 and self._before(self.HELD, self.cycle)
 
-    def _holds(self, cycle):
-        held = self._ends[: self.HELD]
-        return self.metric.n_diagonal > 0 and bool(held) and cycle < held[-1]
+    def _before(self, window, cycle):
+        """Whether a cycle is in one of the first windows, as many as ``window``."""
+        return any(cycle < end for end in self._ends[:window])
 
-    @property
-    def joint_metric(self):
-        """Metric of all coordinates together."""
+    def joint_metric(self, position):
+        """Metric of all coordinates together, for a trajectory from ``position``."""
         if not self.held:
             return self.metric
         still = self.STILL * np.eye(len(self.conditional))
-        return Metric(self.metric.groups, self.metric.variance, still)
+        return replace(self.metric, covariance=still, mean=position[self.metric.n_diagonal :])
 
     @property
     def dense_metric(self):
         """Metric of the dense coordinates at fixed diagonal ones."""
-        return Metric(self.metric.groups[:0], self.metric.variance[:0], self.conditional)
+        none = slice(0)
+        return Metric(
+            self.metric.groups[none], self.metric.variance[none], self.conditional, self.metric.mean
+        )
 
     def _reset(self):
         n_dense = len(self.metric.covariance)
         self._square = np.zeros(self.metric.variance.size)
         self._n_square = 0
+        self._field = Moments((self.metric.n_diagonal,))
         self._positions = Moments((n_dense,), dense=True)
         self._gradients = Moments((n_dense,), dense=True)
 
@@ -165,6 +174,7 @@ class Warmup:
             state.gradient[:n] ** 2, self.metric.groups, self.metric.variance.size
         )
         self._n_square += 1
+        self._field.update(state.position[:n])
         self._observe_dense(state.position[n:], state.gradient[n:])
 
     def observe_dense(self, state, info):
@@ -190,12 +200,14 @@ class Warmup:
         """Count a cycle."""
         self.cycle += 1
 
-    # How the statistics of several chains become those of one with all their draws
+    # What :meth:`statistics` of several chains make together. The draws of each are about its own
+    # mean: how far chains are apart while they are still on their way is no width of the target.
     POOLING = {
         "square": total,
         "n_square": total,
-        "positions": moments,
-        "gradients": moments,
+        "spread": average,
+        "positions": within,
+        "gradients": within,
         "joint_log_step": average,
         "dense_log_step": average,
         "covariance": average,
@@ -204,9 +216,11 @@ class Warmup:
 
     def statistics(self):
         """What was seen in the window that has ended, and what was believed before it."""
+        groups = self.metric.groups
         return {
             "square": self._square,
             "n_square": self._n_square,
+            "spread": group_mean(self._field.variance, groups, self.metric.variance.size),
             "positions": self._positions.to_dict(),
             "gradients": self._gradients.to_dict(),
             "joint_log_step": self._joint.average_log_step,
@@ -222,14 +236,13 @@ class Warmup:
         self._gradients.restore(statistics["gradients"])
         steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
         if self.renews_metric:
-            held = self._holds(self.cycle - 1)
+            held = self.metric.n_diagonal > 0 and self._before(self.HELD, self.cycle - 1)
+            arriving = self._before(self.ARRIVING, self.cycle - 1)
             self.conditional = np.array(statistics["conditional"])
-            self.metric = Metric(
-                self.metric.groups, self.metric.variance, np.array(statistics["covariance"])
-            )
+            self.metric = replace(self.metric, covariance=np.array(statistics["covariance"]))
             if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
-            self.metric = self._learned(held)
+            self.metric = self._learned(statistics["spread"], held, arriving)
             self._joint, self._dense = (
                 DualAveraging.start(np.exp(step), self._target) for step in steps
             )
@@ -242,24 +255,34 @@ class Warmup:
     # block (which matters to small groups only), the present metric for the dense block.
     PRIOR_DRAWS = 10
 
-    def _learned(self, held):
+    def _learned(self, spread, held, arriving):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
-        covariance = self.metric.covariance
+        variance = 1 / curvature
+        if not arriving and groups.size:
+            weight = members / (members + self.PRIOR_DRAWS)
+            spread = weight * spread + (1 - weight) * variance
+            variance = np.clip(spread, variance, self.SPREAD * variance)
+        covariance, mean = self.metric.covariance, self.metric.mean
+        if self._positions.count:
+            mean = self._positions.mean
         if len(covariance) and not held:
-            covariance = self._learned_covariance(covariance)
-        return Metric(groups, 1 / curvature, covariance)
+            covariance = self._learned_covariance(covariance, arriving)
+        return Metric(groups, variance, covariance, mean)
 
-    def _learned_covariance(self, covariance):
+    def _learned_covariance(self, covariance, arriving):
         # In coordinates where the present metric is the unit matrix, so that shrinking towards it
         # needs no scale; draws that never moved leave it as it is.
         weight = self._positions.count / (self._positions.count + self.PRIOR_DRAWS)
         root = np.linalg.cholesky(covariance)
         half = np.linalg.solve(root, self._positions.variance)
         spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
-        return root @ geometric_mean(spread, np.linalg.inv(self._slope(root))) @ root.T
+        if arriving:
+            spread = geometric_mean(spread, np.linalg.inv(self._slope(root)))
+        out = root @ spread @ root.T
+        return 0.5 * (out + out.T)
 
     def _learned_conditional(self, covariance):
         root = np.linalg.cholesky(covariance)
@@ -278,6 +301,7 @@ class Warmup:
             "cycle": self.cycle,
             "variance": self.metric.variance,
             "covariance": self.metric.covariance,
+            "mean": self.metric.mean,
             "conditional": self.conditional,
             "square": self._square,
             "n_square": self._n_square,
@@ -287,6 +311,7 @@ class Warmup:
             out[f"averaging{name}"] = np.array(
                 [getattr(averaging, f) for f in DualAveraging.__dataclass_fields__]
             )
+        out["field"] = {} if self.done else self._field.to_dict()
         out["positions"] = self._positions.to_dict()
         out["gradients"] = self._gradients.to_dict()
         return out
@@ -295,7 +320,8 @@ class Warmup:
         """Take the state written by :meth:`to_dict`."""
         self.cycle = int(stored["cycle"])
         self.metric = Metric(
-            self.metric.groups, np.array(stored["variance"]), np.array(stored["covariance"])
+            self.metric.groups,
+            *(np.array(stored[name]) for name in ("variance", "covariance", "mean")),
         )
         self.conditional = np.array(stored["conditional"])
         self._square = np.array(stored["square"])
@@ -310,5 +336,7 @@ class Warmup:
                 name,
                 DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}),
             )
+        if not self.done:
+            self._field.restore(stored["field"])
         self._positions.restore(stored["positions"])
         self._gradients.restore(stored["gradients"])

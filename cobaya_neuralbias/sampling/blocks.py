@@ -12,12 +12,16 @@ import numpy as np
 from . import hamiltonian
 
 
-class Lengths(NamedTuple):
-    """How far trajectories go and how many there are."""
+class Moves(NamedTuple):
+    """How trajectories go and how many there are."""
 
-    joint_steps: int  #: mean number of leapfrog steps of a joint trajectory
+    length: (
+        float  #: mean length of a joint trajectory, in the metric's units (pi/2: a quarter turn)
+    )
+    max_steps: int  #: of it, whatever its length
+    refresh: float  #: part of the momentum that is drawn anew before it
     dense_updates: int  #: trajectories of the dense coordinates alone, each cycle
-    dense_steps: int  #: their mean number of leapfrog steps
+    dense_steps: int  #: their mean number of steps
 
 
 class CycleInfo(NamedTuple):
@@ -28,13 +32,14 @@ class CycleInfo(NamedTuple):
 
 
 # Step sizes are random, and independent of the state: trajectories keep out of resonance, and the
-# chain leaves corners where the usual step is too long; for these, one joint trajectory in ten is
-# ten times shorter. The curvature of the dense coordinates changes by orders of magnitude from
-# place to place, so their steps spread over a decade.
+# chain leaves corners where the usual step is too long; for these, one joint trajectory in five is
+# up to ten times shorter. The curvature of the dense coordinates changes by orders of magnitude
+# from place to place, so their steps spread over a decade.
 
 
 def _joint_step_size(rng, step_size):
-    return step_size * rng.uniform(0.7, 1.1) * (0.1 if rng.uniform() < 0.1 else 1.0)
+    shorter = 10.0 ** -rng.uniform(0, 1) if rng.uniform() < 0.2 else 1.0
+    return step_size * rng.uniform(0.8, 1.1) * shorter
 
 
 def _dense_step_size(rng, step_size):
@@ -45,10 +50,16 @@ def _draw_n_steps(rng, mean):
     return int(rng.integers(max(1, mean // 2), mean + mean // 2 + 1))
 
 
-def cycle(rng, target, conditional, state, tuning, lengths):
+def _joint_n_steps(rng, moves, step_size):
+    # Of the tuned step: the rare short ones make short trajectories.
+    wanted = rng.uniform(0.5, 1.5) * moves.length / step_size
+    return int(min(max(1, round(wanted)), moves.max_steps))
+
+
+def cycle(rng, target, conditional, state, tuning, moves):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
-    The number and order of the random draws depend on ``lengths`` and the stage of the warm-up.
+    The number and order of the random draws depend on ``moves`` and the stage of the warm-up.
 
     Parameters
     ----------
@@ -59,7 +70,7 @@ def cycle(rng, target, conditional, state, tuning, lengths):
         others held at their values in ``z``.
     state : hamiltonian.State
     tuning : Warmup; learns from the moves until it is done
-    lengths : Lengths
+    moves : Moves
     """
     warming = not tuning.done
     metric = tuning.metric
@@ -67,32 +78,33 @@ def cycle(rng, target, conditional, state, tuning, lengths):
         rng,
         target,
         state,
-        tuning.joint_metric,
+        tuning.joint_metric(state.position),
         _joint_step_size(rng, tuning.step_size),
-        _draw_n_steps(rng, lengths.joint_steps),
+        _joint_n_steps(rng, moves, tuning.step_size),
+        refresh=moves.refresh,
     )
     if warming:
         tuning.observe_joint(state, joint)
     dense = []
     n = metric.n_diagonal
-    if lengths.dense_updates and len(metric.covariance) and not tuning.held:
+    if moves.dense_updates and len(metric.covariance) and not tuning.held:
         dense_target = conditional(state.position)
         dense_metric = tuning.dense_metric
         dense_state = hamiltonian.init(dense_target, state.position[n:])
-        for _ in range(lengths.dense_updates):
+        for _ in range(moves.dense_updates):
             dense_state, info = hamiltonian.step(
                 rng,
                 dense_target,
                 dense_state,
                 dense_metric,
                 _dense_step_size(rng, tuning.dense_step_size),
-                _draw_n_steps(rng, lengths.dense_steps),
+                _draw_n_steps(rng, moves.dense_steps),
+                rotate=False,  # at a fixed field they are elsewhere than the metric's mean
             )
             dense.append(info)
             if warming:
                 tuning.observe_dense(dense_state, info)
         if any(info.accepted for info in dense):
-            state = hamiltonian.init(
-                target, np.concatenate([state.position[:n], dense_state.position])
-            )
+            position = np.concatenate([state.position[:n], dense_state.position])
+            state = hamiltonian.init(target, position, state.momentum)
     return state, CycleInfo(joint, tuple(dense))

@@ -1,8 +1,12 @@
-"""The metric of Hamiltonian Monte Carlo: an inverse mass per block of coordinates.
+"""The Gaussian that Hamiltonian Monte Carlo takes its units from.
 
-A position is one flat vector: ``n_diagonal`` coordinates with a diagonal inverse mass, shared
-inside groups (for a field: Fourier shells), followed by a few with a dense one. The inverse mass
-plays the part of a covariance: the closer it is to the target's, the rounder the target looks.
+A position is one flat vector: ``n_diagonal`` coordinates whose covariance is diagonal and shared
+inside groups (for a field: Fourier shells), with mean zero, followed by a few with a mean and a
+dense covariance. In the units of this Gaussian,
+
+    z = mean + L y,        L L^T = covariance,
+
+it is round, N(0, 1), and the closer it is to the target, the rounder the target looks.
 """
 
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Metric:
-    """Inverse mass: ``diag(variance[groups])`` and the dense ``covariance``.
+    """Covariance ``diag(variance[groups])`` and the dense ``covariance``, mean 0 and ``mean``.
 
     Attributes
     ----------
@@ -21,50 +25,52 @@ class Metric:
         Group of each diagonal coordinate.
     variance : (n_groups,) float64
     covariance : (n_dense, n_dense) float64, symmetric positive definite
+    mean : (n_dense,) float64
     """
 
     groups: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
+    mean: np.ndarray
 
     @classmethod
     def unit(cls, groups, n_dense):
         groups = np.asarray(groups).ravel()
         n_groups = int(groups.max()) + 1 if groups.size else 0
-        return cls(groups, np.ones(n_groups), np.eye(n_dense))
+        return cls(groups, np.ones(n_groups), np.eye(n_dense), np.zeros(n_dense))
 
     @property
     def n_diagonal(self):
         return self.groups.size
 
     @cached_property
-    def _diagonal(self):
-        return self.variance[self.groups]
+    def _scale(self):
+        return np.sqrt(self.variance)[self.groups]
 
     @cached_property
-    def _momentum_scale(self):
-        return self._diagonal**-0.5
-
-    @cached_property
-    def _cholesky(self):
+    def _root(self):
         return np.linalg.cholesky(self.covariance)
 
-    def draw_momentum(self, rng):
-        """Momentum ~ N(0, mass), shape (n_diagonal + n_dense,)."""
+    def to_units(self, position):
+        """y of ``position``."""
         n = self.n_diagonal
-        p = rng.standard_normal(n + len(self.covariance))
-        p[:n] *= self._momentum_scale
-        # mass = covariance^-1 = L^-T L^-1
-        p[n:] = np.linalg.solve(self._cholesky.T, p[n:])
-        return p
+        out = np.empty_like(position)
+        np.divide(position[:n], self._scale, out=out[:n])
+        out[n:] = np.linalg.solve(self._root, position[n:] - self.mean)
+        return out
 
-    def velocity(self, momentum):
-        """Inverse mass times momentum."""
+    def from_units(self, y):
+        """Position of ``y``."""
         n = self.n_diagonal
-        v = np.empty_like(momentum)
-        np.multiply(self._diagonal, momentum[:n], out=v[:n])
-        v[n:] = self.covariance @ momentum[n:]
-        return v
+        out = np.empty_like(y)
+        np.multiply(self._scale, y[:n], out=out[:n])
+        out[n:] = self.mean + self._root @ y[n:]
+        return out
 
-    def kinetic_energy(self, momentum):
-        return 0.5 * float(momentum @ self.velocity(momentum))
+    def from_units_vjp(self, gradient):
+        """Gradient in y, L^T ``gradient``."""
+        n = self.n_diagonal
+        out = np.empty_like(gradient)
+        np.multiply(self._scale, gradient[:n], out=out[:n])
+        out[n:] = self._root.T @ gradient[n:]
+        return out

@@ -7,7 +7,7 @@ Gilks (1997).
 
 import numpy as np
 
-from .pooling import average, moments
+from .pooling import average, within
 
 TARGET_ACCEPTANCE = 0.3
 
@@ -55,8 +55,8 @@ class Metropolis:
         self.mean = self.mean + before / self.count
         self.scatter = self.scatter + np.outer(before, position - self.mean)
 
-    # How the statistics of several chains become those of one with all their draws
-    POOLING = {"draws": moments, "log_scale": average}
+    # What :meth:`statistics` of several chains make together
+    POOLING = {"draws": within, "log_scale": average}
 
     def statistics(self):
         """What was learned since the last renewal: moments of the draws, and the scale."""

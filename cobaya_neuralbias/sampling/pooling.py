@@ -1,4 +1,4 @@
-"""What several chains have learned, made what one chain would have learned from all their draws.
+"""What several chains have learned, put together.
 
 Each rule takes one quantity of every chain, in the order of the chains, and adds up in that order.
 Of a single chain it returns the quantity as it is, to the bit.
@@ -45,6 +45,23 @@ def _both(a, b):
         "count": count,
         "mean": a["mean"] + apart * (b["count"] / count),
         "scatter": a["scatter"] + b["scatter"] + squares * (a["count"] * b["count"] / count),
+    }
+
+
+def within(parts):
+    """Moments of the draws of each chain about the chain's own mean: the spread inside the chains.
+
+    The ``mean`` is that of all draws. As each chain gives up one degree of freedom for its mean,
+    the ``count`` is one more than how many are left.
+    """
+    parts = [part for part in parts if part["count"]] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    draws = total([part["count"] for part in parts])
+    return {
+        "count": draws - len(parts) + 1,
+        "mean": total([part["count"] * part["mean"] for part in parts]) / draws,
+        "scatter": total([part["scatter"] for part in parts]),
     }
 
 

@@ -13,6 +13,7 @@ from cobaya_neuralbias.gravity.orders import LagrangianParticles, Orders
 from cobaya_neuralbias.gravity.particle_mesh import ParticleMesh
 from cobaya_neuralbias.gravity.power import LinearPower
 from cobaya_neuralbias.gravity.sublattices import Sublattices
+from cobaya_neuralbias.gravity.workspace import Workspace
 
 BOX, OMEGA_M = 250.0, 0.315
 
@@ -25,7 +26,10 @@ class Models:
         hubble = growth.expansion_rate(1 / a - 1, OMEGA_M)
         return Growth.integrate(a, hubble, growth.omega_m_at(redshift, OMEGA_M))
 
-    def lagrangian(self, n, order=2, assignment="tsc", growth_ratio=-3 / 7, scale=1.0):
+    def lagrangian(
+        self, n, order=2, assignment="tsc", growth_ratio=-3 / 7, scale=1.0, dtype="float64",
+        threads=1,
+    ):  # fmt: skip
         grid = Grid(n, BOX)
         k = grid.k_fundamental * np.sqrt(np.arange(3 * (n // 2) ** 2 + 1))
         power = np.zeros(k.size)
@@ -33,14 +37,17 @@ class Models:
             0.81, omega_m=OMEGA_M, omega_b=0.049, h=0.68, n_s=0.97, t_cmb=2.7255, wiggles=True
         )
         power[1:] = scale**2 * linear(k[1:])
-        return Lagrangian(grid, mode_amplitude(grid, power), order, assignment, growth_ratio)
+        amplitude, workspace = mode_amplitude(grid, power), Workspace(grid, dtype, threads)
+        return Lagrangian(grid, amplitude, order, assignment, growth_ratio, workspace)
 
-    def particles(self, n, order=2, assignment="tsc", per_voxel=1, axis=None, rates=(0.5, 1.1)):
-        both = self.lagrangian(n, 2, assignment)
+    def particles(
+        self, n, order=2, assignment="tsc", per_voxel=1, axis=None, rates=(0.5, 1.1), **options
+    ):
+        both = self.lagrangian(n, 2, assignment, **options)
         return LagrangianParticles(
             replace(both, order=1),
             both if order == 2 else None,
-            Sublattices(both.grid, per_voxel, assignment),
+            Sublattices(both.workspace, per_voxel, assignment),
             axis,
             rates,
         )
@@ -49,14 +56,14 @@ class Models:
         self, n, steps=3, factor=1, assignment="tsc", per_voxel=1, axis=None, a_start=0.1,
         deconvolve=False, scale=1.0, **options,
     ):  # fmt: skip
-        both = self.lagrangian(n, 2, assignment, 1.0, scale)
+        both = self.lagrangian(n, 2, assignment, 1.0, scale, **options)
         return ParticleMesh(
             Orders(replace(both, order=1), both),
             self.growth(a_start),
             a_start,
             steps,
-            Sublattices(both.grid, per_voxel, assignment, **options),
-            round(factor * n),
+            Sublattices(both.workspace, per_voxel, assignment),
+            both.workspace.of_mesh(round(factor * n)),
             axis,
             deconvolve,
         )

@@ -5,12 +5,13 @@ import pytest
 
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.sublattices import Sublattices
+from cobaya_neuralbias.gravity.workspace import Workspace
 
 
 @pytest.mark.parametrize("n", [8, 9])
 def test_displacements_are_the_fourier_interpolation(n):
     """Waves are taken where the particles start; what oscillates at Nyquist, by its cosine."""
-    lattices = Sublattices(Grid(n, 100.0), 8)
+    lattices = Sublattices(Workspace(Grid(n, 100.0)), 8)
     x = np.stack(np.meshgrid(*(np.arange(n),) * 3, indexing="ij")).astype(float)
     rng = np.random.default_rng(0)
     waves = [(1, 0, 2), (0, 3, -1), (0, 0, 0), (2, 2, 2)]
@@ -34,7 +35,7 @@ def test_displacements_are_the_fourier_interpolation(n):
 
 @pytest.mark.parametrize("n", [6, 7])
 def test_adjoint_of_the_displacements(n):
-    lattices = Sublattices(Grid(n, 100.0), 8)
+    lattices = Sublattices(Workspace(Grid(n, 100.0)), 8)
     rng = np.random.default_rng(1)
     field, bar = rng.normal(size=(3, n, n, n)), rng.normal(size=(8, 3, n, n, n))
     forward = np.vdot(lattices.displacements(field), bar)
@@ -44,14 +45,14 @@ def test_adjoint_of_the_displacements(n):
 @pytest.mark.parametrize("particles", [1, 8])
 @pytest.mark.parametrize("n_mesh", [6, 9, 12])
 def test_mass(particles, n_mesh):
-    lattices = Sublattices(Grid(6, 100.0), particles)
+    lattices = Sublattices(Workspace(Grid(6, 100.0)), particles)
     displacements = np.random.default_rng(2).normal(0, 3, (particles, 3, 6, 6, 6))
     assert lattices.paint(displacements, n_mesh).mean() == pytest.approx(1, rel=1e-13)
 
 
 def test_eight_particles_fill_the_mesh_twice_as_fine():
     """At rest there is one on each node, and on the coarse mesh they are uniform."""
-    lattices = Sublattices(Grid(6, 100.0), 8, "cic")
+    lattices = Sublattices(Workspace(Grid(6, 100.0)), 8, "cic")
     rest = np.zeros((8, 3, 6, 6, 6))
     np.testing.assert_allclose(lattices.paint(rest, 12), 1, rtol=1e-14)
     np.testing.assert_allclose(lattices.paint(rest), 1, rtol=1e-14)
@@ -60,7 +61,7 @@ def test_eight_particles_fill_the_mesh_twice_as_fine():
 @pytest.mark.parametrize("n_mesh", [6, 9])
 def test_adjoint_of_painting(n_mesh, directional):
     """Far from where a derivative of the weights jumps, as only few particles there are."""
-    lattices = Sublattices(Grid(6, 100.0), 8)
+    lattices = Sublattices(Workspace(Grid(6, 100.0)), 8)
     rng = np.random.default_rng(3)
     x, u = rng.normal(0, 3, (8, 3, 6, 6, 6)), rng.uniform(-1, 1, (8, 3, 6, 6, 6))
     v = rng.normal(size=(n_mesh,) * 3)

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import assignment, ghosts, particles
+from cobaya_neuralbias.kernels import assignment, ghosts, particle_vectors, particles
 from cobaya_neuralbias.kernels.assignment import Lattice, refined
 from cobaya_neuralbias.kernels.threads import Threads
 
@@ -77,18 +77,48 @@ def test_against_definition(name, case, n):
     assert found.sum() == pytest.approx(0.5 * n**3, rel=1e-13)
 
 
+def with_ghosts(fields, name):
+    """Mesh of vectors that holds the four fields (4, n, n, n)."""
+    n = fields.shape[-1]
+    mesh = assignment.vector_mesh(name, n, fields.dtype)
+    index = np.arange(len(mesh)) % n
+    mesh[...] = np.moveaxis(fields, 0, -1)[np.ix_(index, index, index)]
+    return mesh
+
+
+def folded(mesh, n):
+    """The four fields (4, n, n, n) of a mesh of vectors, ghosts added to their nodes."""
+    fields = np.zeros((n, n, n, 4), mesh.dtype)
+    index = np.arange(len(mesh)) % n
+    np.add.at(fields, np.ix_(index, index, index), mesh)
+    return np.moveaxis(fields, -1, 0)
+
+
 @each_name
-def test_read_against_definition(name):
+def test_kick_against_definition(name):
     n, n_mesh, lattice = 6, 9, refined(1.5, (0.25, 0, 0))
     rng = np.random.default_rng(1)
-    displacement = rng.uniform(-9, 9, (3, n, n, n))
-    fields = rng.standard_normal((3, n_mesh, n_mesh, n_mesh))
-    expected = np.ones((3, n**3))
-    for node, weight in shares(name, positions(displacement, lattice).reshape(3, -1), n_mesh):
-        expected += 0.7 * weight * fields[(slice(None), *node)]
-    values = np.ones((3, n, n, n))
-    assignment.read(name, displacement, fields, values, lattice, factor=0.7)
-    np.testing.assert_allclose(values.reshape(3, -1), expected, atol=1e-12)
+    x, p = rng.uniform(-9, 9, (3, n, n, n)), rng.standard_normal((3, n, n, n))
+    fields = rng.standard_normal((4, n_mesh, n_mesh, n_mesh))
+    p_after = p.reshape(3, -1).copy()
+    for node, weight in shares(name, positions(x, lattice).reshape(3, -1), n_mesh):
+        p_after += weight * fields[(slice(3), *node)]
+    x_after = x.reshape(3, -1) + 0.7 * p_after
+    assignment.kick(name, x, p, with_ghosts(fields, name), 0.7, lattice)
+    np.testing.assert_allclose(p.reshape(3, -1), p_after, atol=1e-12)
+    np.testing.assert_allclose(x.reshape(3, -1), x_after, atol=1e-12)
+
+
+@each_name
+def test_vectors_against_definition(name):
+    n, n_mesh, lattice = 6, 9, refined(1.5, (0.25, 0, 0))
+    rng = np.random.default_rng(1)
+    x, v = rng.uniform(-9, 9, (3, n, n, n)), rng.standard_normal((3, n, n, n))
+    mesh = assignment.vector_mesh(name, n_mesh, x.dtype)
+    mesh[...] = 0
+    assignment.paint_vectors(name, x, v, mesh, lattice)
+    for carried, field in zip([*v, 1.0], folded(mesh, n_mesh), strict=True):
+        np.testing.assert_allclose(field, painted(name, x, carried, n_mesh, lattice), atol=1e-12)
 
 
 def test_an_undisplaced_particle_stays_in_its_voxel():
@@ -145,28 +175,35 @@ def test_adjoint_on_a_finer_mesh(name, directional):
 
 
 @each_name
-def test_read_adjoint(name, directional):
-    n, n_mesh, lattice = 5, 10, Lattice(2.0, (0.0, 1.0, 0.0))
+def test_kick_back(name, directional):
+    """Positions and momenta are restored; their cotangents are those of a drift and a kick."""
+    n, n_mesh, lattice, drift = 5, 10, Lattice(2.0, (0.0, 1.0, 0.0)), 0.3
     rng = np.random.default_rng(5)
-    displacement = smooth_displacement(name, (3, n, n, n), 2) / 2
-    fields = rng.standard_normal((3, n_mesh, n_mesh, n_mesh))
-    u = rng.uniform(-1, 1, displacement.shape)
-    v = rng.standard_normal(displacement.shape)
+    x, p = smooth_displacement(name, (3, n, n, n), 2) / 2, rng.standard_normal((3, n, n, n))
+    fields = rng.standard_normal((4, n_mesh, n_mesh, n_mesh))
+    x_bar, p_bar = rng.standard_normal((2, 3, n, n, n))
+    mesh = with_ghosts(fields, name)
 
-    def read(x, f=fields):
-        values = np.zeros(x.shape)
-        assignment.read(name, x, f, values, lattice, factor=0.7)
-        return values
+    def value(x, p):
+        """Of the momenta after it, of the positions, and of the mesh that V was made of."""
+        after = p.copy()
+        assignment.kick(name, x.copy(), after, mesh, 0.0, lattice)
+        density = paint(name, x, n_mesh, lattice)
+        return np.vdot(p_bar, after) + np.vdot(x_bar, x) + np.vdot(fields[3], density)
 
-    forward = directional(read, displacement, u, 0.015)
-    values, bar = np.ones(displacement.shape), np.ones(displacement.shape)
-    assignment.unread(name, displacement, fields, v, values, bar, lattice, factor=0.7)
-    assert np.vdot(u, bar - 1) == pytest.approx(np.vdot(forward, v), rel=1e-10)
-    np.testing.assert_allclose(1 - values, read(displacement), atol=1e-13)
-    w = rng.standard_normal(fields.shape)
-    fields_bar = np.ones(fields.shape)
-    assignment.read_vjp_fields(name, displacement, v, fields_bar, lattice, factor=0.7)
-    assert np.vdot(w, fields_bar - 1) == pytest.approx(np.vdot(read(displacement, w), v), rel=1e-12)
+    def drifted(before):
+        x, p = before
+        return value(x + drift * p, p)
+
+    before = np.stack([x - drift * p, p])
+    u = rng.uniform(-1, 1, before.shape)
+    slope = directional(drifted, before, u, 0.01)
+    after = p.copy()
+    assignment.kick(name, x.copy(), after, mesh, 0.0, lattice)
+    bars = x_bar.copy(), p_bar.copy()
+    assignment.kick_back(name, x, after, mesh, drift, *bars, lattice)
+    np.testing.assert_allclose([x, after], before, atol=1e-13)
+    assert np.vdot(u, bars) == pytest.approx(slope, rel=1e-9)
 
 
 def everything(name, displacement, dtype, threads):
@@ -175,17 +212,20 @@ def everything(name, displacement, dtype, threads):
     n = max(shape)
     lattice = Lattice(1.0, (0.25, 0.0, -0.25))
     rng = np.random.default_rng(6)
-    mesh = rng.standard_normal((4, n, n, n)).astype(dtype)
+    fields = rng.standard_normal((4, n, n, n)).astype(dtype)
+    mesh = with_ghosts(fields, name)
+    painted_mesh = np.zeros_like(mesh)
     carried = rng.standard_normal(shape).astype(dtype)
     x = displacement.astype(dtype)
-    density, fields_bar = np.zeros((n, n, n), dtype), np.zeros((3, n, n, n), dtype)
-    bar, bar2, values, values2 = np.zeros((4, *shape), dtype)
+    density = np.zeros((n, n, n), dtype)
+    bar, p, x_bar, p_bar = np.zeros((4, *shape), dtype)
+    p_bar[...] = carried
     assignment.paint(name, x, density, lattice, threads=threads)
-    assignment.paint_vjp(name, x, mesh[3], bar, lattice, threads=threads)
-    assignment.read(name, x, mesh[:3], values, lattice, threads=threads)
-    assignment.unread(name, x, mesh[:3], carried, values2, bar2, lattice, threads=threads)
-    assignment.read_vjp_fields(name, x, carried, fields_bar, lattice, threads=threads)
-    return density, bar, values, values2, bar2, fields_bar
+    assignment.paint_vjp(name, x, fields[3], bar, lattice, threads=threads)
+    assignment.paint_vectors(name, x, carried, painted_mesh, lattice, threads)
+    assignment.kick(name, x, p, mesh, 1e-3, lattice, threads)
+    assignment.kick_back(name, x, p, mesh, 1e-3, x_bar, p_bar, lattice, threads)
+    return density, bar, painted_mesh, x, p, x_bar, p_bar
 
 
 @pytest.mark.parametrize("name", ["cic", "tsc"])
@@ -250,29 +290,53 @@ def test_tiles_cover_the_lattice_and_do_not_meet(name, case, spread, monkeypatch
 def test_compiled_as_interpreted(name, monkeypatch):
     n = 4
     rng = np.random.default_rng(10)
-    x, v = rng.normal(0, 2, (3, n, n, n)), rng.standard_normal((3, n, n, n))
+    x, p, x_bar, p_bar = rng.normal(0, 2, (4, 3, n, n, n))
     powers, slopes = assignment._spline(name, x.dtype)
+    exact = assignment._vector_spline(name, x.dtype)
     frame = (1.0, 0.1, 0.2, -0.3)
     size = n + len(powers[0]) - 1
-    mesh = rng.standard_normal((3, size, size, size))
+    mesh = rng.standard_normal((size, size, size))
+    vectors = with_ghosts(rng.standard_normal((4, n, n, n)), name)
     tiles = np.array([(0, 2, 0, 4), (2, 4, 0, 4)])
+    # Kernel, its arguments given the arrays it writes to, and these.
     calls = [
-        (particles.scatter, (0, 2, tiles, x, frame, powers), [mesh[0]]),
-        (particles.scatter_vectors, (0, 2, tiles, x, v, frame, powers), [mesh]),
-        (particles.gather_gradient, (0, n, x, frame, powers, slopes, mesh[0], True), [v]),
-        (particles.gather_vectors, (0, n, x, frame, powers, mesh), [v]),
-        (particles.ungather_vectors, (0, n, x, v, frame, powers, slopes, mesh), [v, x]),
-        (ghosts.pad, (0, size, v[0], 0.5), [mesh[0]]),
-        (ghosts.fold, (0, n, mesh[0], 0.5), [v[0]]),
+        (particles.scatter, lambda m: (0, 2, tiles, x, frame, powers, m), [mesh]),
+        (
+            particles.gather_gradient,
+            lambda g: (0, n, x, frame, powers, slopes, mesh, True, g),
+            [x_bar],
+        ),
+        (
+            particle_vectors.scatter_vectors,
+            lambda m: (0, 2, tiles, x, p, frame, exact[0], m),
+            [vectors],
+        ),
+        (
+            particle_vectors.kick,
+            lambda x, p: (0, n, x, frame, exact[0], vectors, 0.3, p),
+            [x, p],
+        ),
+        (
+            particle_vectors.kick_back,
+            lambda x, p, *bars: (0, n, x, p, frame, *exact, vectors, 0.3, *bars),
+            [x, p, x_bar, p_bar],
+        ),
+        (ghosts.pad, lambda m: (0, size, p[0], 0.5, m), [mesh]),
+        (ghosts.fold, lambda f: (0, n, mesh, 0.5, f), [p[0]]),
     ]
     compiled = [[o.copy() for o in outputs] for _, _, outputs in calls]
-    for (kernel, inputs, _), results in zip(calls, compiled, strict=True):
-        kernel(*inputs, *results)
-    for inner in ("_locate_row", "_polynomials", "_polynomial_vector"):
-        monkeypatch.setattr(particles, inner, getattr(particles, inner).py_func)
-    for (kernel, inputs, outputs), results in zip(calls, compiled, strict=True):
+    for (kernel, arguments, _), results in zip(calls, compiled, strict=True):
+        kernel(*arguments(*results))
+    for module, inner in (
+        (particles, "locate_row"),
+        (particles, "polynomials"),
+        (particles, "_polynomial_vector"),
+        (particle_vectors, "_weigh"),
+    ):
+        monkeypatch.setattr(module, inner, getattr(module, inner).py_func)
+    for (kernel, arguments, outputs), results in zip(calls, compiled, strict=True):
         interpreted = [o.copy() for o in outputs]
-        kernel.py_func(*inputs, *interpreted)
+        kernel.py_func(*arguments(*interpreted))
         for a, b, before in zip(results, interpreted, outputs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-13)
             assert not np.array_equal(a, before)

@@ -115,7 +115,7 @@ def test_compiled_as_interpreted():
     padded = np.zeros((6, 6, 6))
     run(stencil._pad_periodic, 0, 4, field, 1, padded)
     run(stencil._pad_log, 0, 4, field, 5.0, 1, padded)
-    run(stencil._pad_log_vjp, 0, 4, pad(field, 1), 1, bar)
+    run(stencil._pad_log_vjp, 0, 4, pad(field, 1), 1, bar, np.zeros((4, 4, 4)))
     run(stencil._pad_product, 0, 4, field, bar, 1, padded, np.zeros(4))
     run(stencil._convolve, 0, 4, pad(field, 1), every, lines, np.zeros((5, 4, 4, 4)))
     for m in range(5):

@@ -378,7 +378,7 @@ def test_report_of_a_masked_survey(tmp_path, monkeypatch):
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
                 **{"warmup": 4, "store_every": 1, "max_samples": 3, "seed": 1},
-                **{"leapfrog_steps": 2, "weight_leapfrog_steps": 2},
+                **{"max_steps": 1, "weight_steps": 1},
             }
         },
     }

@@ -47,7 +47,7 @@ def make_info(catalogue):
             "cobaya_neuralbias.QNHMC": {
                 "warmup": 150,
                 "max_samples": 500,
-                "leapfrog_steps": 15,
+                "trajectory_length": 2.0,
                 "store_every": 0,
             }
         },

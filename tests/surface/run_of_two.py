@@ -15,6 +15,7 @@ from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
 from cobaya_neuralbias.chains import Chains
+from cobaya_neuralbias.store import load_state
 
 INFO = yaml_load_file("info.yaml")
 SAMPLER = "cobaya_neuralbias.QNHMC"
@@ -63,6 +64,19 @@ def several():
         tell("failed", error=type(error).__name__, message=str(error), seconds=seconds)
     run(varied("failed", resume=True))
 
+    def interrupt(sampler):
+        if mpi.rank() == 1 and len(sampler.collection) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        run(varied("told", callback_function=interrupt, callback_every=1, output_every="3600s"))
+    except (SystemExit, mpi.OtherProcessError) as error:
+        tell("told", error=type(error).__name__, message=str(error))
+    # What the interrupted one had saved, before it goes on.
+    stored = load_state(f"told.{1 + mpi.rank()}.state.h5")["run"]
+    tell("told_state", cycles=int(stored["counters"]["n_cycles"]))
+    run(varied("told", resume=True))
+
 
 def killed(place):
     """The second process is killed just after a meeting, when the first one has gone on from it."""
@@ -82,12 +96,16 @@ def killed(place):
 
 def goes_on_from(place):
     """Whether the first chain has saved a state after the meeting there."""
-    from cobaya_neuralbias.store import load_state
-
-    stored = load_state("killed.1.state.h5")[0]["run"]
+    stored = load_state("killed.1.state.h5")["run"]
     return int(stored["counters"]["n_cycles"]) > place
+
+
+def going_on():
+    """The run resumed, after each process has left its number."""
+    tell("process", number=os.getpid())
+    run(varied("random", resume=True))
 
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    {"several": several, "killed": killed}[what](*map(int, arguments))
+    {"several": several, "killed": killed, "going_on": going_on}[what](*map(int, arguments))

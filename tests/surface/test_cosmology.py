@@ -22,7 +22,7 @@ def info():
     info["theory"]["cobaya_neuralbias.LPT"]["n_grid"] = 8
     info["likelihood"][NEURAL_BIAS]["mass_threshold"] = 2e13
     info["sampler"][QNHMC].update(
-        warmup=30, max_samples=60, leapfrog_steps=3, store_every=0, metropolis_updates=3
+        warmup=30, max_samples=60, max_steps=2, store_every=0, metropolis_updates=3
     )
     info.pop("output")
     return info

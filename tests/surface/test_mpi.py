@@ -4,8 +4,10 @@ import copy
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,21 +40,27 @@ WARMUP, SAMPLES, CHECK = 12, 12, 2
 WINDOW = 6  # one of those at whose ends the chains meet
 
 
-def launch(folder, *arguments, processes=2):
-    """Run Python with ``arguments`` in ``folder``; with no processes, without MPI's launcher."""
+def start(folder, *arguments, processes=2):
+    """Start Python with ``arguments`` in ``folder``; with no processes, without MPI's launcher."""
     launcher = [MPIEXEC, "-n", str(processes)] if processes else []
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Open MPI asks to be told that this is meant.
     allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return subprocess.run(
+    return subprocess.Popen(
         [*launcher, sys.executable, *map(str, arguments)],
         cwd=folder,
         env={**os.environ, **allowed, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
-        check=False,
     )
+
+
+def launch(folder, *arguments, processes=2):
+    """The same to its end: status and output."""
+    process = start(folder, *arguments, processes=processes)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +80,8 @@ def info():
                 "warmup": WARMUP,
                 "max_samples": SAMPLES,
                 "check_every": CHECK,
-                "leapfrog_steps": 3,
-                "weight_leapfrog_steps": 3,
+                "max_steps": 2,
+                "weight_steps": 2,
                 "store_every": 2,
                 "output_every": 3,
                 "seed": 5,
@@ -91,8 +99,8 @@ def folder(info, tmp_path_factory):
     run(short)
     folder = tmp_path_factory.mktemp("mpi")
     yaml_dump_file(str(folder / "info.yaml"), info)
-    result = launch(folder, SCRIPT, "several")
-    assert result.returncode == 0, result.stdout + result.stderr
+    status, output = launch(folder, SCRIPT, "several")
+    assert status == 0, output
     return folder
 
 
@@ -101,7 +109,7 @@ def told(folder, name):
 
 
 def stored(folder, name, chain):
-    return load_state(folder / f"{name}.{chain}.state.h5")[0]["run"]
+    return load_state(folder / f"{name}.{chain}.state.h5")["run"]
 
 
 def progress_of(folder, name):
@@ -135,8 +143,8 @@ def test_the_first_chain_has_the_stream_of_a_single_one(folder, info):
     single = {**copy.deepcopy(info), "output": "single"}
     single["sampler"][QNHMC].update(warmup=0, max_samples=3)
     yaml_dump_file(str(folder / "single.yaml"), single)
-    result = launch(folder, "-m", "cobaya", "run", "single.yaml", processes=0)
-    assert result.returncode == 0, result.stdout + result.stderr
+    status, output = launch(folder, "-m", "cobaya", "run", "single.yaml", processes=0)
+    assert status == 0, output
     chain = (folder / "single.1.txt").read_bytes()
     assert chain == (folder / "no_warmup.1.txt").read_bytes()
     assert chain != (folder / "no_warmup.2.txt").read_bytes()
@@ -151,7 +159,7 @@ def test_warmup_is_learned_together(folder):
     first, second = told(folder, "whole")
     assert first["step_sizes"] == second["step_sizes"]
     # That is not what the first would have learned alone: its first draws were the same.
-    alone = load_state(folder / "no_warmup.1.state.h5")[0]["run"]
+    alone = load_state(folder / "no_warmup.1.state.h5")["run"]
     assert np.all(one["tuning"]["variance"] != alone["tuning"]["variance"])
 
 
@@ -205,13 +213,48 @@ def test_an_error_ends_both_and_the_run_can_be_resumed(folder):
     assert_same(folder, "whole", "failed")
 
 
+def test_a_signal_to_one_stops_both_after_saving(folder):
+    first, second = told(folder, "told")
+    assert (second["error"], second["message"]) == ("SystemExit", "143")
+    assert first["error"] in ("OtherProcessError", "SyncError")
+    # The other one has come as far as the next meeting at most.
+    cycles = [state["cycles"] for state in told(folder, "told_state")]
+    assert cycles[1] == WARMUP + 5 and WARMUP + 4 <= cycles[0] <= WARMUP + 6
+    assert_same(folder, "whole", "told")
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants(folder):
+    """One of the two, whichever, again and again until they are done."""
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
+    kills = 0
+    while kills < 20:
+        for path in folder.glob("process.*.json"):
+            path.unlink()
+        process = start(folder, SCRIPT, "going_on")
+        while len(list(folder.glob("process.*.json"))) < 2:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 2.5))
+        if process.poll() is None:
+            os.kill(told(folder, "process")[rng.integers(2)]["number"], signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+        if process.returncode:
+            kills += 1
+            continue
+        assert_same(folder, "whole", "random")
+        for path in folder.glob("random*"):
+            path.unlink()
+    status, output = launch(folder, SCRIPT, "going_on")
+    assert status == 0, output
+    assert_same(folder, "whole", "random")
+
+
 def test_killed_at_any_side_of_a_meeting(folder):
     """One chain died before it had saved what it learned at a meeting, the other went on from it:
     first in the warm-up, then at a check. Resumed, the run is the same to the bit.
     """
     for place in (WINDOW, WARMUP + 8):
-        result = launch(folder, SCRIPT, "killed", place)
-        assert result.returncode != 0
+        assert launch(folder, SCRIPT, "killed", place)[0] != 0
         ahead, behind = (stored(folder, "killed", chain) for chain in (1, 2))
         assert int(behind["counters"]["n_cycles"]) == place < int(ahead["counters"]["n_cycles"])
         assert int(ahead["meeting"]["place"]) == place
@@ -219,8 +262,8 @@ def test_killed_at_any_side_of_a_meeting(folder):
         str(folder / "killed.in.yaml"),
         {**yaml_load_file(str(folder / "info.yaml")), "output": "killed"},
     )
-    result = launch(folder, "-m", "cobaya", "run", "killed.in.yaml", "-r")
-    assert result.returncode == 0, result.stdout + result.stderr
+    status, output = launch(folder, "-m", "cobaya", "run", "killed.in.yaml", "-r")
+    assert status == 0, output
     assert_same(folder, "whole", "killed")
 
 
@@ -228,12 +271,11 @@ def test_another_number_of_chains_is_refused(folder, info, monkeypatch):
     monkeypatch.chdir(folder)
     again = {**copy.deepcopy(info), "output": "again"}
     before = (folder / "again.1.txt").read_bytes()
-    for checkpoint in (True, False):
-        if not checkpoint:  # the states know, too
-            (folder / "again.checkpoint").unlink()
-        with pytest.raises(LoggedError, match=r"has 2 chain\(s\), but there are 1 MPI processes"):
+    for match in (r"has 2 chain\(s\), but there are 1", r"number of chains is 2, this run's is 1"):
+        with pytest.raises(LoggedError, match=match):
             run({**copy.deepcopy(again), "resume": True})
         assert (folder / "again.1.txt").read_bytes() == before
+        (folder / "again.checkpoint").unlink(missing_ok=True)  # the states know, too
     again["sampler"][QNHMC].update(warmup=1, max_samples=1)
     run({**again, "force": True})
     assert not list(folder.glob("again.2.*"))

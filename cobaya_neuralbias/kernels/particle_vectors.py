@@ -1,0 +1,220 @@
+"""Loops over particles that carry vectors: scattered to a mesh, and read from one.
+
+Each node of such a mesh holds four neighbouring numbers, one vector: three components and one
+more. So the S^3 nodes around a particle take S^3 vector operations for all of them. Meshes are
+padded, (n + g, n + g, n + g, 4) with g = S - 1, and particles are located as in
+:mod:`cobaya_neuralbias.kernels.particles`.
+"""
+
+import numpy as np
+
+from .jit import jit
+from .particles import locate_row, polynomials, read_ahead
+from .simd import add_to, dot, element, load, multiply_add, scaled, vector
+
+FOUR = np.uint64(4)
+
+
+@jit
+def _weigh(coefficients, fraction, weights):
+    """Polynomials (3, S, length) at the fractions (3, length) of the three axes."""
+    for axis in range(3):
+        polynomials(coefficients, fraction[axis], weights[axis])
+
+
+@jit
+def scatter_vectors(start, stop, tiles, displacement, vectors, frame, powers, padded):
+    """Adds (v_x, v_y, v_z, 1) of each particle, times its weights, to the mesh.
+
+    Parameters
+    ----------
+    tiles : (n_tiles, 4) int, ranges of i and of j; those of ``start`` to ``stop - 1`` are done
+    displacement, vectors : (3, n0, n1, n2) float
+    frame, powers : as those of :func:`~.particles.scatter`
+    padded : (n + g, n + g, n + g, 4) float. S^3 vector additions a particle
+    """
+    length = displacement.shape[3]
+    nodes = len(powers)
+    flat = padded.reshape(-1)
+    shape = padded.shape[:3]
+    dy = FOUR * np.uint64(shape[2])
+    dx = dy * np.uint64(shape[1])
+    node = np.empty(length)
+    fraction = np.empty((3, length), padded.dtype)
+    weights = np.empty((3, nodes, length), padded.dtype)
+    one, seen = padded.dtype.type(1), padded.dtype.type(0)
+    for t in range(start, stop):
+        for i in range(tiles[t, 0], tiles[t, 1]):
+            seen += read_ahead(padded, i, tiles[t, 0], tiles[t, 2], tiles[t, 3], frame[0])
+            for j in range(tiles[t, 2], tiles[t, 3]):
+                locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
+                _weigh(powers, fraction, weights)
+                wx, wy, wz = weights[0], weights[1], weights[2]
+                vx, vy, vz = vectors[0, i, j], vectors[1, i, j], vectors[2, i, j]
+                for k in range(length):
+                    carried = vector((vx[k], vy[k], vz[k], one))
+                    plane = FOUR * np.uint64(node[k])
+                    for a in range(nodes):
+                        in_plane = scaled(wx[a, k], carried)
+                        row = plane
+                        for b in range(nodes):
+                            in_row = scaled(wy[b, k], in_plane)
+                            p = row
+                            for c in range(nodes):
+                                add_to(flat, p, wz[c, k], in_row)
+                                p += FOUR
+                            row += dy
+                        plane += dx
+    return seen
+
+
+@jit
+def kick(start, stop, displacement, frame, powers, padded, drift, momentum):
+    """``p += V(x)``, V read from the mesh, and then ``x += drift p``.
+
+    Parameters
+    ----------
+    start, stop : int, the planes i that are done
+    displacement, momentum : x and p, (3, n0, n1, n2) float, changed
+    padded : (n + g, n + g, n + g, 4) float, V in the first three of each four
+    drift : float. S^3 vectors a particle
+    """
+    length = displacement.shape[3]
+    nodes = len(powers)
+    flat = padded.reshape(-1)
+    shape = padded.shape[:3]
+    dy = FOUR * np.uint64(shape[2])
+    dx = dy * np.uint64(shape[1])
+    node = np.empty(length)
+    fraction = np.empty((3, length), padded.dtype)
+    weights = np.empty((3, nodes, length), padded.dtype)
+    moved = np.empty((3, length), padded.dtype)
+    one, seen = padded.dtype.type(1), padded.dtype.type(0)
+    zero = scaled(seen, vector((one, one, one, one)))
+    for i in range(start, stop):
+        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
+        for j in range(displacement.shape[2]):
+            locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
+            _weigh(powers, fraction, weights)
+            wx, wy, wz = weights[0], weights[1], weights[2]
+            for k in range(length):
+                value = zero
+                plane = FOUR * np.uint64(node[k])
+                for a in range(nodes):
+                    in_plane = zero
+                    row = plane
+                    for b in range(nodes):
+                        in_row = zero
+                        p = row
+                        for c in range(nodes):
+                            in_row = multiply_add(wz[c, k], load(flat, p, zero), in_row)
+                            p += FOUR
+                        in_plane = multiply_add(wy[b, k], in_row, in_plane)
+                        row += dy
+                    value = multiply_add(wx[a, k], in_plane, value)
+                    plane += dx
+                moved[0, k] = element(value, 0)
+                moved[1, k] = element(value, 1)
+                moved[2, k] = element(value, 2)
+            for axis in range(3):
+                change, p, x = moved[axis], momentum[axis, i, j], displacement[axis, i, j]
+                for k in range(length):
+                    p[k] += change[k]
+                    x[k] += drift * p[k]
+    return seen
+
+
+@jit
+def kick_back(
+    start,
+    stop,
+    displacement,
+    momentum,
+    frame,
+    powers,
+    slopes,
+    padded,
+    drift,
+    displacement_bar,
+    momentum_bar,
+):
+    """Undo a kick, then the drift before it, with the cotangents of both.
+
+    The kick was by V, which has the cotangent of the positions ``d(V p_bar + W)/dx``; W is the
+    cotangent of the mesh that V was made of.
+
+    Parameters
+    ----------
+    start, stop : int, the planes i that are done
+    displacement, momentum : x and p, (3, n0, n1, n2) float, changed back
+    padded : (n + g, n + g, n + g, 4) float, V and W
+    drift : float
+    displacement_bar, momentum_bar : (3, n0, n1, n2) float, cotangents, added to
+    """
+    length = displacement.shape[3]
+    nodes = len(powers)
+    flat = padded.reshape(-1)
+    shape = padded.shape[:3]
+    dy = FOUR * np.uint64(shape[2])
+    dx = dy * np.uint64(shape[1])
+    node = np.empty(length)
+    fraction = np.empty((3, length), padded.dtype)
+    weights = np.empty((3, nodes, length), padded.dtype)
+    sloped = np.empty((3, nodes, length), padded.dtype)
+    moved = np.empty((3, length), padded.dtype)
+    pulled = np.empty((3, length), padded.dtype)
+    one, seen = padded.dtype.type(1), padded.dtype.type(0)
+    zero = scaled(seen, vector((one, one, one, one)))
+    for i in range(start, stop):
+        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
+        for j in range(displacement.shape[2]):
+            locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
+            _weigh(powers, fraction, weights)
+            _weigh(slopes, fraction, sloped)
+            wx, wy, wz = weights[0], weights[1], weights[2]
+            sx, sy, sz = sloped[0], sloped[1], sloped[2]
+            bar_x, bar_y, bar_z = (
+                momentum_bar[0, i, j],
+                momentum_bar[1, i, j],
+                momentum_bar[2, i, j],
+            )
+            for k in range(length):
+                value, along_x, along_y, along_z = zero, zero, zero, zero
+                plane = FOUR * np.uint64(node[k])
+                for a in range(nodes):
+                    in_plane, in_plane_y, in_plane_z = zero, zero, zero
+                    row = plane
+                    for b in range(nodes):
+                        in_row, in_row_z = zero, zero
+                        p = row
+                        for c in range(nodes):
+                            here = load(flat, p, zero)
+                            in_row = multiply_add(wz[c, k], here, in_row)
+                            in_row_z = multiply_add(sz[c, k], here, in_row_z)
+                            p += FOUR
+                        in_plane = multiply_add(wy[b, k], in_row, in_plane)
+                        in_plane_y = multiply_add(sy[b, k], in_row, in_plane_y)
+                        in_plane_z = multiply_add(wy[b, k], in_row_z, in_plane_z)
+                        row += dy
+                    value = multiply_add(wx[a, k], in_plane, value)
+                    along_x = multiply_add(sx[a, k], in_plane, along_x)
+                    along_y = multiply_add(wx[a, k], in_plane_y, along_y)
+                    along_z = multiply_add(wx[a, k], in_plane_z, along_z)
+                    plane += dx
+                bar = vector((bar_x[k], bar_y[k], bar_z[k], one))
+                moved[0, k] = element(value, 0)
+                moved[1, k] = element(value, 1)
+                moved[2, k] = element(value, 2)
+                pulled[0, k] = dot(along_x, bar)
+                pulled[1, k] = dot(along_y, bar)
+                pulled[2, k] = dot(along_z, bar)
+            for axis in range(3):
+                change, pull = moved[axis], pulled[axis]
+                p, x = momentum[axis, i, j], displacement[axis, i, j]
+                p_bar, x_bar = momentum_bar[axis, i, j], displacement_bar[axis, i, j]
+                for k in range(length):
+                    p[k] -= change[k]
+                    x_bar[k] += frame[0] * pull[k]
+                    x[k] -= drift * p[k]
+                    p_bar[k] += drift * x_bar[k]
+    return seen
