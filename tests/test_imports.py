@@ -50,7 +50,7 @@ ALLOWED = {
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("bench", "chains", "fitting", "matter_density", "mock", "neyrinck", "options"),
+    *("bench", "chains", "fitting", "matter_density", "mock", "neyrinck"),
     *("particle_mesh", "starting", "target"),
 }
 
