@@ -56,8 +56,13 @@ class Costs:
 
     @property
     def weight_cost(self):
-        """A weight-only evaluation in gradients, by the clock; NaN if there is nothing to tell."""
-        if not (self.weight_evaluations and self.gradients and self.seconds_gradients):
+        """A weight-only evaluation in gradients, by the clock; NaN if there is nothing to tell.
+
+        Without gradients (of fixed phases) it is itself the unit.
+        """
+        if self.weight_evaluations and not self.gradients:
+            return 1.0
+        if not (self.weight_evaluations and self.seconds_gradients):
             return float("nan")
         one = self.seconds_gradients / self.gradients
         return self.seconds_weights / self.weight_evaluations / one

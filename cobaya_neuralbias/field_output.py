@@ -170,6 +170,11 @@ class FieldOutput:
                 parameters=sampler.sampled_params,
                 weights=sampler.target.weight_names,
             )
+            # What makes a run special, and the diagnosis must know
+            if sampler.fixed:
+                file.attrs["fixed"] = sampler.fixed
+            if sampler.adapt != "warmup":
+                file.attrs["adapt"] = sampler.adapt
             for name, field in self.fields.items():
                 for moment in ("mean", "variance"):
                     file[f"{name}/{moment}"] = getattr(field, moment)

@@ -62,17 +62,22 @@ class Meetings:
         some_traces = {name: traces[name][some] for name in PER_SAMPLE}
         return {
             "samples": n,
-            "draws": columns(some_traces, self.sampled_params)[1],
+            "draws": self.compared(some_traces)[1],
             "energies": traces["trajectories/energy"],
             "acceptance": np.mean(self.acceptance),
         }
+
+    def compared(self, traces):
+        """Names and draws of what moves."""
+        return columns(traces, self.sampled_params, self.fixed, self.target.weight_names)
 
     @staticmethod
     def row_of(chains):
         """N samples, time, acceptance, and R-hat - 1, once of ranks and once of folded ranks.
 
         The largest of the log posterior, the parameters and the followed modes of the field; NaN
-        as long as one of them has never moved. Empty before there are samples enough.
+        as long as one of them has never moved (fixed ones are left out). Empty before there are
+        samples enough.
         """
         if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
             return np.empty(0)

@@ -21,7 +21,8 @@ from .component import logged_errors
 from .costs import Costs
 from .field_output import FieldOutput
 from .meetings import Meetings
-from .options import MAY_CHANGE, check_options
+from .moving import Moving
+from .options import MAY_CHANGE, check_options, check_what_moves
 from .run_files import PROGRESS, RunFiles
 from .run_log import RunLog
 from .sampling import blocks, hamiltonian
@@ -46,6 +47,11 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
     Rminus1_cl_stop: float | None
     check_every: int
     warmup: int
+    phases: str
+    weights: str
+    blocking: str
+    memory: int
+    adapt: str
     trajectory_length: float
     max_steps: int
     momentum_refresh: float
@@ -66,7 +72,8 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)
         self.target = FieldTarget(self.model)
-        self.n_field = self.target.grid.n**3
+        self.moving = Moving(self.target, self.phases == "sample", self.weights == "sample")
+        check_what_moves(self)
         self.sampled_params = list(self.model.parameterization.sampled_params())
         self.chains = Chains(self.log)
         self.check_number_of_chains()
@@ -87,11 +94,14 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         self.costs, self.warmup_costs = Costs(), Costs()
         self.progress = np.empty((0, len(PROGRESS)))
         self.acceptance = []
-        metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
+        metric = Metric.unit(self.moving.groups, self.moving.n_weights)
         self.tuning = Warmup(
             *(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance),
             # Phases that were given are not to be forgotten.
             lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
+            apart=self.blocking == "gibbs" and self.moving.phases,
+            memory=self.memory,
+            always=self.adapt == "always",
         )
         self.metropolis = Metropolis(self.proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
@@ -100,16 +110,12 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         self._logpost = float("nan")
         if stored is not None:
             self.restore(stored)
-        self._posterior = self.costs.count_gradients(self.target.flat)
-        self._conditional = self.costs.count_weights(self._at_fixed_modes)
-        self.mpi_info(
-            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s"
-            " by Metropolis steps.",
-            self.n_field,
-            len(self.target.weight_names),
-            len(self.target.other_names),
-            f" ({', '.join(self.target.other_names)})" if self.target.other_names else "",
-        )
+        self._conditional = self.costs.count_weights(self.moving.conditional)
+        if self.moving.phases:
+            self._posterior = self.costs.count_gradients(self.moving.value_and_gradient)
+        else:
+            self._posterior = lambda position: self._conditional(position)(position)
+        self.log_moves()
 
     # A run
 
@@ -195,12 +201,20 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
             self.target.likelihood_power = power
             self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
 
-    def _at_fixed_modes(self, position):
-        return self.target.weights_only(position[: self.n_field].reshape(self.target.grid.shape))
+    @property
+    def fixed(self):
+        """Which of "phases" and "weights" do not move though they could."""
+        return [name for name in ("phases", "weights") if not getattr(self.moving, name)]
+
+    def not_counted(self):
+        """The target of the trajectories, for a state that was paid for before."""
+        if self.moving.phases:
+            return self.moving.value_and_gradient
+        return lambda position: self.moving.conditional(position)(position)
 
     def _update_others(self, warming):
-        weights = self.state.position[self.n_field :]
-        self.target.theory.set_modes(self._modes())
+        weights = self.moving.weights_at(self.state.position)
+        self._set_modes()
 
         def log_density(others):
             point = dict(zip(self.target.weight_names, weights, strict=True))
@@ -223,7 +237,12 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
             self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
 
     def _modes(self):
-        return self.state.position[: self.n_field].reshape(self.target.grid.shape)
+        return self.moving.modes(self.state.position)
+
+    def _set_modes(self):
+        """Tell the theory where the phases are; fixed ones it knows, with the density of them."""
+        if self.moving.phases:
+            self.target.theory.set_modes(self._modes())
 
     def end_warmup(self):
         self._stop_the_clock()
@@ -243,8 +262,8 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
 
     def _record(self):
         """Add the current state to the chain and the field statistics."""
-        weights = self.state.position[self.n_field :]
-        self.target.theory.set_modes(self._modes())
+        weights = self.moving.weights_at(self.state.position)
+        self._set_modes()
         result = self.target.evaluate(weights, self.others)
         self._check_consistent(result, weights)
         values = dict(zip(self.target.weight_names, weights, strict=True))

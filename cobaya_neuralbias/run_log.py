@@ -5,22 +5,46 @@ import os
 import numpy as np
 
 from .sampling import diagnostics
-from .traces import columns
 
 LOW_ACCEPTANCE = 0.2
+INEXACT = (
+    "INEXACT: with 'adapt: always' the metric goes on changing with the chain's own past, so the "
+    "samples are not those of the posterior. For comparison only; 'adapt: warmup' is exact."
+)
 
 
 class RunLog:
     """Mixin for a sampler of a field: its log lines."""
 
+    def log_moves(self):
+        n_others = len(self.target.other_names)
+        self.mpi_info(
+            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s"
+            " by Metropolis steps.",
+            *(self.moving.n_modes, self.moving.n_weights, n_others),
+            f" ({', '.join(self.target.other_names)})" if n_others else "",
+        )
+        if "phases" in self.fixed:
+            self.mpi_info("The phases stay at '%s'.", self.target.theory.phases)
+        if "weights" in self.fixed:
+            self.mpi_info(
+                "The weights stay at their `ref`, also where it is a distribution: their columns "
+                "of the chain are constant."
+            )
+        if self.adapt == "always":
+            self.mpi_warning("%s", INEXACT)
+
     def log_end_of_warmup(self):
         self.log.info(
             "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "
-            "All tuning is frozen.",
+            "%s",
             self.costs.gradients,
             self.costs.seconds,
             self.tuning.step_size,
             self.tuning.dense_step_size,
+            "All tuning is frozen."
+            if self.adapt == "warmup"
+            else "All tuning but the quasi-Newton correction is frozen.",
         )
 
     def log_stage(self):
@@ -72,6 +96,12 @@ class RunLog:
             self.n_weight_divergent,
         )
         self._log_convergence(words)
+        if self.adapt == "always":
+            self.log.warning(
+                "%s It was reset %d times.",
+                INEXACT,
+                sum(one.resets for one in self.tuning.corrections.values()),
+            )
         if self.n_divergent:
             self.log.warning(
                 "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
@@ -99,19 +129,21 @@ class RunLog:
         """The worst numbers of the chains together, of the parameters and of the field."""
         if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
             return ""
-        names = columns(self.field_output.traces(), self.sampled_params)[0]
+        names = self.compared(self.field_output.traces())[0]
+        n_parameters = sum(name in self.sampled_params for name in names)
         draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
         rhat, ess = diagnostics.rhat(draws), diagnostics.ess_bulk(draws)
-        parameters = slice(1, 1 + len(self.sampled_params))
+        parameters = slice(1, 1 + n_parameters)
         parts = []
-        if self.sampled_params:
+        if n_parameters:
             # A parameter that never moved has NaN.
             worst = parameters.start + int(np.argmin(np.nan_to_num(ess[parameters])))
             parts.append(
                 f"parameters {np.max(rhat[parameters]):.2f} and {ess[worst]:.0f} ('{names[worst]}')"
             )
-        field = slice(parameters.stop, None)
-        parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
+        if "phases" not in self.fixed:
+            field = slice(parameters.stop, None)
+            parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
         ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
         return (
             f"Worst R-hat and fewest effective samples of {self._which_chains()}: "

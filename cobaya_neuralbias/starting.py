@@ -54,7 +54,7 @@ class Starting:
                 values,
                 dict(zip(self.model.likelihood, result.loglikes, strict=True)),
             )
-        position = np.concatenate([theory.get_modes().ravel(), weights])
+        position = self.moving.start(theory.get_modes(), weights)
         self.target.likelihood_power = self.tuning.likelihood_power
         self.state = hamiltonian.init(self._posterior, position)
         self._first_metric()
@@ -65,7 +65,7 @@ class Starting:
         Far from the typical set the gradient overstates the curvature, so the first steps are short
         rather than long.
         """
-        metric, state, n = self.tuning.metric, self.state, self.n_field
+        metric, state, n = self.tuning.metric, self.state, self.moving.n_modes
         squares = (state.gradient[:n] + state.position[:n]) ** 2
         curvature = 1 + group_mean(squares, metric.groups, metric.variance.size)
         self.tuning.set_metric(
@@ -93,7 +93,7 @@ class Starting:
         return {
             "log_density": self.state.log_density,
             "logpost": self._logpost,
-            "position": self.state.position,
+            "position": self.moving.everything(self.state.position),
             "momentum": np.zeros(0) if self.state.momentum is None else self.state.momentum,
             "others": self.others,
             "rng": json.dumps(self._rng.bit_generator.state),
@@ -126,11 +126,13 @@ class Starting:
         self._stored_densities = float(stored["log_density"]), float(stored["logpost"])
 
     def _resume(self):
-        position, n = self._stored_position, self.n_field
-        self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
-        result = self.target.evaluate(position[n:], self.others)
+        modes, weights = np.split(self._stored_position, [self.target.grid.n**3])
+        modes = modes.reshape(self.target.grid.shape)
+        self.target.theory.set_modes(modes)
+        result = self.target.evaluate(weights, self.others)
         self.target.likelihood_power = self.tuning.likelihood_power
-        self.state = hamiltonian.init(self.target.flat, position, self._stored_momentum)
+        position = self.moving.start(modes, weights)
+        self.state = hamiltonian.init(self.not_counted(), position, self._stored_momentum)
         self._check_same_posterior(self.state.log_density, result.logpost)
         self.write_progress()
         self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))

@@ -4,6 +4,8 @@ Of the field these are some real Fourier modes, the same in every run on a mesh 
 chains can be compared mode by mode.
 """
 
+from itertools import compress
+
 import numpy as np
 
 PER_SAMPLE = ("traces/log_posterior", "traces/parameters", "traces/modes")
@@ -48,8 +50,10 @@ def choose_modes(grid):
     return index, shells[index].astype(np.int64)
 
 
-def columns(content, parameters):
+def columns(content, parameters, fixed=(), weights=()):
     """All traces side by side.
+
+    What a run has ``fixed``, "phases" or "weights" (of these names), is left out: it never moves.
 
     Parameters
     ----------
@@ -58,9 +62,14 @@ def columns(content, parameters):
 
     Returns
     -------
-    names : list of str: "log_posterior", ``parameters``, and "mode_0", "mode_1", ...
+    names : list of str: "log_posterior", those of ``parameters``, and "mode_0", "mode_1", ...
     draws : (samples, len(names)) float64
     """
     log_posterior, points, modes = (np.asarray(content[name]) for name in PER_SAMPLE)
+    if "phases" in fixed:
+        modes = modes[:, :0]
+    if "weights" in fixed:
+        moves = [name not in weights for name in parameters]
+        points, parameters = points[:, moves], list(compress(parameters, moves))
     names = ["log_posterior", *parameters, *(f"mode_{i}" for i in range(modes.shape[1]))]
     return names, np.column_stack([log_posterior, points, modes.astype(float)])

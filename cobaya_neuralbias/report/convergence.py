@@ -24,6 +24,8 @@ REQUIRED = (
     *("traces/mode_index", "traces/mode_shell"),
 )
 SAME = ("n_grid", "box_size", "parameters", "weights", "traces/mode_index")
+# In the file only where they are not as usual
+SPECIAL = {"fixed": [], "adapt": "warmup"}
 
 
 def load(prefixes):
@@ -50,7 +52,9 @@ def load(prefixes):
     first = next(iter(chains))
     for path, content in chains.items():
         _check_whole(path, content)
-        for name in SAME:
+        for name, usual in SPECIAL.items():
+            content.setdefault(name, usual)
+        for name in (*SAME, *SPECIAL):
             if not np.array_equal(content[name], chains[first][name]):
                 raise InputError(
                     f"'{path}' and '{first}' are not chains of one posterior: "
@@ -92,7 +96,9 @@ def measure(prefixes, chains):
     parts = list(chains.values())
     first = parts[0]
     parameters, weights = ([str(p) for p in first[name]] for name in ("parameters", "weights"))
-    names, draws = _quantities(parts, parameters)
+    fixed = [str(name) for name in first.get("fixed", [])]
+    names, draws = _quantities(parts, parameters, fixed, weights)
+    parameters, weights = ([p for p in some if p in names] for some in (parameters, weights))
     rhat, bulk, tail = (
         dict(zip(names, number(draws).tolist(), strict=True))
         for number in (diagnostics.rhat, diagnostics.ess_bulk, diagnostics.ess_tail)
@@ -109,14 +115,20 @@ def measure(prefixes, chains):
     modes = {int(s): [f"mode_{i}" for i in np.flatnonzero(shells == s)] for s in np.unique(shells)}
     k_fundamental = 2 * np.pi / float(first["box_size"])
     powers = {s: f"log_power_{s}" for s in range(1, first["power/whitened"].shape[1])}
+    if "phases" in fixed:
+        modes, powers = {}, {}
     grid = Grid(int(first["n_grid"]), float(first["box_size"]))
     drawn = np.isin(first["traces/mode_index"], random_modes(grid))
-    field_median = float(np.median([cost[f"mode_{i}"] for i in np.flatnonzero(drawn)]))
-    main = {"field_median": field_median, "log_posterior": cost["log_posterior"]}
-    main |= {name: cost[name] for name in parameters}
+    main = {name: cost[name] for name in ("log_posterior", *parameters)}
+    field_median = None
+    if modes:
+        field_median = float(np.median([cost[f"mode_{i}"] for i in np.flatnonzero(drawn)]))
+        main["field_median"] = field_median
     ebfmi = [diagnostics.ebfmi(part["trajectories/energy"]) for part in parts]
     return {
         "run": prefixes,
+        "fixed": fixed,
+        "adapt": str(first.get("adapt", "warmup")),
         "version": __version__,
         "chains": len(parts),
         "samples": sum(lengths),
@@ -162,12 +174,17 @@ def measure(prefixes, chains):
     }
 
 
-def _quantities(parts, parameters):
-    """(names, draws of shape (chains, samples, names)): traces and the log power of each shell."""
+def _quantities(parts, parameters, fixed, weights):
+    """(names, draws of shape (chains, samples, names)): traces and the log power of each shell.
+
+    Those that are not fixed.
+    """
     draws = []
     for part in parts:
-        names, traces = columns(part, parameters)
+        names, traces = columns(part, parameters, fixed, weights)
         power = np.log(np.asarray(part["power/whitened"])[:, 1:])
+        if "phases" in fixed:
+            power = power[:, :0]
         names = names + [f"log_power_{s}" for s in range(1, 1 + power.shape[1])]
         draws.append(np.hstack([traces, power]))
     return names, diagnostics.equal_lengths(draws)

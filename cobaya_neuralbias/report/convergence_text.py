@@ -53,6 +53,20 @@ def checks(result):
             + (f"fewer than {FEW_SAMPLES} for {few}" if few else f"at least {FEW_SAMPLES}"),
             LONGER,
         )
+    if result["adapt"] == "always":
+        add(
+            "exact",
+            False,
+            "the kernel is frozen after the warm-up: with adapt: always it went on changing, so "
+            "the samples are not those of the posterior",
+            "sample with adapt: warmup",
+        )
+    if len(result["fixed"]) < 2:
+        _check_trajectories(result, add)
+    return out
+
+
+def _check_trajectories(result, add):
     ebfmi = result["ebfmi"]
     add(
         "ebfmi",
@@ -80,7 +94,6 @@ def checks(result):
         f"wanted at most {DIVERGENT:g} %",
         f"there is a region that the chain cannot enter: {ANEW} or a higher target_acceptance",
     )
-    return out
 
 
 def verdict(failed):
@@ -137,6 +150,8 @@ def as_text(result):
             advice.append(check["advice"])
     for text in advice:
         lines += _paragraph("do", text)
+    if r["fixed"]:
+        lines += _paragraph("note", f"the {' and the '.join(r['fixed'])} were fixed: not judged")
     if r["chains"] == 1:
         lines += _paragraph(
             "note",
@@ -149,7 +164,9 @@ def as_text(result):
             f"the chains have {', '.join(map(str, r['samples_by_chain']))} samples; the first "
             f"{r['samples_compared']} of each are compared",
         )
-    lines += [*_sampling(r), *_quantities(r), *_shells(r)]
+    lines += [*_sampling(r), *_quantities(r)]
+    if r["modes"]:
+        lines += _shells(r)
     return "\n".join(lines)
 
 
@@ -192,6 +209,8 @@ def _quantities(r):
     for name, price in costs.items():
         size = r["ess"][name]
         lines.append(row(label(name), r["rhat"][name], size["bulk"], size["tail"], price))
+    if not modes:
+        return lines
     rhat = [r["rhat"][name] for name in modes]
     bulk, tail = ([r["ess"][name][kind] for name in modes] for kind in ("bulk", "tail"))
     worst = r["gradient_equivalents"] / np.min(bulk)

@@ -10,52 +10,15 @@ the data say at all loudly is found while nothing fixes the rest; at full power 
 freeze in wherever they happen to be, and large scales can no longer move through them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from .metric import Metric
+from .metric import Held, Metric
 from .moments import Moments
 from .pooling import average, total, within
-
-
-@dataclass
-class DualAveraging:
-    """Step size that brings the mean acceptance to ``target`` (Hoffman & Gelman 2014, sec. 3.2)."""
-
-    log_step: float
-    target: float = 0.8
-    count: int = 0
-    error: float = 0.0
-    log_average: float = 0.0
-    centre: float = 0.0
-
-    GAMMA, T0, KAPPA = 0.2, 10.0, 0.75
-
-    @classmethod
-    def start(cls, step_size, target):
-        # Pulls towards the starting value: the schedule begins from a step size already tried.
-        return cls(np.log(step_size), target, centre=np.log(step_size))
-
-    def update(self, accept_probability):
-        self.count += 1
-        weight = 1 / (self.count + self.T0)
-        self.error += weight * (self.target - accept_probability - self.error)
-        self.log_step = self.centre - np.sqrt(self.count) / self.GAMMA * self.error
-        fade = self.count**-self.KAPPA
-        self.log_average += fade * (self.log_step - self.log_average)
-
-    @property
-    def step_size(self):
-        return float(np.exp(self.log_step))
-
-    @property
-    def average_log_step(self):
-        return self.log_average if self.count else self.log_step
-
-    @property
-    def average_step_size(self):
-        return float(np.exp(self.average_log_step))
+from .quasi_newton import QuasiNewton
+from .step_size import DualAveraging
 
 
 def group_mean(values, groups, n_groups):
@@ -92,6 +55,12 @@ class Warmup:
     ``lowest_power`` in equal steps of its logarithm to one, a part ``TEMPERED`` on the way. The
     curvature that the likelihood adds is taken to grow alike.
 
+    With ``memory`` both metrics get a quasi-Newton correction, made anew at the end of each window
+    from the last so many accepted steps at the full power of the likelihood: of this chain alone.
+    With ``always`` it goes on changing after the warm-up, and the chain is not exact.
+
+    With ``apart`` the first trajectory of a cycle leaves the dense coordinates where they are.
+
     A window ends in two steps, so that several chains can put together what each has seen in it:
 
         while not warmup.done:
@@ -117,10 +86,22 @@ class Warmup:
     ARRIVING = 0.58
 
     def __init__(
-        self, n_cycles, metric, step_size, dense_step_size, target_acceptance, lowest_power=1.0
+        self,
+        n_cycles,
+        metric,
+        step_size,
+        dense_step_size,
+        target_acceptance,
+        lowest_power=1.0,
+        apart=False,
+        memory=0,
+        always=False,
     ):
         self.n_cycles = n_cycles
         self.lowest_power = lowest_power
+        self.apart = apart
+        self.always = always
+        self.corrections = {"joint": QuasiNewton(memory), "dense": QuasiNewton(memory)}
         self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
@@ -167,7 +148,9 @@ class Warmup:
         )
 
     def joint_metric(self, position):
-        """Metric of all coordinates together, for a trajectory from ``position``."""
+        """Metric of the first trajectory of a cycle, from ``position``."""
+        if self.apart:
+            return Held(self._diagonal_metric, position[self.metric.n_diagonal :])
         if not self.held:
             return self.metric
         still = self.STILL * np.eye(len(self.conditional))
@@ -178,8 +161,13 @@ class Warmup:
         """Metric of the dense coordinates at fixed diagonal ones."""
         none = slice(0)
         return Metric(
-            self.metric.groups[none], self.metric.variance[none], self.conditional, self.metric.mean
+            *(self.metric.groups[none], self.metric.variance[none]),
+            *(self.conditional, self.metric.mean, self.corrections["dense"].correction),
         )
+
+    @property
+    def _diagonal_metric(self):
+        return replace(self.metric, covariance=np.zeros((0, 0)), mean=np.zeros(0))
 
     def _reset(self):
         n_dense = len(self.metric.covariance)
@@ -220,6 +208,34 @@ class Warmup:
     def _observe_dense(self, position, gradient):
         self._positions.update(position)
         self._gradients.update(gradient)
+
+    def observe_step(self, which, before, after, info):
+        """A transition, "joint" or "dense", for the quasi-Newton correction of its metric."""
+        correction = self.corrections[which]
+        going_on = self.always and self.done
+        at_full_power = self._at(self.TEMPERED) <= self.cycle
+        if not correction.memory or not (going_on or (at_full_power and not self.done)):
+            return
+        if info.accepted:
+            part = slice(self.metric.n_diagonal if self.apart and which == "joint" else None)
+            correction.observe(
+                (after.position - before.position)[part], (after.gradient - before.gradient)[part]
+            )
+        elif info.divergent and going_on:
+            correction.reset()
+        else:
+            return
+        if going_on:
+            self._correct(which)
+
+    def _correct(self, which):
+        """Make a correction anew from the steps so far."""
+        if which == "dense":
+            base = self.dense_metric
+        else:
+            base = self._diagonal_metric if self.apart else self.metric
+        self.corrections[which].renew(base)
+        self.metric = replace(self.metric, correction=self.corrections["joint"].correction)
 
     @property
     def renews_metric(self):
@@ -284,6 +300,11 @@ class Warmup:
         else:
             for averaging, step in zip((self._joint, self._dense), steps, strict=True):
                 averaging.log_average = averaging.log_step = step
+        for which, correction in self.corrections.items():
+            if self.renews_metric:
+                self._correct(which)
+            elif not self.always:
+                correction.pairs = []  # frozen
         self._reset()
 
     # Weight of what was believed before, in draws: unit curvature for a group of the diagonal
@@ -345,35 +366,28 @@ class Warmup:
             "n_square": self._n_square,
         }
         for name in ("_joint", "_dense"):
-            averaging = getattr(self, name)
-            out[f"averaging{name}"] = np.array(
-                [getattr(averaging, f) for f in DualAveraging.__dataclass_fields__]
-            )
+            out[f"averaging{name}"] = getattr(self, name).to_array()
         out["field"] = {} if self.done else self._field.to_dict()
         out["positions"] = self._positions.to_dict()
         out["gradients"] = self._gradients.to_dict()
+        out["corrections"] = {name: one.to_dict() for name, one in self.corrections.items()}
         return out
 
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
         self.cycle = int(stored["cycle"])
+        for name, one in self.corrections.items():
+            one.restore(stored["corrections"][name])
         self.metric = Metric(
             self.metric.groups,
             *(np.array(stored[name]) for name in ("variance", "covariance", "mean")),
+            self.corrections["joint"].correction,
         )
         self.conditional = np.array(stored["conditional"])
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])
         for name in ("_joint", "_dense"):
-            values = dict(
-                zip(DualAveraging.__dataclass_fields__, stored[f"averaging{name}"], strict=True)
-            )
-            values["count"] = int(values["count"])
-            setattr(
-                self,
-                name,
-                DualAveraging(**{k: v if k == "count" else float(v) for k, v in values.items()}),
-            )
+            setattr(self, name, DualAveraging.from_array(stored[f"averaging{name}"]))
         if not self.done:
             self._field.restore(stored["field"])
         self._positions.restore(stored["positions"])

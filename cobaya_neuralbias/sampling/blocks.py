@@ -1,5 +1,7 @@
 """One cycle of Hamiltonian moves: all coordinates jointly, then the dense ones alone.
 
+Or, where they are kept apart, the diagonal ones at fixed dense ones instead of all of them.
+
 The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and
 strongly tied to each other; extra moves of their own let them keep up. Every move leaves the
 target invariant by itself once the tuning is frozen, and so does their sequence.
@@ -72,8 +74,10 @@ def cycle(rng, target, conditional, state, tuning, moves):
     tuning : Warmup; learns from the moves until it is done
     moves : Moves
     """
+    if not len(state.position):
+        return state, CycleInfo(hamiltonian.Info(1.0, True, False, 0.0, 0, -state.log_density), ())
     warming = not tuning.done
-    metric = tuning.metric
+    before = state
     state, joint = hamiltonian.step(
         rng,
         target,
@@ -85,18 +89,19 @@ def cycle(rng, target, conditional, state, tuning, moves):
     )
     if warming:
         tuning.observe_joint(state, joint)
+    tuning.observe_step("joint", before, state, joint)
     dense = []
-    n = metric.n_diagonal
-    if moves.dense_updates and len(metric.covariance) and not tuning.held:
+    n = tuning.metric.n_diagonal
+    if moves.dense_updates and len(tuning.metric.covariance) and not tuning.held:
         dense_target = conditional(state.position)
-        dense_metric = tuning.dense_metric
         dense_state = hamiltonian.init(dense_target, state.position[n:])
         for _ in range(moves.dense_updates):
+            before = dense_state
             dense_state, info = hamiltonian.step(
                 rng,
                 dense_target,
                 dense_state,
-                dense_metric,
+                tuning.dense_metric,
                 _dense_step_size(rng, tuning.dense_step_size),
                 _draw_n_steps(rng, moves.dense_steps),
                 rotate=False,  # at a fixed field they are elsewhere than the metric's mean
@@ -104,6 +109,7 @@ def cycle(rng, target, conditional, state, tuning, moves):
             dense.append(info)
             if warming:
                 tuning.observe_dense(dense_state, info)
+            tuning.observe_step("dense", before, dense_state, info)
         if any(info.accepted for info in dense):
             position = np.concatenate([state.position[:n], dense_state.position])
             state = hamiltonian.init(target, position, state.momentum)

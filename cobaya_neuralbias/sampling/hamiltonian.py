@@ -35,7 +35,7 @@ class State(NamedTuple):
     position: np.ndarray  #: (d,)
     log_density: float
     gradient: np.ndarray  #: (d,) of the log density at ``position``
-    momentum: np.ndarray | None = None  #: (d,), where part of it is kept
+    momentum: np.ndarray | None = None  #: of what moves, where part of it is kept
 
 
 class Info(NamedTuple):
@@ -111,7 +111,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     rng : numpy.random.Generator
     target : callable, ``target(z) -> (log density, gradient)``
     state : State
-    metric : Metric
+    metric : Metric, or Held
     step_size : float
     n_steps : int, of two gradients each
     rotate : bool, the Gaussian's motion exactly, or free motion
@@ -119,7 +119,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         The momentum is ``refresh`` times a fresh one plus ``sqrt(1 - refresh^2)`` times that of
         ``state``.
     """
-    momentum = rng.standard_normal(len(state.position))
+    momentum = rng.standard_normal(metric.size)
     if refresh < 1 and state.momentum is not None:
         momentum *= refresh
         momentum += np.sqrt(1 - refresh**2) * state.momentum

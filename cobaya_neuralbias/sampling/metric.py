@@ -6,13 +6,16 @@ dense covariance. In the units of this Gaussian,
 
     z = mean + L y,        L L^T = covariance,
 
-it is round, N(0, 1), and the closer it is to the target, the rounder the target looks.
+it is round, N(0, 1), and the closer it is to the target, the rounder the target looks. Across the
+blocks, and inside the diagonal one, it may have a correction (:mod:`.quasi_newton`): L = L_0 R.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from .quasi_newton import Correction
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Metric:
     variance : (n_groups,) float64
     covariance : (n_dense, n_dense) float64, symmetric positive definite
     mean : (n_dense,) float64
+    correction : Correction of the units, or None
     """
 
     groups: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
     mean: np.ndarray
+    correction: Correction | None = None
 
     @classmethod
     def unit(cls, groups, n_dense):
@@ -43,6 +48,11 @@ class Metric:
     def n_diagonal(self):
         return self.groups.size
 
+    @property
+    def size(self):
+        """Number of coordinates that move."""
+        return self.groups.size + len(self.mean)
+
     @cached_property
     def _scale(self):
         return np.sqrt(self.variance)[self.groups]
@@ -53,14 +63,21 @@ class Metric:
 
     def to_units(self, position):
         """y of ``position``."""
+        out = self.shift_to_units(position, self.mean)
+        return out if self.correction is None else self.correction.inverse(out)
+
+    def shift_to_units(self, shift, origin=0.0):
+        """L_0^-1 ``shift``, with the dense coordinates counted from ``origin``."""
         n = self.n_diagonal
-        out = np.empty_like(position)
-        np.divide(position[:n], self._scale, out=out[:n])
-        out[n:] = np.linalg.solve(self._root, position[n:] - self.mean)
+        out = np.empty_like(shift)
+        np.divide(shift[:n], self._scale, out=out[:n])
+        out[n:] = np.linalg.solve(self._root, shift[n:] - origin)
         return out
 
     def from_units(self, y):
         """Position of ``y``."""
+        if self.correction is not None:
+            y = self.correction(y)
         n = self.n_diagonal
         out = np.empty_like(y)
         np.multiply(self._scale, y[:n], out=out[:n])
@@ -69,8 +86,37 @@ class Metric:
 
     def from_units_vjp(self, gradient):
         """Gradient in y, L^T ``gradient``."""
+        out = self.gradient_to_units(gradient)
+        return out if self.correction is None else self.correction(out)
+
+    def gradient_to_units(self, gradient):
+        """L_0^T ``gradient``."""
         n = self.n_diagonal
         out = np.empty_like(gradient)
         np.multiply(self._scale, gradient[:n], out=out[:n])
         out[n:] = self._root.T @ gradient[n:]
         return out
+
+
+class Held:
+    """Of a Gaussian the diagonal coordinates alone; the dense ones stay where they are.
+
+    Parameters
+    ----------
+    metric : Metric, without dense coordinates
+    values : (n_dense,) float64, of those that do not move
+    """
+
+    def __init__(self, metric, values):
+        self._metric = metric
+        self._values = np.array(values)
+        self.size = metric.size
+
+    def to_units(self, position):
+        return self._metric.to_units(position[: self.size])
+
+    def from_units(self, y):
+        return np.concatenate([self._metric.from_units(y), self._values])
+
+    def from_units_vjp(self, gradient):
+        return self._metric.from_units_vjp(gradient[: self.size])

@@ -21,9 +21,9 @@ from cobaya_neuralbias import NeuralBias
 from cobaya_neuralbias.bias.fit import Objective, fit
 from cobaya_neuralbias.bias.likelihood import flat
 from cobaya_neuralbias.sampling import hamiltonian
-from cobaya_neuralbias.sampling.adaptation import DualAveraging
 from cobaya_neuralbias.sampling.diagnostics import ess
 from cobaya_neuralbias.sampling.metric import Metric
+from cobaya_neuralbias.sampling.step_size import DualAveraging
 
 PARAMETRISATIONS = {
     "charnock2019, relu": {"parametrisation": "charnock2019", "spacing": "relu"},

@@ -1,0 +1,140 @@
+"""Quasi-Newton correction of a Gaussian's units, from steps and changes of the gradient.
+
+In the units of a first Gaussian, where V = -ln p should have the unit matrix for its Hessian, a
+pair s = z* - z, g = grad V(z*) - grad V(z) tells what the Hessian really is along s. The BFGS
+inverse Hessian, from B = 1,
+
+    B' = (1 - r s g^T) B (1 - r g s^T) + r s s^T,        r = 1 / (s.g),
+
+takes in one pair after the other: symmetric, positive while every s.g is, and B' g = s. A step of
+quasi-Newton HMC, dz/dt = B M^-1 p, dp/dt = -B grad V, has the inverse mass B M^-1 B. That is best
+if it is the covariance of the target, which B stands for: so M = B, and the inverse mass is B. (A
+diagonal M = 1 would make it B^2, and a target whose covariance is B would be as far from round as
+before, with wide and narrow exchanged.)
+
+B is the unit matrix outside the span of the pairs; inside, it is the dense BFGS matrix of as many
+dimensions. So with an orthonormal basis Q of the span,
+
+    B = 1 + Q (B_Q - 1) Q^T,        B^(1/2) = 1 + Q (B_Q^(1/2) - 1) Q^T,
+
+a compact representation (as of Byrd, Nocedal & Schnabel 1994) that is a product of two thin
+matrices and a vector, and its inverse too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Pairs of less curvature than this tell of noise, or that V is no bowl here.
+LEAST_CURVATURE = 1e-3
+
+
+def bfgs(inverse_hessian, s, g):
+    """B' of the formula above."""
+    r = 1 / float(s @ g)
+    left = np.eye(len(s)) - r * np.outer(s, g)
+    return left @ inverse_hessian @ left.T + r * np.outer(s, s)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The symmetric R = B^(1/2) in the units of the first Gaussian: y_0 = R y.
+
+    Attributes
+    ----------
+    basis : (k, d) float64, orthonormal rows
+    root : (k, k) float64, R in the span of the basis; it is the unit matrix elsewhere
+    """
+
+    basis: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def of_pairs(cls, steps, changes):
+        """From pairs, oldest first; None if B is not positive in double precision.
+
+        Parameters
+        ----------
+        steps, changes : (m, d) float64, s and g in the units of the first Gaussian
+        """
+        m = len(steps)
+        basis, inside = np.linalg.qr(np.concatenate([steps, changes]).T)
+        b = np.eye(len(inside))
+        for s, g in zip(inside[:, :m].T, inside[:, m:].T, strict=True):
+            b = bfgs(b, s, g)
+        if not np.isfinite(b).all():
+            return None
+        values, vectors = np.linalg.eigh(0.5 * (b + b.T))
+        if values[0] <= 0:
+            return None
+        return cls(np.ascontiguousarray(basis.T), (vectors * np.sqrt(values)) @ vectors.T)
+
+    def __call__(self, y):
+        """R ``y``."""
+        inside = self.basis @ y
+        return y + (self.root @ inside - inside) @ self.basis
+
+    def inverse(self, y):
+        """R^-1 ``y``."""
+        inside = self.basis @ y
+        return y + (np.linalg.solve(self.root, inside) - inside) @ self.basis
+
+
+class QuasiNewton:
+    """Pairs of a chain, and the correction that was last made of them.
+
+    Parameters
+    ----------
+    memory : int
+        How many pairs are kept, the newest; none, and no correction, if 0.
+    """
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.pairs = []
+        self.correction = None
+        self.resets = 0
+
+    def observe(self, step, gradient_change):
+        """Take the step between two states and how the gradient of ln p changed along it."""
+        if self.memory:
+            self.pairs = [*self.pairs, (step, -gradient_change)][-self.memory :]
+
+    def renew(self, metric):
+        """Make the correction of ``metric`` anew; forget the pairs if none is positive."""
+        self.correction = None
+        if not self.pairs:
+            return
+        s = np.array([metric.shift_to_units(step) for step, _ in self.pairs])
+        g = np.array([metric.gradient_to_units(change) for _, change in self.pairs])
+        product = np.sum(s * g, axis=1)
+        size = np.sqrt(np.sum(s * s, axis=1) * np.sum(g * g, axis=1))
+        good = product > LEAST_CURVATURE * size
+        if good.any():
+            self.correction = Correction.of_pairs(s[good], g[good])
+            if self.correction is None:
+                self.reset()
+
+    def reset(self):
+        """Begin again, without a correction."""
+        self.pairs, self.correction = [], None
+        self.resets += 1
+
+    def to_dict(self):
+        if not self.memory:
+            return {}
+        out = {"resets": self.resets}
+        if self.pairs:
+            steps, changes = (np.array(column) for column in zip(*self.pairs, strict=True))
+            out |= {"steps": steps, "changes": changes}
+        if self.correction is not None:
+            out |= {"basis": self.correction.basis, "root": self.correction.root}
+        return out
+
+    def restore(self, stored):
+        """Take the state written by :meth:`to_dict`."""
+        if not self.memory:
+            return
+        self.resets = int(stored["resets"])
+        self.pairs = list(zip(stored.get("steps", ()), stored.get("changes", ()), strict=True))
+        self.correction = Correction(stored["basis"], stored["root"]) if "root" in stored else None
