@@ -55,6 +55,7 @@ class FieldOutput:
         self._recorded = 0
         self._power = Moments((self.n_bins,))
         self._size_at_export = None
+        self._fixed_phases = None
         journal_path = None
         if output:
             # As Cobaya names its chains: without a dot where `output` is only a folder.
@@ -79,7 +80,8 @@ class FieldOutput:
         point : (n_parameters,) float64
         log_posterior : float, with the prior of the phases
         """
-        self.fields["initial"].update(from_modes(modes))
+        white_noise = self._white_noise(modes)
+        self.fields["initial"].update(white_noise)
         self.fields["final"].update(theory.get_matter_density())
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
         self._power.update(whitened)
@@ -92,10 +94,18 @@ class FieldOutput:
             self.journal.add(name, value)
         every = self._sampler.store_every
         if every and self._recorded % every == 0:
-            self.journal.add("samples/phases", from_modes(modes).astype(np.float32))
+            self.journal.add("samples/phases", white_noise.astype(np.float32))
             self.journal.add("samples/point", np.array(point))
             self.journal.add("samples/index", np.int64(self._recorded))
         self._recorded += 1
+
+    def _white_noise(self, modes):
+        """Phases of ``modes``; fixed ones are transformed once."""
+        if "phases" not in self._sampler.fixed:
+            return from_modes(modes)
+        if self._fixed_phases is None:
+            self._fixed_phases = from_modes(modes)
+        return self._fixed_phases
 
     def record_trajectory(self, info):
         """Add what one joint trajectory did, a ``hamiltonian.Info``."""

@@ -144,8 +144,11 @@ class RunLog:
         if "phases" not in self.fixed:
             field = slice(parameters.stop, None)
             parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
-        ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
-        return (
+        words = (
             f"Worst R-hat and fewest effective samples of {self._which_chains()}: "
-            f"{', '.join(parts)}; E-BFMI {ebfmi:.2f}."
+            f"{', '.join(parts)}"
         )
+        if len(self.state.position):
+            ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
+            words += f"; E-BFMI {ebfmi:.2f}"
+        return words + "."

@@ -61,7 +61,7 @@ def checks(result):
             "the samples are not those of the posterior",
             "sample with adapt: warmup",
         )
-    if len(result["fixed"]) < 2:
+    if result["modes"] or result["gradients_per_effective_sample"]["weights"]:
         _check_trajectories(result, add)
     return out
 

@@ -64,6 +64,7 @@ class Run:
     chains : list of (n_i, n_columns) float64, the text chains without their weights
     posterior : getdist.MCSamples
     target : FieldTarget
+    fixed : list of str, "phases" and "weights", or what of these did not move
     """
 
     prefix: str
@@ -81,11 +82,12 @@ class Run:
     chains: list
     posterior: Any
     target: Any
+    fixed: list
 
     @property
     def weight_names(self):
-        """Sampled bias weights."""
-        return self.target.weight_names
+        """Sampled bias weights; none where they were fixed, of which getdist keeps no column."""
+        return [] if "weights" in self.fixed else self.target.weight_names
 
     @cached_property
     def likelihoods(self):
@@ -223,6 +225,7 @@ def load_run(prefix):
         chains=chains,
         posterior=posterior,
         target=target,
+        fixed=[str(name) for name in first.get("fixed", [])],
     )
 
 

@@ -46,6 +46,7 @@ def summarise(run, analysis):
         "n_grid": run.grid.n,
         "box_size": run.grid.box_size,
         "redshift": run.redshift,
+        "fixed": run.fixed,
         **run.totals,
         **{
             f"r_{name}": _pairs(analysis.k, analysis.r[name][0]) if name in analysis.r else None
@@ -71,7 +72,8 @@ def checks(summary):
     def add(check, met, text):
         out.append({"check": check, "met": bool(met), "text": text})
 
-    if summary["r_initial"] is not None:
+    phases_move = "phases" not in summary["fixed"]
+    if summary["r_initial"] is not None and phases_move:
         for k_max, target in R_TARGETS:
             values = [r for k, r in summary["r_initial"] if k < k_max]
             if values:
@@ -84,13 +86,15 @@ def checks(summary):
                 )
     low, high = ACCEPTANCE
     acceptance = summary["acceptance"]
-    add(
-        "acceptance",
-        low <= acceptance <= high,
-        f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to {high:g}",
-    )
+    if phases_move or summary["weights"]:
+        add(
+            "acceptance",
+            low <= acceptance <= high,
+            f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to "
+            f"{high:g}",
+        )
     zscores = summary["power_zscores"]
-    if zscores:
+    if zscores and phases_move:
         k, z = max(zscores, key=lambda pair: abs(pair[1]))
         add(
             "power",
@@ -123,6 +127,8 @@ def as_text(summary):
     ]
     for check in s["checks"]:
         lines.append(f"  {'met' if check['met'] else 'NOT MET':<8} {check['text']}")
+    if s["fixed"]:
+        lines.append(f"  note     the {' and the '.join(s['fixed'])} were fixed: not judged")
     if s["r_initial"] is None:
         lines.append(
             "  -        no truth in the catalogue's file: nothing to compare the field with"

@@ -1,0 +1,223 @@
+"""The quasi-Newton correction of the metric, and moves that leave the weights where they are."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from cobaya_neuralbias.sampling import blocks, hamiltonian
+from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling.metric import Held, Metric
+from cobaya_neuralbias.sampling.pooling import pool
+from cobaya_neuralbias.sampling.quasi_newton import Correction, QuasiNewton, bfgs
+
+from .test_hamiltonian import METRIC, MOVES, Twisted, conditional_of, end_cycle
+
+
+def hessian(d, rng):
+    rotation = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    return (rotation * 10.0 ** np.linspace(-1.5, 1.5, d)) @ rotation.T
+
+
+def pairs(d, m, rng, h=None):
+    steps = rng.standard_normal((m, d))
+    return steps, steps @ (hessian(d, rng) if h is None else h)
+
+
+def matrix(function, d):
+    return np.array([function(e) for e in np.eye(d)]).T
+
+
+# Fewer pairs than dimensions, twice as many in all as there are, and more than there are
+@pytest.mark.parametrize(("d", "m"), [(12, 3), (12, 9), (5, 8), (1, 1)])
+def test_compact_form_is_dense_bfgs(d, m):
+    rng = np.random.default_rng(d + m)
+    steps, changes = pairs(d, m, rng)
+    correction = Correction.of_pairs(steps, changes)
+    dense = np.eye(d)
+    for s, g in zip(steps, changes, strict=True):
+        dense = bfgs(dense, s, g)
+    root = matrix(correction, d)
+    np.testing.assert_allclose(root @ root, dense, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(root, root.T, atol=1e-10)
+    assert np.linalg.eigvalsh(root).min() > 0
+    np.testing.assert_allclose(matrix(correction.inverse, d) @ root, np.eye(d), atol=1e-9)
+    # The secant equation, for the newest pair
+    np.testing.assert_allclose(correction(correction(changes[-1])), steps[-1], rtol=1e-7, atol=1e-8)
+
+
+def test_square_root_makes_a_gaussian_round():
+    """As B it would leave it as far from round as it was."""
+    rng = np.random.default_rng(0)
+    h = hessian(6, rng)
+    values, vectors = np.linalg.eigh(h)
+    correction = Correction.of_pairs(vectors.T, vectors.T @ h)
+    root = matrix(correction, 6)
+    np.testing.assert_allclose(root @ h @ root, np.eye(6), atol=1e-8)
+    b = root @ root
+    np.testing.assert_allclose(np.linalg.cond(b @ h @ b), np.linalg.cond(h), rtol=1e-6)
+    assert values[-1] / values[0] > 900
+
+
+def test_pairs_in_the_units_of_the_metric():
+    """Of a Gaussian target, with the metric's other units: L L^T g = s for the newest pair."""
+    rng = np.random.default_rng(1)
+    h = hessian(14, rng)
+    learner = QuasiNewton(4)
+    for s in rng.standard_normal((7, 14)):
+        learner.observe(s, -h @ s)
+    assert len(learner.pairs) == 4
+    learner.renew(METRIC)
+    metric = Metric(*(getattr(METRIC, n) for n in ("groups", "variance", "covariance", "mean")))
+    metric = Metric(**{**vars(metric), "correction": learner.correction})
+    s, g = learner.pairs[-1]
+    moved = metric.from_units(metric.from_units_vjp(g)) - metric.from_units(np.zeros(14))
+    np.testing.assert_allclose(moved, s, rtol=1e-8, atol=1e-9)
+    z, u, v = rng.standard_normal((3, 14))
+    np.testing.assert_allclose(metric.from_units(metric.to_units(z)), z, atol=1e-11)
+    moved = metric.from_units(u) - metric.from_units(np.zeros(14))
+    assert moved @ v == pytest.approx(u @ metric.from_units_vjp(v))
+
+
+def test_pairs_without_curvature_are_skipped():
+    rng = np.random.default_rng(2)
+    steps, changes = pairs(14, 3, rng)
+    good, all_pairs, bad = QuasiNewton(5), QuasiNewton(5), QuasiNewton(5)
+    for s, g in zip(steps, changes, strict=True):
+        good.observe(s, -g)
+        all_pairs.observe(s, -g)
+        across = np.append(-s[1], s[0])  # orthogonal to the first two
+        for learner in (all_pairs, bad):
+            learner.pairs.append((s, -g))
+            learner.pairs.append((np.append(s[:2], np.zeros(12)), np.append(across, np.zeros(12))))
+    unit = Metric.unit(np.zeros(14, dtype=int), 0)
+    for learner in (good, all_pairs, bad):
+        learner.renew(unit)
+    np.testing.assert_array_equal(good.correction.root, all_pairs.correction.root)
+    assert bad.correction is None and bad.resets == 0
+    bad.reset()
+    assert bad.resets == 1 and bad.pairs == []
+
+
+def corrected():
+    learner = QuasiNewton(6)
+    rng = np.random.default_rng(3)
+    for s, g in zip(*pairs(14, 6, rng), strict=True):
+        learner.observe(s, -g)
+    learner.renew(METRIC)
+    return Metric(**{**vars(METRIC), "correction": learner.correction})
+
+
+def held():
+    metric = Metric(METRIC.groups, METRIC.variance, np.zeros((0, 0)), np.zeros(0))
+    return Held(metric, np.array([0.4, -0.7]))
+
+
+@pytest.mark.parametrize("metric", [corrected(), held()], ids=["corrected", "held"])
+@pytest.mark.parametrize("rotate", [True, False])
+def test_trajectory_is_reversible(metric, rotate):
+    target, rng = Twisted(), np.random.default_rng(0)
+    z = rng.standard_normal(14)
+    z[12:] = [0.4, -0.7]
+    start, momentum = hamiltonian.init(target, z), rng.standard_normal(metric.size)
+    end, q, _ = hamiltonian.trajectory(target, start, momentum, metric, 0.05, 10, rotate)
+    back, q, _ = hamiltonian.trajectory(target, end, -q, metric, 0.05, 10, rotate)
+    assert np.abs(end.position - z).max() > 0.05
+    np.testing.assert_allclose(back.position, z, atol=1e-10)
+    np.testing.assert_allclose(-q, momentum, atol=1e-9)
+    if isinstance(metric, Held):
+        np.testing.assert_array_equal(end.position[12:], z[12:])
+
+
+def draw(rng):
+    x = rng.standard_normal()
+    y = 0.5 * (x * x - 1) + 0.5 * rng.standard_normal()
+    return np.concatenate([0.5 * x + np.sqrt(0.75) * rng.standard_normal(12), [x, y]])
+
+
+def learned(rng, **options):
+    """A warm-up that is done."""
+    target = Twisted()
+    tuning = Warmup(200, Metric.unit(target.groups, 2), 0.01, 0.01, 0.8, **options)
+    state = hamiltonian.init(target, rng.standard_normal(14))
+    while not tuning.done:
+        state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
+        end_cycle(tuning)
+    return tuning
+
+
+def largest_score(number, cycles=3, **options):
+    """From exact draws a few cycles on: the largest of all statistics, in standard errors."""
+    rng, target = np.random.default_rng(5), Twisted()
+    tuning = learned(rng, **options)
+    rows = []
+    for _ in range(number):
+        state = hamiltonian.init(target, draw(rng))
+        for _ in range(cycles):
+            state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
+        rows.append(target.statistics(state.position))
+    rows = np.array(rows)
+    return np.abs(rows.mean(0) / (rows.std(0) / np.sqrt(number))).max()
+
+
+@pytest.mark.parametrize("options", [{"memory": 5}, {"memory": 5, "apart": True}], ids=str)
+def test_leaves_the_target_as_it_is(options):
+    assert largest_score(2500, **options) < 3.7
+
+
+def test_negative_control():
+    """A correction that goes on changing with the chain's own past does not."""
+    assert largest_score(6000, cycles=2, memory=5, always=True) > 3.7
+
+
+def test_learned_in_the_warm_up_then_frozen():
+    rng, target = np.random.default_rng(1), Twisted()
+    tuning = learned(rng, memory=3)
+    correction = tuning.corrections["joint"].correction
+    assert correction is not None and tuning.metric.correction is correction
+    assert tuning.dense_metric.correction is not None
+    assert all(not one.pairs for one in tuning.corrections.values())
+    state = hamiltonian.init(target, draw(rng))
+    for _ in range(10):
+        state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
+    assert tuning.metric.correction is correction
+
+
+def test_starts_again_after_a_divergence():
+    rng = np.random.default_rng(1)
+    tuning = learned(rng, memory=3, always=True)
+    z = draw(rng)
+    before, after = (hamiltonian.init(Twisted(), x) for x in (z, z + 0.1))
+    accepted = hamiltonian.Info(1.0, True, False, 0.0, 2, 0.0)
+    tuning.observe_step("joint", before, after, accepted)
+    assert tuning.metric.correction is not None
+    resets = tuning.corrections["joint"].resets
+    ran_away = accepted._replace(accept_probability=0.0, accepted=False, divergent=True)
+    tuning.observe_step("joint", before, before, ran_away)
+    assert tuning.metric.correction is None
+    assert tuning.corrections["joint"].resets == resets + 1
+
+
+def test_pairs_are_of_each_chain():
+    """What several chains have in common is the metric that is corrected."""
+    rng = np.random.default_rng(4)
+    chains = []
+    for _ in range(2):
+        tuning = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, memory=3)
+        tuning.cycle = 9
+        state = hamiltonian.init(Twisted(), draw(rng))
+        for _ in range(4):
+            state, _ = blocks.cycle(rng, Twisted(), conditional_of(Twisted()), state, tuning, MOVES)
+        tuning.end_cycle()
+        chains.append(tuning)
+    together = pool([one.statistics() for one in chains], Warmup.POOLING)
+    for one in chains:
+        one.learn(copy.deepcopy(together))
+    one, other = (chain.metric for chain in chains)
+    np.testing.assert_array_equal(one.covariance, other.covariance)
+    assert not np.allclose(one.correction.root, other.correction.root)
+    stored = chains[0].to_dict()
+    again = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, memory=3)
+    again.restore(stored)
+    np.testing.assert_array_equal(again.metric.correction.basis, one.correction.basis)
+    assert len(again.corrections["joint"].pairs) == len(chains[0].corrections["joint"].pairs)
