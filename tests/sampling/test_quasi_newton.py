@@ -1,6 +1,7 @@
 """The quasi-Newton correction of the metric, and moves that leave the weights where they are."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from cobaya_neuralbias.sampling.metric import Held, Metric
 from cobaya_neuralbias.sampling.pooling import pool
 from cobaya_neuralbias.sampling.quasi_newton import Correction, QuasiNewton, bfgs
 
-from .test_hamiltonian import METRIC, MOVES, Twisted, conditional_of, end_cycle
+from .test_hamiltonian import METRIC, MOVES, Gaussian, Twisted, conditional_of, end_cycle, scores
 
 
 def hessian(d, rng):
@@ -68,8 +69,7 @@ def test_pairs_in_the_units_of_the_metric():
         learner.observe(s, -h @ s)
     assert len(learner.pairs) == 4
     learner.renew(METRIC)
-    metric = Metric(*(getattr(METRIC, n) for n in ("groups", "variance", "covariance", "mean")))
-    metric = Metric(**{**vars(metric), "correction": learner.correction})
+    metric = replace(METRIC, correction=learner.correction)
     s, g = learner.pairs[-1]
     moved = metric.from_units(metric.from_units_vjp(g)) - metric.from_units(np.zeros(14))
     np.testing.assert_allclose(moved, s, rtol=1e-8, atol=1e-9)
@@ -82,18 +82,17 @@ def test_pairs_in_the_units_of_the_metric():
 def test_pairs_without_curvature_are_skipped():
     rng = np.random.default_rng(2)
     steps, changes = pairs(14, 3, rng)
-    good, all_pairs, bad = QuasiNewton(5), QuasiNewton(5), QuasiNewton(5)
+    good, mixed, bad = (QuasiNewton(9) for _ in range(3))
     for s, g in zip(steps, changes, strict=True):
-        good.observe(s, -g)
-        all_pairs.observe(s, -g)
-        across = np.append(-s[1], s[0])  # orthogonal to the first two
-        for learner in (all_pairs, bad):
-            learner.pairs.append((s, -g))
-            learner.pairs.append((np.append(s[:2], np.zeros(12)), np.append(across, np.zeros(12))))
-    unit = Metric.unit(np.zeros(14, dtype=int), 0)
-    for learner in (good, all_pairs, bad):
-        learner.renew(unit)
-    np.testing.assert_array_equal(good.correction.root, all_pairs.correction.root)
+        across = g - s * (s @ g) / (s @ s)
+        for learner in (good, mixed):
+            learner.observe(s, -g)
+        for learner in (mixed, bad):
+            learner.observe(s, g)  # negative
+            learner.observe(s, -across - 1e-4 * s)  # hardly any
+    for learner in (good, mixed, bad):
+        learner.renew(Metric.unit(np.zeros(14, dtype=int), 0))
+    np.testing.assert_array_equal(good.correction.root, mixed.correction.root)
     assert bad.correction is None and bad.resets == 0
     bad.reset()
     assert bad.resets == 1 and bad.pairs == []
@@ -105,7 +104,7 @@ def corrected():
     for s, g in zip(*pairs(14, 6, rng), strict=True):
         learner.observe(s, -g)
     learner.renew(METRIC)
-    return Metric(**{**vars(METRIC), "correction": learner.correction})
+    return replace(METRIC, correction=learner.correction)
 
 
 def held():
@@ -135,25 +134,25 @@ def draw(rng):
     return np.concatenate([0.5 * x + np.sqrt(0.75) * rng.standard_normal(12), [x, y]])
 
 
-def learned(rng, **options):
-    """A warm-up that is done."""
-    target = Twisted()
-    tuning = Warmup(200, Metric.unit(target.groups, 2), 0.01, 0.01, 0.8, **options)
-    state = hamiltonian.init(target, rng.standard_normal(14))
+def learned(rng, target, **options):
+    """A warm-up that is done, and where it ended."""
+    n_dense = 4 if isinstance(target, Gaussian) else 2
+    tuning = Warmup(200, Metric.unit(target.groups, n_dense), 0.01, 0.01, 0.8, **options)
+    state = hamiltonian.init(target, rng.standard_normal(target.n + n_dense))
     while not tuning.done:
         state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
         end_cycle(tuning)
-    return tuning
+    return tuning, state
 
 
-def largest_score(number, cycles=3, **options):
+def largest_score(number, **options):
     """From exact draws a few cycles on: the largest of all statistics, in standard errors."""
     rng, target = np.random.default_rng(5), Twisted()
-    tuning = learned(rng, **options)
+    tuning, _ = learned(rng, target, **options)
     rows = []
     for _ in range(number):
         state = hamiltonian.init(target, draw(rng))
-        for _ in range(cycles):
+        for _ in range(3):
             state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
         rows.append(target.statistics(state.position))
     rows = np.array(rows)
@@ -165,14 +164,25 @@ def test_leaves_the_target_as_it_is(options):
     assert largest_score(2500, **options) < 3.7
 
 
-def test_negative_control():
-    """A correction that goes on changing with the chain's own past does not."""
-    assert largest_score(6000, cycles=2, memory=5, always=True) > 3.7
+@pytest.mark.parametrize("always", [False, True])
+def test_means_and_variances(always):
+    """Negative control: a correction that goes on changing with the chain's past is seen."""
+    target, found = Gaussian(), []
+    for seed in (1, 2):
+        rng, rows = np.random.default_rng(seed), []
+        tuning, state = learned(rng, target, memory=5, always=always)
+        for _ in range(2000):
+            state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
+            rows.append(target.statistics(state.position))
+        found.append(scores(np.array(rows)))
+    found = np.concatenate(found)
+    wrong = np.sqrt(np.mean(found**2)) > 1.35 or np.abs(found).max() > 5.5
+    assert wrong == always
 
 
 def test_learned_in_the_warm_up_then_frozen():
     rng, target = np.random.default_rng(1), Twisted()
-    tuning = learned(rng, memory=3)
+    tuning, _ = learned(rng, target, memory=3)
     correction = tuning.corrections["joint"].correction
     assert correction is not None and tuning.metric.correction is correction
     assert tuning.dense_metric.correction is not None
@@ -185,7 +195,7 @@ def test_learned_in_the_warm_up_then_frozen():
 
 def test_starts_again_after_a_divergence():
     rng = np.random.default_rng(1)
-    tuning = learned(rng, memory=3, always=True)
+    tuning, _ = learned(rng, Twisted(), memory=3, always=True)
     z = draw(rng)
     before, after = (hamiltonian.init(Twisted(), x) for x in (z, z + 0.1))
     accepted = hamiltonian.Info(1.0, True, False, 0.0, 2, 0.0)

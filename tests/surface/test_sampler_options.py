@@ -1,0 +1,183 @@
+"""What moves and how: blocking, fixed phases or weights, the quasi-Newton correction."""
+
+import copy
+
+import numpy as np
+import pytest
+from cobaya.log import LoggedError
+from cobaya.run import run
+
+from cobaya_neuralbias.cli import main
+from cobaya_neuralbias.field_output import read_field_file
+from cobaya_neuralbias.gravity.lagrangian import Lagrangian
+from cobaya_neuralbias.qnhmc import QNHMC
+from cobaya_neuralbias.report import make_diagnosis
+
+TRUTH = "bundled::truth/white_noise"
+SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
+NEWTON = {"memory": 3, "warmup": 12}
+
+
+def prepared(info, sigma8=False, **options):
+    """``info`` with these options of the sampler, and the phases they need."""
+    info = copy.deepcopy(info)
+    info["sampler"]["cobaya_neuralbias.QNHMC"].update(options)
+    if options.get("phases") == "fixed":
+        info["theory"]["cobaya_neuralbias.LPT"]["phases"] = TRUTH
+    if sigma8:
+        info["params"]["sigma8"] = SIGMA8
+    return info
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blocking": "gibbs", "momentum_refresh": 0.7, **NEWTON},
+        {"phases": "fixed", "sigma8": True},
+        {"weights": "fixed"},
+        {"phases": "fixed", "weights": "fixed", "sigma8": True},
+        {"adapt": "always", **NEWTON},
+    ],
+    ids=str,
+)
+def test_resume_continues_to_the_bit(quick, tmp_path, options, run_until, same_files):
+    info = prepared(quick, output_every=1, **options)
+    whole = {**copy.deepcopy(info), "output": str(tmp_path / "whole")}
+    run(whole)
+    # Inside the warm-up with a correction and after it, where there is one
+    for stop in (8, 16) if "memory" in options else (9,):
+        info["output"] = str(tmp_path / f"stopped{stop}")
+        run_until(info, stop)
+        run({**copy.deepcopy(info), "resume": True})
+        assert same_files(whole["output"], info["output"]), stop
+
+
+def test_fixed_phases_cost_no_transform(small, tmp_path, monkeypatch):
+    """The density is computed by Cobaya and by the sampler, once, however long the run."""
+    calls = []
+    density = Lagrangian.density
+
+    def counted(self, modes):
+        calls.append(1)
+        return density(self, modes)
+
+    monkeypatch.setattr(Lagrangian, "density", counted)
+    numbers = []
+    for max_samples in (8, 20):
+        calls.clear()
+        info = prepared(small, phases="fixed", check_every=4, max_samples=max_samples)
+        info["sampler"]["cobaya_neuralbias.QNHMC"]["Rminus1_stop"] = 1e-6
+        info["output"] = str(tmp_path / f"run{max_samples}")
+        _, sampler = run(info)
+        numbers.append(len(calls))
+    assert numbers[0] == numbers[1]
+    assert np.isfinite(sampler.progress).all()
+    fields = read_field_file(info["output"] + ".1.field.h5")
+    assert np.ptp(fields["traces/modes"], axis=0).max() == 0
+    assert np.abs(fields["initial/variance"]).max() < 1e-20
+    assert np.ptp(fields["traces/parameters"], axis=0).min() > 0
+    assert fields["gradients"] == 0 and fields["weight_evaluations"] > 0
+    text, found = make_diagnosis([info["output"]])
+    assert "the phases were fixed: not judged" in text and "nan" not in text
+    assert found["modes"] == {} and "never moved" not in text
+    assert found["gradient_equivalents"] == found["weight_evaluations"]
+    assert main(["report", info["output"]]) == 0
+
+
+def test_fixed_phases_follow_the_cosmology(small):
+    """The posterior along the trajectories is Cobaya's: else recording a sample would fail."""
+    _, sampler = run(prepared(small, sigma8=True, phases="fixed", max_samples=12))
+    chain = sampler.samples()
+    assert np.ptp(chain["sigma8"]) > 0 and np.ptp(chain["npe_b"]) > 0
+    assert np.ptp(chain["chi2_phases"]) == 0
+
+
+def test_fixed_weights(small, tmp_path, caplog):
+    info = prepared(small, weights="fixed", check_every=4)
+    info["output"] = str(tmp_path / "run")
+    _, sampler = run(info)
+    chain = sampler.samples()
+    assert np.ptp(chain["npe_b"]) == 0 and np.ptp(chain["chi2_phases"]) > 0
+    assert "their columns of the chain are constant" in caplog.text
+    assert np.isfinite(sampler.progress[-1]).all()
+    text, found = make_diagnosis([info["output"]])
+    assert "the weights were fixed: not judged" in text and "npe_" not in text
+    assert found["gradients_per_effective_sample"]["weights"] == {}
+    assert main(["report", info["output"]]) == 0
+
+
+def test_both_fixed(small, tmp_path):
+    """Metropolis steps of what is left."""
+    info = prepared(small, sigma8=True, phases="fixed", weights="fixed")
+    info["output"] = str(tmp_path / "run")
+    _, sampler = run(info)
+    chain = sampler.samples()
+    assert np.ptp(chain["sigma8"]) > 0 and np.ptp(chain["npe_b"]) == 0
+    text, found = make_diagnosis([info["output"]])
+    assert "the phases and the weights were fixed" in text
+    assert "acceptance" not in [check["check"] for check in found["checks"]]
+
+
+def test_gibbs_moves_phases_at_fixed_weights(small, monkeypatch):
+    """Weights move in trajectories of their own only."""
+    seen = []
+    step = QNHMC._cycle
+
+    def cycle(self):
+        posterior, weights = self._posterior, []
+
+        def watched(position):
+            weights.append(position[self.moving.n_modes :])
+            return posterior(position)
+
+        before = self.moving.weights_at(self.state.position)
+        self._posterior = watched
+        step(self)
+        self._posterior = posterior
+        after = self.moving.weights_at(self.state.position)
+        seen.append(all(w.tolist() in (before.tolist(), after.tolist()) for w in weights))
+
+    monkeypatch.setattr(QNHMC, "_cycle", cycle)
+    _, sampler = run(prepared(small, blocking="gibbs"))
+    assert all(seen)
+    chain = sampler.samples()
+    assert np.ptp(chain["npe_b"]) > 0 and np.ptp(chain["chi2_phases"]) > 0
+    seen.clear()
+    run(prepared(small))
+    assert not all(seen)
+
+
+def test_always_is_called_inexact(small, tmp_path, caplog):
+    info = prepared(small, adapt="always", **NEWTON)
+    info["output"] = str(tmp_path / "run")
+    _, sampler = run(info)
+    assert sampler.tuning.corrections["joint"].pairs
+    warnings = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert sum("INEXACT" in record.getMessage() for record in warnings) == 2
+    assert "It was reset" in caplog.text
+    text, found = make_diagnosis([info["output"]])
+    assert "NOT MET  the kernel is frozen after the warm-up" in text
+    assert "exact" in [check["check"] for check in found["checks"] if not check["met"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blocking": "x"}, "'blocking' is 'x'; expected one of 'joint', 'gibbs'"),
+        ({"phases": "free"}, "'phases' is 'free'; expected one of 'sample', 'fixed'"),
+        ({"memory": -1}, "'memory' is -1"),
+        ({"adapt": "never"}, "'adapt' is 'never'; expected one of 'warmup', 'always'"),
+        ({"adapt": "always"}, "'memory' is 0"),
+        ({"blocking": "gibbs", "weight_updates": 0}, "'weight_updates' is 0"),
+        ({"phases": "fixed", "weights": "fixed"}, "Nothing moves"),
+    ],
+)
+def test_refusals(small, options, message):
+    with pytest.raises(LoggedError, match=message):
+        run(prepared(small, **options))
+
+
+def test_fixed_phases_must_be_given(small):
+    small["sampler"]["cobaya_neuralbias.QNHMC"]["phases"] = "fixed"
+    with pytest.raises(LoggedError, match=r"set the option 'phases' of 'cobaya_neuralbias\.LPT'"):
+        run(small)
