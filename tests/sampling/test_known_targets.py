@@ -11,10 +11,9 @@ from exactness import (
     one_transition,
     run_chains,
 )
-from known_targets import Banana, CorrelatedGaussian, Funnel, Mixture
+from known_targets import Banana, CorrelatedGaussian, Funnel, Mixture, metric_of
 
 from cobaya_neuralbias.sampling import hamiltonian
-from cobaya_neuralbias.sampling.metric import Metric
 
 GAUSSIANS = {
     f"gaussian{n + n_dense}": CorrelatedGaussian(n, n_dense)
@@ -26,22 +25,6 @@ STEP_SIZES = {
     **dict(zip(GAUSSIANS, (1.4, 1.3, 1.0, 0.7), strict=True)),
     **{"banana": 0.4, "funnel": 1.0, "mixture": 1.4},
 }
-
-
-def metric_of(target):
-    """A metric that is not the truth: wrong means, widths wrong by up to a third, no correlations
-    across coordinates.
-    """
-    n_dense = target.d - target.n
-    if isinstance(target, CorrelatedGaussian):
-        used = target.group_scale[: target.groups.max() + 1]
-        off = np.where(np.arange(len(used)) % 2, 1.3, 0.8)
-        dense = target.scale[target.n :]
-        covariance = np.diag((1.2 * dense) ** 2)
-        return Metric(target.groups, used**2 * off, covariance, target.mean[target.n :] + dense / 2)
-    covariance = 0.7 * np.eye(n_dense) + 0.2
-    variance = np.full(target.groups.max() + 1, 0.8)
-    return Metric(target.groups, variance, covariance, np.full(n_dense, 0.2))
 
 
 class Kernel:

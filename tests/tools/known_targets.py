@@ -11,6 +11,8 @@ import numpy as np
 from scipy.special import log_expit, ndtri
 from scipy.stats import norm
 
+from cobaya_neuralbias.sampling.metric import Metric
+
 
 class Mapped:
     """A target given by the map z(u); subclasses have ``position``, its inverse ``standard``."""
@@ -149,3 +151,19 @@ class Mixture:
         # ln of the sum of both, up to a constant
         value = -0.5 * float(z @ z) + self.APART * t - log_expit(-log_odds)
         return value, -z + self.APART * (1 - 2 * left) * self.along
+
+
+def metric_of(target):
+    """A metric that is not the truth: wrong means, widths wrong by up to a third, no correlations
+    across coordinates.
+    """
+    n_dense = target.d - target.n
+    if isinstance(target, CorrelatedGaussian):
+        used = target.group_scale[: target.groups.max() + 1]
+        off = np.where(np.arange(len(used)) % 2, 1.3, 0.8)
+        dense = target.scale[target.n :]
+        covariance = np.diag((1.2 * dense) ** 2)
+        return Metric(target.groups, used**2 * off, covariance, target.mean[target.n :] + dense / 2)
+    covariance = 0.7 * np.eye(n_dense) + 0.2
+    variance = np.full(target.groups.max() + 1, 0.8)
+    return Metric(target.groups, variance, covariance, np.full(n_dense, 0.2))
