@@ -28,7 +28,7 @@ from cobaya_neuralbias.store import read_tree
 pytestmark = pytest.mark.slow
 
 N, BOX, THRESHOLD = 8, 160.0, 1e13
-N_REPLICAS, N_WRONG = 200, 40
+N_REPLICAS, N_WRONG = 200, 20
 N_DRAWS, SPACING = 9, 16
 FALSE_ALARM = 1e-3  # of all histograms together
 BIAS = {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": THRESHOLD, "alpha_shift": -9.5}

@@ -35,15 +35,16 @@ def _worst(z):
     return float(min(1.0, 2 * stats.norm.sf(np.max(np.abs(z))) * np.size(z)))
 
 
-def chance_of_chains(rows):
+def chance_of_chains(rows, fewest=100):
     """The check of chains (m, n, q) of :func:`statistics`: means against their errors.
 
-    The errors are sqrt(1 / effective samples), for the variance is known.
+    The errors are sqrt(1 / effective samples), for the variance is known. Chains of less than
+    ``fewest`` effective samples are refused: they could hide anything.
     """
     if not np.isfinite(rows).all():
         return 0.0  # ran away
     ess = diagnostics.ess(rows)
-    assert np.min(ess) > 100, f"the chains mix too slowly to tell: {ess}"
+    assert np.min(ess) > fewest, f"the chains mix too slowly to tell: {ess}"
     return _worst(rows.mean((0, 1)) * np.sqrt(ess) / ALLOWANCE)
 
 
