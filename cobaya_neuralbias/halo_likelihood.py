@@ -20,6 +20,7 @@ from .component import (
     is_number,
     logged_errors,
 )
+from .kernels.cache import one_compiles
 from .kernels.threads import SERIAL, Threads
 
 LIKELIHOODS = ("point_process", "binned", "counts")
@@ -293,6 +294,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
             return PointProcess(**data)
         return BinnedCounts(**data, edges=self._bins)
 
+    @one_compiles()
     def _warm_up(self, n_grid):
         """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
         masked = self._survey.completeness is not None or self._survey.open

@@ -23,6 +23,7 @@ from .gravity.grid import Grid
 from .gravity.lagrangian import ASSIGNMENTS, mode_amplitude
 from .gravity.sublattices import OFFSETS
 from .gravity.workspace import Workspace
+from .kernels.cache import one_compiles
 
 DTYPES = ("float64", "float32")
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
@@ -129,6 +130,7 @@ class MatterDensity(FieldRevision, Theory):
                 available / 1e9,
             )
 
+    @one_compiles()
     def _compile(self):
         """Compile now, where an error shows, rather than inside the first likelihood."""
         tiny = Grid(4, self.box_size)
