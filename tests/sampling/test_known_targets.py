@@ -189,7 +189,7 @@ BOTH = chance_of_one_transition, chance_of_long_chains
         (StepsByTheState, "gaussian16", 1.5, "rotate", BOTH),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_broken_kernel_is_seen(broken, name, step_size, variant, checks):
     """Negative controls of both tests above."""
     for check in checks:

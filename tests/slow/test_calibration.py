@@ -7,7 +7,6 @@ likelihood, each prior, the forward model and its adjoint in the sampler, the ca
 the warm-up (as far as it must end in the posterior), the frozen kernel, and the mock.
 
 Draws are 16 cycles apart: autocorrelation times are 2 to 8 cycles (the longest is sigma8's).
-alpha_shift is given: left to the catalogue it would be a prior that knows the data.
 """
 
 import logging
@@ -18,52 +17,26 @@ import pytest
 from calibration import family_p_value, p_values, ranks_of
 from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
+from prior_model import N, model_info, write_placeholder
 
 from cobaya_neuralbias import NeuralBias
-from cobaya_neuralbias.catalogue import HaloCatalogue, write_catalogue
 from cobaya_neuralbias.gravity.fourier import bin_spectrum, to_modes
 from cobaya_neuralbias.mock import make_mock
 from cobaya_neuralbias.store import read_tree
 
 pytestmark = pytest.mark.slow
 
-N, BOX, THRESHOLD = 8, 160.0, 1e13
+ALPHA_SHIFT = -9.5  # 150 to 650 halos
+SIGMA8 = {
+    "prior": {"dist": "norm", "loc": 0.8, "scale": 0.04},
+    "ref": 0.8,
+    "proposal": 0.03,
+}
 N_REPLICAS, N_WRONG = 200, 20
 N_DRAWS, SPACING = 9, 16
 FALSE_ALARM = 1e-3  # of all histograms together
-BIAS = {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": THRESHOLD, "alpha_shift": -9.5}
 # Phases to look at: three of the longest waves, and some shorter ones.
 MODES = [(0, 0, 1), (1, 0, 0), (0, 7, 0), (1, 1, 1), (0, 2, 1), (2, 6, 3), (4, 4, 4)]
-
-
-def prior_scale(name):
-    """Weights from the prior make 150 to 650 halos, with masses of the usual kind."""
-    if name.startswith("npe_x"):
-        return 0.01  # times 26 neighbours
-    if name in ("npe_w1", "npe_w2", "npe_w3"):
-        return 0.05
-    return 0.1 if name == "kappa_w" else 0.3
-
-
-def model_info(catalogue):
-    weights = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options=BIAS)
-    params = {"H0": 68.0, "ombh2": 0.0226576, "omch2": 0.1229984, "ns": 0.97}
-    params["sigma8"] = {
-        "prior": {"dist": "norm", "loc": 0.8, "scale": 0.04},
-        "ref": 0.8,
-        "proposal": 0.03,
-    }
-    for name, options in weights["params"].items():
-        prior = {"dist": "norm", "loc": options["ref"], "scale": prior_scale(name)}
-        params[name] = {"prior": prior, "ref": options["ref"]}
-    return {
-        "theory": {
-            "cobaya_neuralbias.EisensteinHu": None,
-            "cobaya_neuralbias.LPT": {"n_grid": N, "box_size": BOX},
-        },
-        "likelihood": {"bias": {**BIAS, "catalogue": str(catalogue)}},
-        "params": params,
-    }
 
 
 def summary(parameters, modes, shells, log_likelihood):
@@ -76,8 +49,10 @@ def summary(parameters, modes, shells, log_likelihood):
 
 
 def run_info(catalogue, seed, callback):
+    # Not the mock's seed: the chain would start from the numbers that its phases were made of.
+    seed += 1_000_000
     return {
-        **model_info(catalogue),
+        **model_info(catalogue, ALPHA_SHIFT, sigma8=SIGMA8),
         "debug": logging.ERROR,
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
@@ -93,9 +68,9 @@ def replica(seed, folder):
     """(q,) a truth from the prior, and (N_DRAWS, q) draws of its posterior."""
     yaml, mock = folder / "model.yaml", folder / "mock.h5"
     if not yaml.exists():
-        halo = HaloCatalogue(np.zeros((1, 3)), np.array([2 * THRESHOLD]), BOX)
-        write_catalogue(folder / "placeholder.h5", halo)
-        yaml_dump_file(str(yaml), model_info(folder / "placeholder.h5"))
+        write_placeholder(folder / "placeholder.h5")
+        info = model_info(folder / "placeholder.h5", ALPHA_SHIFT, sigma8=SIGMA8)
+        yaml_dump_file(str(yaml), info)
     make_mock(yaml, mock, seed=seed, draw="prior", overwrite=True)
     with h5py.File(mock) as file:
         truth = read_tree(file["truth"])

@@ -12,49 +12,26 @@ import numpy as np
 import pytest
 from cobaya.model import get_model
 from exactness import FALSE_ALARM, chance_of_chains, frozen, statistics
+from prior_model import N, model_info, prior_scale, write_placeholder
 
-from cobaya_neuralbias import NeuralBias, field_target
-from cobaya_neuralbias.catalogue import HaloCatalogue, write_catalogue
+from cobaya_neuralbias import field_target
 from cobaya_neuralbias.mock.draw import draw_halos
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.metric import Metric
 
-N, BOX, THRESHOLD = 8, 160.0, 1e13
 # Some 40 halos: few, so that phases and weights are soon far from what made the last ones.
-BIAS = {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": THRESHOLD, "alpha_shift": -11.3}
+ALPHA_SHIFT = -11.3
 MOVES = blocks.Moves(length=2.0, max_steps=4, refresh=1.0, dense_updates=1, dense_steps=3)
 STEP_SIZE = 0.7
-
-
-def prior_scale(name):
-    if name.startswith("npe_x"):
-        return 0.01
-    if name in ("npe_w1", "npe_w2", "npe_w3"):
-        return 0.05
-    return 0.1 if name == "kappa_w" else 0.3
 
 
 class Joint:
     """The joint distribution of z = (modes, weights) and the halos, at 8^3."""
 
     def __init__(self, folder):
-        catalogue = folder / "placeholder.h5"
-        halo = HaloCatalogue(np.zeros((1, 3)), np.array([2 * THRESHOLD]), BOX)
-        write_catalogue(catalogue, halo)
-        defaults = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options=BIAS)
-        params = {"H0": 68.0, "ombh2": 0.0226576, "omch2": 0.1229984, "ns": 0.97, "sigma8": 0.81}
-        for name, options in defaults["params"].items():
-            prior = {"dist": "norm", "loc": options["ref"], "scale": prior_scale(name)}
-            params[name] = {"prior": prior, "ref": options["ref"]}
-        info = {
-            "theory": {
-                "cobaya_neuralbias.EisensteinHu": None,
-                "cobaya_neuralbias.LPT": {"n_grid": N, "box_size": BOX},
-            },
-            "likelihood": {"bias": {**BIAS, "catalogue": str(catalogue)}},
-            "params": params,
-        }
-        self.target = field_target(get_model(info))
+        write_placeholder(folder / "placeholder.h5")
+        model = get_model(model_info(folder / "placeholder.h5", ALPHA_SHIFT))
+        self.target = field_target(model)
         self.likelihood = self.target.likelihoods["bias"]
         self.mean = np.concatenate([np.zeros(N**3), self.likelihood.default_weights])
         scales = np.array([prior_scale(name) for name in self.target.weight_names])

@@ -67,9 +67,8 @@ def chance_of_draws(u, others=None):
 
 
 def frozen(metric, step_size, dense_step_size):
-    """A tuning that has nothing left to learn: its one cycle of warm-up is over."""
-    tuning = Warmup(1, metric, step_size, dense_step_size, 0.8)
-    tuning.cycle = 1
+    """A tuning that has nothing to learn."""
+    tuning = Warmup(0, metric, step_size, dense_step_size, 0.8)
     assert tuning.done and not tuning.held
     return tuning
 
