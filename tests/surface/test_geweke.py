@@ -159,7 +159,7 @@ def less_prior_of_phases(joint):
 
 def test_misplaced_halos_are_seen(joint):
     a_voxel_off(joint)
-    assert chance_of_chains(joint.chains(2, 300), fewest=0) < FALSE_ALARM
+    assert chance_of_chains(joint.chains(2, 150), fewest=0) < FALSE_ALARM
 
 
 @pytest.mark.slow
