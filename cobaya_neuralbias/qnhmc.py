@@ -32,6 +32,9 @@ from .signals import noted_signals
 from .starting import COUNTERS, Starting
 from .target import FieldTarget
 
+# Power of the likelihood that a warm-up begins with.
+LOWEST_POWER = 0.01
+
 
 class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
@@ -86,7 +89,9 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         self.acceptance = []
         metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
         self.tuning = Warmup(
-            self.warmup, metric, self.step_size, self.step_size, self.target_acceptance
+            *(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance),
+            # Phases that were given are not to be forgotten.
+            lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
         )
         self.metropolis = Metropolis(self.proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
@@ -176,11 +181,19 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
             self.n_divergent += info.joint.divergent
             self.n_weight_divergent += sum(i.divergent for i in info.dense)
         self.acceptance.append(info.joint.accept_probability)
-        if self.target.other_names:
+        if self.target.other_names and self.tuning.likelihood_power == 1:
             self._update_others(warming)
         if warming:
             self.tuning.end_cycle()
+            self._temper()
         self.n_cycles += 1
+
+    def _temper(self):
+        """Give the likelihood the power that the warm-up wants in the next cycle."""
+        power = self.tuning.likelihood_power
+        if power != self.target.likelihood_power:
+            self.target.likelihood_power = power
+            self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
 
     def _at_fixed_modes(self, position):
         return self.target.weights_only(position[: self.n_field].reshape(self.target.grid.shape))
@@ -274,6 +287,7 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
             self._output_now()
 
     def _output_now(self, final=False):
+        self._stop_the_clock()
         self.log_stage()
         self.save(final)
 

@@ -30,6 +30,8 @@ class RunLog:
             if self.tuning.done
             else f"warm-up cycle {self.n_cycles} of {self.warmup}"
         )
+        if self.tuning.likelihood_power < 1:
+            stage += f", likelihood to the power {self.tuning.likelihood_power:.2g}"
         self.log.info(
             "%s: %d gradients in %.0f s, acceptance %.2f, step %.3g, ln posterior %.1f.",
             stage,

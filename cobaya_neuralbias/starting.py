@@ -55,6 +55,7 @@ class Starting:
                 dict(zip(self.model.likelihood, result.loglikes, strict=True)),
             )
         position = np.concatenate([theory.get_modes().ravel(), weights])
+        self.target.likelihood_power = self.tuning.likelihood_power
         self.state = hamiltonian.init(self._posterior, position)
         self._first_metric()
 
@@ -128,6 +129,7 @@ class Starting:
         position, n = self._stored_position, self.n_field
         self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
         result = self.target.evaluate(position[n:], self.others)
+        self.target.likelihood_power = self.tuning.likelihood_power
         self.state = hamiltonian.init(self.target.flat, position, self._stored_momentum)
         self._check_same_posterior(self.state.log_density, result.logpost)
         self.write_progress()

@@ -4,6 +4,10 @@ The metric follows from the spread of positions and of gradients. For a Gaussian
 Cov(z) = Cov(grad)^-1. In general the gradients give the mean curvature, at once, and the
 positions give the spread, once they have had the time to show it; a step is stable up to a few
 units of the former, and the latter is how far there is to go.
+
+A cold start is tempered: the likelihood enters to a small power at first, which grows to one. What
+the data say at all loudly is found while nothing fixes the rest; at full power at once, details
+freeze in wherever they happen to be, and large scales can no longer move through them.
 """
 
 from dataclasses import dataclass, replace
@@ -84,6 +88,10 @@ class Warmup:
     its positions in the window, up to ``SPREAD`` times that. The dense block's covariance is first
     the geometric mean of what positions and gradients say, then that of the positions.
 
+    The target is the prior times the likelihood to the power ``likelihood_power``, which grows from
+    ``lowest_power`` in equal steps of its logarithm to one, a part ``TEMPERED`` on the way. The
+    curvature that the likelihood adds is taken to grow alike.
+
     A window ends in two steps, so that several chains can put together what each has seen in it:
 
         while not warmup.done:
@@ -93,27 +101,36 @@ class Warmup:
                 warmup.learn(warmup.statistics())  # or those of all chains, pooled
     """
 
-    WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
-    # In the first windows the dense coordinates stay where they start, so that the others, drawn at
-    # random, settle around them: weights that follow a field that means nothing yet can end on a
-    # lesser maximum, from which the field cannot bring them back.
-    HELD = 2
+    # All of these are parts of ``n_cycles``. Where windows end:
+    WINDOWS = (
+        *(0.03, 0.06, 0.10, 0.14, 0.18, 0.22, 0.26, 0.31, 0.36, 0.42),
+        *(0.50, 0.58, 0.68, 0.84),
+    )
+    # Until here the dense coordinates stay where they start, so that the others, drawn at random,
+    # settle around them: weights that follow a field that means nothing yet can end on a lesser
+    # maximum, from which the field cannot bring them back.
+    HELD = 0.18
+    # Until here the likelihood has less than its full power.
+    TEMPERED = 0.42
+    # Until here the coordinates are still on their way, and their spread tells how far they came
+    # rather than how far there is to go.
+    ARRIVING = 0.58
 
-    def __init__(self, n_cycles, metric, step_size, dense_step_size, target_acceptance):
+    def __init__(
+        self, n_cycles, metric, step_size, dense_step_size, target_acceptance, lowest_power=1.0
+    ):
         self.n_cycles = n_cycles
+        self.lowest_power = lowest_power
         self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
-        self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS if n_cycles})
+        self._ends = sorted({self._at(part) for part in self.WINDOWS} - {0})
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
     # Variance of coordinates that are to stay where they are.
     STILL = 1e-24
-    # First windows in which the coordinates are still on their way, and their spread tells how far
-    # they came rather than how far there is to go.
-    ARRIVING = 3
     # Most that the spread of a group may be of its inverse curvature.
     SPREAD = 30.0
 
@@ -125,11 +142,29 @@ class Warmup:
     @property
     def held(self):
         """Whether the dense coordinates do not move yet; never where there are no others."""
-        return self.metric.n_diagonal > 0 and self._before(self.HELD, self.cycle)
+        return self.metric.n_diagonal > 0 and self.cycle < self._at(self.HELD)
 
-    def _before(self, window, cycle):
-        """Whether a cycle is in one of the first windows, as many as ``window``."""
-        return any(cycle < end for end in self._ends[:window])
+    def _at(self, part):
+        """Cycle at which a part of the warm-up is over."""
+        return max(1, round(part * self.n_cycles)) if self.n_cycles else 0
+
+    @property
+    def likelihood_power(self):
+        """Power of the likelihood in the cycle under way."""
+        return self._power(self.cycle)
+
+    def _power(self, cycle):
+        end = self._at(self.TEMPERED)
+        return float(self.lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
+
+    def _growth(self):
+        """Mean power in the window that begins, over that in the one that has ended."""
+        ends = [0, *self._ends, self.n_cycles]
+        i = ends.index(self.cycle)
+        ahead, behind = range(self.cycle, ends[i + 1]), range(ends[i - 1], self.cycle)
+        return np.mean([self._power(c) for c in ahead or [self.cycle]]) / np.mean(
+            [self._power(c) for c in behind]
+        )
 
     def joint_metric(self, position):
         """Metric of all coordinates together, for a trajectory from ``position``."""
@@ -236,8 +271,8 @@ class Warmup:
         self._gradients.restore(statistics["gradients"])
         steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
         if self.renews_metric:
-            held = self.metric.n_diagonal > 0 and self._before(self.HELD, self.cycle - 1)
-            arriving = self._before(self.ARRIVING, self.cycle - 1)
+            held = self.metric.n_diagonal > 0 and self.cycle <= self._at(self.HELD)
+            arriving = self.cycle <= self._at(self.ARRIVING)
             self.conditional = np.array(statistics["conditional"])
             self.metric = replace(self.metric, covariance=np.array(statistics["covariance"]))
             if len(self.conditional) and not held:
@@ -260,6 +295,9 @@ class Warmup:
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
+        growth = self._growth()
+        if growth > 1:  # the prior's part, 1, stays
+            curvature = 1 + growth * np.maximum(curvature - 1, 0)
         variance = 1 / curvature
         if not arriving and groups.size:
             weight = members / (members + self.PRIOR_DRAWS)
