@@ -66,7 +66,7 @@ def test_one_cycle_leaves_exact_draws_exact(name, moves):
 )
 def test_moments_of_chains_of_cycles(name, moves):
     cycle = Cycle(name, moves)
-    rows = run_chains(cycle, cycle.target, 2, 2000)
+    rows = run_chains(cycle, cycle.target, 2, 1500)
     assert chance_of_chains(rows) > FALSE_ALARM
 
 

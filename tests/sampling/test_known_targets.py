@@ -94,12 +94,12 @@ every_case = pytest.mark.parametrize(
 
 def chance_of_one_transition(kernel):
     target, kept = kernel.target, kernel.options[1] < 1
-    n = 600 if target.d == 4096 else 2000
+    n = 500 if target.d == 4096 else 2000
     return chance_of_draws(*one_transition(kernel, target, n, kept))
 
 
 def chance_of_long_chains(kernel):
-    n = 600 if kernel.target.d == 4096 else 2000
+    n = 500 if kernel.target.d == 4096 else 1500
     return chance_of_chains(run_chains(kernel, kernel.target, 2, n))
 
 

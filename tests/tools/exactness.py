@@ -35,7 +35,7 @@ def _worst(z):
     return float(min(1.0, 2 * stats.norm.sf(np.max(np.abs(z))) * np.size(z)))
 
 
-def chance_of_chains(rows, fewest=100):
+def chance_of_chains(rows, fewest=60):
     """The check of chains (m, n, q) of :func:`statistics`: means against their errors.
 
     The errors are sqrt(1 / effective samples), for the variance is known. Chains of less than
