@@ -187,7 +187,7 @@ def read_mock(path):
 
 def test_round_trip(place):
     """A mock read back by the yaml it carries has the model that it was drawn from."""
-    text, files = make_mock("model.yaml", "mock.h5", seed=1)
+    text, files = make_mock(place / "model.yaml", place / "mock.h5", seed=1)
     assert list(files) == ["bias"] and "alpha_shift" in text and "seed 1" in text
     attributes, parameters = read_mock("mock.h5")
     truth = read_truth("mock.h5")
