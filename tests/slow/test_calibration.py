@@ -49,8 +49,6 @@ def summary(parameters, modes, shells, log_likelihood):
 
 
 def run_info(catalogue, seed, callback):
-    # Not the mock's seed: the chain would start from the numbers that its phases were made of.
-    seed += 1_000_000
     return {
         **model_info(catalogue, ALPHA_SHIFT, sigma8=SIGMA8),
         "debug": logging.ERROR,
