@@ -10,6 +10,9 @@ from ..errors import InputError
 
 __all__ = ["check_integer", "check_seed", "make_mock", "parameter_values"]
 
+# Sets the random numbers of mocks apart from those that Cobaya's samplers make of the same seed.
+MOCK = int.from_bytes(b"mock", "big")
+
 
 def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False):
     """Draw a catalogue for every halo likelihood of a yaml file, and write them.
@@ -54,7 +57,8 @@ def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False)
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"'{output}': expected the name of a file in an existing folder.")
     # One stream each: a weight that is set moves neither the phases nor another catalogue's halos.
-    phases, parameters, halos = np.random.SeedSequence(seed).spawn(3)
+    # Streams of their own: a run with the same seed must not start from the mock's phases.
+    phases, parameters, halos = np.random.SeedSequence((seed, MOCK)).spawn(3)
     point = model_at(
         path, values or {}, draw, np.random.default_rng(phases), np.random.default_rng(parameters)
     )

@@ -22,7 +22,7 @@ def read_yaml(path, what):
     if not Path(path).is_file():
         raise InputError(f"'{path}': no such file.")
     try:
-        content = yaml_load_file(path)
+        content = yaml_load_file(str(path))
     except Exception as error:  # Cobaya's own, the yaml library's, the disk's
         raise InputError(f"'{path}': unreadable ({error}).") from error
     if not isinstance(content, dict):

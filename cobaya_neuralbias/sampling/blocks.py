@@ -34,13 +34,13 @@ class CycleInfo(NamedTuple):
 
 
 # Step sizes are random, and independent of the state: trajectories keep out of resonance, and the
-# chain leaves corners where the usual step is too long; for these, one joint trajectory in five is
+# chain leaves corners where the usual step is too long; for these, one joint trajectory in ten is
 # up to ten times shorter. The curvature of the dense coordinates changes by orders of magnitude
 # from place to place, so their steps spread over a decade.
 
 
 def _joint_step_size(rng, step_size):
-    shorter = 10.0 ** -rng.uniform(0, 1) if rng.uniform() < 0.2 else 1.0
+    shorter = 10.0 ** -rng.uniform(0, 1) if rng.uniform() < 0.1 else 1.0
     return step_size * rng.uniform(0.8, 1.1) * shorter
 
 

@@ -19,6 +19,7 @@ from cobaya_neuralbias.bias.scatter import NegativeBinomial
 from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
+from cobaya_neuralbias.gravity.fourier import from_modes
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.mock import make_mock, parameter_values
 from cobaya_neuralbias.mock.draw import MARGIN, HaloDraw, draw_halos, expected_number, place_halos
@@ -187,7 +188,7 @@ def read_mock(path):
 
 def test_round_trip(place):
     """A mock read back by the yaml it carries has the model that it was drawn from."""
-    text, files = make_mock("model.yaml", "mock.h5", seed=1)
+    text, files = make_mock(place / "model.yaml", place / "mock.h5", seed=1)
     assert list(files) == ["bias"] and "alpha_shift" in text and "seed 1" in text
     attributes, parameters = read_mock("mock.h5")
     truth = read_truth("mock.h5")
@@ -242,6 +243,16 @@ def test_seed_decides_every_bit(place):
         make_mock("model.yaml", "mock.h5", overwrite=True)
         seeds.add(read_mock("mock.h5")[0]["seed"])
     assert len(seeds) == 2
+
+
+def test_a_run_of_the_same_seed_does_not_start_at_the_truth(place):
+    """Its sampler makes its first phases of the same number."""
+    make_mock("model.yaml", "mock.h5", seed=7)
+    truth = read_truth("mock.h5")["white_noise"]
+    (stream,) = np.random.SeedSequence(7).spawn(1)
+    first = np.random.default_rng(stream).standard_normal(truth.shape)
+    for start in (first, from_modes(first)):
+        assert abs(np.corrcoef(truth.ravel(), start.ravel())[0, 1]) < 5 / np.sqrt(truth.size)
 
 
 def test_values_are_used_and_leave_the_phases_alone(place, info):

@@ -1,0 +1,135 @@
+"""Simulation-based calibration of the whole pipeline, from the prior to the posterior.
+
+A truth (phases, weights, sigma8) is drawn from the prior, and a halo catalogue from it, into a
+file; a run of Cobaya reads it and samples its posterior from a cold start, warm-up included. Among
+the draws the truth has a rank, and ranks are uniform if all of the following is right: the
+likelihood, each prior, the forward model and its adjoint in the sampler, the catalogue's reading,
+the warm-up (as far as it must end in the posterior), the frozen kernel, and the mock.
+
+Draws are 16 cycles apart: autocorrelation times are 2 to 8 cycles (the longest is sigma8's).
+"""
+
+import logging
+
+import h5py
+import numpy as np
+import pytest
+from calibration import family_p_value, p_values, ranks_of
+from cobaya.run import run
+from cobaya.yaml import yaml_dump_file
+from prior_model import N, model_info, write_placeholder
+
+from cobaya_neuralbias import NeuralBias
+from cobaya_neuralbias.gravity.fourier import bin_spectrum, to_modes
+from cobaya_neuralbias.mock import make_mock
+from cobaya_neuralbias.store import read_tree
+
+pytestmark = pytest.mark.slow
+
+ALPHA_SHIFT = -9.5  # 150 to 650 halos
+SIGMA8 = {
+    "prior": {"dist": "norm", "loc": 0.8, "scale": 0.04},
+    "ref": 0.8,
+    "proposal": 0.03,
+}
+N_REPLICAS, N_WRONG = 200, 20
+N_DRAWS, SPACING = 9, 16
+FALSE_ALARM = 1e-3  # of all histograms together
+# Phases to look at: three of the longest waves, and some shorter ones.
+MODES = [(0, 0, 1), (1, 0, 0), (0, 7, 0), (1, 1, 1), (0, 2, 1), (2, 6, 3), (4, 4, 4)]
+
+
+def summary(parameters, modes, shells, log_likelihood):
+    """What is ranked: parameters, some modes, the power of the linear field in bins of k (up to a
+    factor), and the log-likelihood, which sees a posterior that ignores the data.
+    """
+    power = bin_spectrum(modes, shells, N // 2)[1:] * parameters["sigma8"] ** 2
+    some = [modes[index] for index in MODES]
+    return np.array([*parameters.values(), *some, *power, log_likelihood])
+
+
+def run_info(catalogue, seed, callback):
+    return {
+        **model_info(catalogue, ALPHA_SHIFT, sigma8=SIGMA8),
+        "debug": logging.ERROR,
+        "sampler": {
+            "cobaya_neuralbias.QNHMC": {
+                **{"seed": seed, "warmup": 150, "max_samples": N_DRAWS, "thin": SPACING},
+                **{"weight_updates": 1, "weight_steps": 3, "metropolis_updates": 1},
+                **{"store_every": 0, "callback_function": callback, "callback_every": 1},
+            }
+        },
+    }
+
+
+def replica(seed, folder):
+    """(q,) a truth from the prior, and (N_DRAWS, q) draws of its posterior."""
+    yaml, mock = folder / "model.yaml", folder / "mock.h5"
+    if not yaml.exists():
+        write_placeholder(folder / "placeholder.h5")
+        info = model_info(folder / "placeholder.h5", ALPHA_SHIFT, sigma8=SIGMA8)
+        yaml_dump_file(str(yaml), info)
+    make_mock(yaml, mock, seed=seed, draw="prior", overwrite=True)
+    with h5py.File(mock) as file:
+        truth = read_tree(file["truth"])
+    draws = []
+
+    def keep(sampler):
+        row = sampler.samples().data.iloc[-1]
+        point = {name: row[name] for name in sampler.sampled_params}
+        modes = sampler.target.theory.get_modes()
+        draws.append(summary(point, modes, sampler.target.grid.shells, -row["chi2__bias"] / 2))
+
+    _, sampler = run(run_info(mock, seed, keep))
+    target = sampler.target
+    point = {name: truth["parameters"][name] for name in sampler.sampled_params}
+    target.theory.set_phases(truth["white_noise"])
+    result = sampler.model.logposterior(point)
+    modes = to_modes(truth["white_noise"])
+    return summary(point, modes, target.grid.shells, sum(result.loglikes)), np.array(draws)
+
+
+def replicas(n, folder):
+    """(n, q) truths and (n, N_DRAWS, q) draws."""
+    return [np.array(x) for x in zip(*(replica(seed, folder) for seed in range(n)), strict=True)]
+
+
+def family(truths, draws):
+    """Chance that a pipeline without a mistake is as far from uniform ranks."""
+    ranks = np.array([ranks_of(t, d) for t, d in zip(truths, draws, strict=True)])
+    return family_p_value(p_values(ranks, N_DRAWS))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    return replicas(N_REPLICAS, tmp_path_factory.mktemp("calibrated"))
+
+
+def test_ranks_are_uniform(calibrated):
+    assert family(*calibrated) > FALSE_ALARM
+
+
+def test_errors_a_fifth_too_small_are_seen(calibrated):
+    """Negative control: the same draws, nearer to their mean."""
+    truths, draws = calibrated
+    mean = draws.mean(1, keepdims=True)
+    assert family(truths, mean + 0.8 * (draws - mean)) < FALSE_ALARM
+
+
+def test_a_bias_of_half_an_error_is_seen(calibrated):
+    """Negative control: one weight of all is off, the same way in every run."""
+    truths, draws = calibrated
+    shifted = draws.copy()
+    shifted[:, :, 1] += 0.5 * draws[:, :, 1].std(1).mean()
+    assert family(truths, shifted) < FALSE_ALARM
+
+
+def test_a_tempered_likelihood_is_seen(tmp_path, monkeypatch):
+    """Negative control: the pipeline with the likelihood to the power of one half."""
+    exact = NeuralBias.value_and_gradient
+
+    def tempered(self, density, weights):
+        return tuple(0.5 * part for part in exact(self, density, weights))
+
+    monkeypatch.setattr(NeuralBias, "value_and_gradient", tempered)
+    assert family(*replicas(N_WRONG, tmp_path)) < FALSE_ALARM
