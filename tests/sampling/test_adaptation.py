@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
-from cobaya_neuralbias.sampling.adaptation import Warmup, clipped
+from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling.matrices import clipped
 from cobaya_neuralbias.sampling.metric import Metric
 
 GROUPS = np.repeat([0, 1], [30, 300])

@@ -170,8 +170,8 @@ def test_means_and_variances(always):
     target, found = Gaussian(), []
     for seed in (1, 2):
         rng, rows = np.random.default_rng(seed), []
-        tuning, state = learned(rng, target, memory=5, always=always)
-        for _ in range(2000):
+        tuning, state = learned(rng, target, memory=3, always=always)
+        for _ in range(4000):
             state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
             rows.append(target.statistics(state.position))
         found.append(scores(np.array(rows)))
