@@ -30,8 +30,9 @@ ALLOWED = {
     "options": {"component"},
     "starting": {"component", "costs", "sampling", "target"},
     "meetings": {"sampling", "traces"},
+    "moving": set(),
     "run_files": {"sampling"},
-    "run_log": {"sampling", "traces"},
+    "run_log": {"sampling"},
     "eisenstein_hu": {"gravity", "component"},
     "matter_density": {"catalogue", "component", "gravity", "kernels"},
     "lpt": {"component", "gravity", "matter_density"},
@@ -45,13 +46,13 @@ ALLOWED = {
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
         *("chains", "component", "costs", "field_output", "meetings", "run_files", "run_log"),
-        *("options", "sampling", "signals", "starting", "target"),
+        *("moving", "options", "sampling", "signals", "starting", "target"),
     },
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
     *("bench", "chains", "fitting", "matter_density", "mock", "neyrinck"),
-    *("particle_mesh", "starting", "target"),
+    *("options", "particle_mesh", "starting", "target"),
 }
 
 
