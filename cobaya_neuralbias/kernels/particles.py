@@ -25,6 +25,9 @@ from .simd import add_to, dot, load, multiply_add, scaled, vector
 # it. So a row is scattered in turns of every eighth particle.
 TURNS = 8
 
+# Rows of particles that are done plane after plane, so that their nodes stay in the cache.
+ROWS = 32
+
 # How far displacements reach, in lattice spacings: about three standard deviations of second order
 # theory on voxels of 4 Mpc/h. Twice as much makes no difference there.
 REACH = 4
@@ -182,37 +185,39 @@ def gather_gradient(start, stop, displacement, frame, powers, slopes, padded, ad
     sloped = np.empty((2, nodes, length), padded.dtype)
     zero = scaled(0.0, vector(powers[0]))
     seen = padded.dtype.type(0)
-    for i in range(start, stop):
-        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
-        for j in range(displacement.shape[2]):
-            locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
-            polynomials(powers, fraction, weights)
-            polynomials(slopes, fraction, sloped)
-            for k in range(length):
-                x, y, z = zero, zero, zero  # before their sum along the z axis
-                plane = np.uint64(node[k])
-                for a in range(nodes):
-                    in_plane, in_plane_y = zero, zero
-                    p = plane
-                    for b in range(nodes):
-                        values = load(flat, p, zero)
-                        in_plane = multiply_add(weights[1, b, k], values, in_plane)
-                        in_plane_y = multiply_add(sloped[1, b, k], values, in_plane_y)
-                        p += dy
-                    x = multiply_add(sloped[0, a, k], in_plane, x)
-                    y = multiply_add(weights[0, a, k], in_plane_y, y)
-                    z = multiply_add(weights[0, a, k], in_plane, z)
-                    plane += dx
-                wz = _polynomial_vector(powers, fraction[2, k])
-                sz = _polynomial_vector(slopes, fraction[2, k])
-                gx, gy, gz = frame[0] * dot(x, wz), frame[0] * dot(y, wz), frame[0] * dot(z, sz)
-                if add:
-                    gx += gradient[0, i, j, k]
-                    gy += gradient[1, i, j, k]
-                    gz += gradient[2, i, j, k]
-                gradient[0, i, j, k] = gx
-                gradient[1, i, j, k] = gy
-                gradient[2, i, j, k] = gz
+    for first in range(0, displacement.shape[2], ROWS):
+        last = min(first + ROWS, displacement.shape[2])
+        for i in range(start, stop):
+            seen += read_ahead(padded, i, start, first, last, frame[0])
+            for j in range(first, last):
+                locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
+                polynomials(powers, fraction, weights)
+                polynomials(slopes, fraction, sloped)
+                for k in range(length):
+                    x, y, z = zero, zero, zero  # before their sum along the z axis
+                    plane = np.uint64(node[k])
+                    for a in range(nodes):
+                        in_plane, in_plane_y = zero, zero
+                        p = plane
+                        for b in range(nodes):
+                            values = load(flat, p, zero)
+                            in_plane = multiply_add(weights[1, b, k], values, in_plane)
+                            in_plane_y = multiply_add(sloped[1, b, k], values, in_plane_y)
+                            p += dy
+                        x = multiply_add(sloped[0, a, k], in_plane, x)
+                        y = multiply_add(weights[0, a, k], in_plane_y, y)
+                        z = multiply_add(weights[0, a, k], in_plane, z)
+                        plane += dx
+                    wz = _polynomial_vector(powers, fraction[2, k])
+                    sz = _polynomial_vector(slopes, fraction[2, k])
+                    gx, gy, gz = frame[0] * dot(x, wz), frame[0] * dot(y, wz), frame[0] * dot(z, sz)
+                    if add:
+                        gx += gradient[0, i, j, k]
+                        gy += gradient[1, i, j, k]
+                        gz += gradient[2, i, j, k]
+                    gradient[0, i, j, k] = gx
+                    gradient[1, i, j, k] = gy
+                    gradient[2, i, j, k] = gz
     return seen
 
 
