@@ -1,11 +1,14 @@
-"""The files a run writes beside Cobaya's chain: ``PREFIX.N.field.h5`` and ``PREFIX.N.state.h5``.
+"""The files a run writes beside Cobaya's chain, all of them named ``PREFIX.N.``:
 
-The field file is for people and plots: running mean and variance of the initial white noise and
-the final density, the power of every sample, a few full samples, and the traces that convergence is
-judged by. The state file is for resuming:
-everything the run needs to go on to the bit, in float64.
+* ``field.h5``, for people and plots: running mean and variance of the initial white noise and the
+  final density, the power of every sample, a few full samples, and the traces that convergence is
+  judged by;
+* ``journal``: the rows that the field file is made of, as they come;
+* ``state.h5``: everything the run needs to go on to the bit, in float64, and how much of the
+  chain and of the journal belongs to it.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -14,19 +17,26 @@ import numpy as np
 
 from .errors import InputError
 from .gravity.fourier import bin_spectrum, from_modes
+from .identity import difference, identity
+from .journal import Journal
 from .sampling.moments import Moments
-from .store import SeriesBuffer, load_state, replacing, save_state
+from .store import DamagedError, GrowingFile, load_state, previous, replacing, save_state
 from .traces import PER_SAMPLE, PER_TRAJECTORY, choose_modes
 
-SERIES = (
-    *("power/spectrum", "power/whitened", "samples/phases", "samples/point", "samples/index"),
+LARGE = ("samples/phases",)
+SMALL = (
+    *("power/spectrum", "power/whitened", "samples/point", "samples/index"),
     *PER_SAMPLE,
     *PER_TRAJECTORY,
 )
+SERIES = (*LARGE, *SMALL)
+# The field file is made anew whenever the journal has grown by this factor: then all that is ever
+# written to it is some ten times its final size, however often the run saves its state.
+GROWTH = 1.1
 
 
 class FieldOutput:
-    """Collects a run's fields and writes its HDF5 files.
+    """Collects a run's fields and writes its files.
 
     Parameters
     ----------
@@ -37,22 +47,25 @@ class FieldOutput:
 
     def __init__(self, sampler, output, chain):
         self._sampler = sampler
-        self._enabled = bool(output)
         grid = sampler.target.grid
         self.grid = grid
         self.n_bins = grid.n // 2
         self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
-        self.series = SeriesBuffer(SERIES, keep=(*PER_SAMPLE, *PER_TRAJECTORY))
         self.mode_index, self.mode_shell = choose_modes(grid)
         self._recorded = 0
         self._power = Moments((self.n_bins,))
-        if self._enabled:
+        self._size_at_export = None
+        journal_path = None
+        if output:
             # As Cobaya names its chains: without a dot where `output` is only a folder.
             stem = Path(output.folder) / (f"{output.prefix}." if output.prefix else "")
-            self.chain_path, self.field_path, self.state_path = (
+            chain_path, journal_path, self.field_path, self.state_path = (
                 Path(f"{stem}{'' if output.prefix else os.sep}{chain}.{kind}")
-                for kind in ("txt", "field.h5", "state.h5")
+                for kind in ("txt", "journal", "field.h5", "state.h5")
             )
+            self.chain = GrowingFile(chain_path)
+            self._identity = identity(sampler)
+        self.journal = Journal(journal_path, SMALL, LARGE)
 
     # Recording
 
@@ -70,31 +83,29 @@ class FieldOutput:
         self.fields["final"].update(theory.get_matter_density())
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
         self._power.update(whitened)
-        self.series.add("power/whitened", whitened)
+        self.journal.add("power/whitened", whitened)
         scale = theory.get_forward_model().packed_power
         spectrum = bin_spectrum(modes * scale, self.grid.shells, self.n_bins, modes)
-        self.series.add("power/spectrum", spectrum)
+        self.journal.add("power/spectrum", spectrum)
         row = (log_posterior, point, modes.ravel()[self.mode_index].astype(np.float32))
         for name, value in zip(PER_SAMPLE, row, strict=True):
-            self.series.add(name, value)
+            self.journal.add(name, value)
         every = self._sampler.store_every
         if every and self._recorded % every == 0:
-            self.series.add("samples/phases", from_modes(modes).astype(np.float32))
-            self.series.add("samples/point", np.array(point))
-            self.series.add("samples/index", np.int64(self._recorded))
+            self.journal.add("samples/phases", from_modes(modes).astype(np.float32))
+            self.journal.add("samples/point", np.array(point))
+            self.journal.add("samples/index", np.int64(self._recorded))
         self._recorded += 1
-        if not self._enabled:
-            self.series.settle()
 
     def record_trajectory(self, info):
         """Add what one joint trajectory did, a ``hamiltonian.Info``."""
         row = (info.energy, info.accept_probability, info.divergent)
         for name, value in zip(PER_TRAJECTORY, row, strict=True):
-            self.series.add(name, value)
+            self.journal.add(name, value)
 
     def traces(self):
         """Name -> all rows so far, of each series in ``PER_SAMPLE`` and ``PER_TRAJECTORY``."""
-        return {name: self.series.kept(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
+        return {name: self.journal.rows(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
 
     def products(self):
         """Means and variances so far, and the mean whitened power in each shell."""
@@ -110,38 +121,36 @@ class FieldOutput:
 
     # Files
 
-    def _identity(self):
-        """What a state must share with the run that takes it up."""
-        sampler = self._sampler
-        return {
-            "n_grid": self.grid.n,
-            "box_size": self.grid.box_size,
-            "parameters": " ".join(sampler.sampled_params),
-            "weights": " ".join(sampler.target.weight_names),
-            "warmup": sampler.warmup,
-        }
+    def save(self, snapshot, final=False):
+        """Bring the files up to date, after Cobaya has done so with its chain.
 
-    def save(self, snapshot):
-        """Write both files; the state last, since it says how much of the others counts."""
-        self._write_field_file(snapshot)
+        First what only grows, then the state, since it says how much of that counts. The field
+        file follows when it has fallen behind, or when this is the ``final`` time.
+        """
+        self.chain.take_in()
+        self.journal.write()
         save_state(
             self.state_path,
             {
-                "identity": self._identity(),
+                "identity": json.dumps(self._identity),
                 "run": snapshot,
                 "fields": {name: field.to_dict() for name, field in self.fields.items()},
                 "power": self._power.to_dict(),
                 "recorded": self._recorded,
-                "written": {
-                    name.replace("/", "."): count for name, count in self.series.written.items()
-                },
+                "chain": self.chain.to_dict(),
+                "journal": self.journal.file.to_dict(),
             },
         )
+        size = self.journal.file.size
+        if final or self._size_at_export is None or size > GROWTH * self._size_at_export:
+            self._export(snapshot)
+            self._size_at_export = size
 
-    def _write_field_file(self, snapshot):
+    def _export(self, snapshot):
+        """Write the field file."""
         sampler = self._sampler
         acceptance = snapshot["acceptance"]
-        with replacing(self.field_path, copy=True) as file:
+        with replacing(self.field_path) as file:
             file.attrs.update(
                 n_grid=self.grid.n,
                 box_size=self.grid.box_size,
@@ -159,71 +168,88 @@ class FieldOutput:
             )
             for name, field in self.fields.items():
                 for moment in ("mean", "variance"):
-                    _replace(file, f"{name}/{moment}", getattr(field, moment))
-            _replace(file, "power/k", self.grid.k_fundamental * np.arange(self.n_bins))
+                    file[f"{name}/{moment}"] = getattr(field, moment)
+            file["power/k"] = self.grid.k_fundamental * np.arange(self.n_bins)
             counts = np.bincount(self.grid.shells.ravel(), minlength=self.n_bins)[: self.n_bins]
-            _replace(file, "power/n_modes", counts)
-            _replace(file, "traces/mode_index", self.mode_index)
-            _replace(file, "traces/mode_shell", self.mode_shell)
-            self.series.flush(file)
-        self.series.settle()
+            file["power/n_modes"] = counts
+            file["traces/mode_index"] = self.mode_index
+            file["traces/mode_shell"] = self.mode_shell
+            for name in SMALL:
+                _append(file, name, self.journal.rows(name))
+            for name in LARGE:
+                for rows in self.journal.blocks(name):
+                    _append(file, name, rows)
 
     def load(self):
-        """The state to resume from, checked against this run; None if none was written yet."""
-        if not self.state_path.exists() and not Path(f"{self.state_path}.previous").exists():
+        """Go back to the last state on disk that is whole, and so are the files it speaks of.
+
+        What the chain and the journal have beyond it is cut off.
+
+        Returns
+        -------
+        dict, the ``snapshot`` of :meth:`save`; None if no state was ever written
+
+        Raises
+        ------
+        InputError
+            If there is no such state, or if it belongs to another run. Then nothing was changed.
+        """
+        problems = []
+        for path in (self.state_path, previous(self.state_path)):
+            if path.exists():
+                try:
+                    stored = load_state(path)
+                    self._check_identity(stored, path)
+                    self.chain.restore(stored["chain"])
+                    self.journal.file.restore(stored["journal"])
+                    break
+                except DamagedError as error:
+                    problems.append(str(error))
+        else:
+            if problems:
+                raise InputError("The run cannot be resumed. " + " ".join(problems))
             return None
-        stored, path = load_state(self.state_path)
-        for name, mine in self._identity().items():
-            theirs = stored["identity"][name]
-            if theirs != mine:
-                raise InputError(
-                    f"'{path}' belongs to another run: its {name} is {theirs}, this run's is "
-                    f"{mine}. Resume with the options it was started with, or start anew (-f)."
+        if path != self.state_path:
+            if problems:
+                self._sampler.log.warning(
+                    "Going back to the state before the last: %s", " ".join(problems)
                 )
+            # A damaged state must not become the one that is kept.
+            os.replace(path, self.state_path)
+        self.chain.cut()
+        self.journal.file.cut()
+        self.journal.read()
         for name, field in self.fields.items():
             field.restore(stored["fields"][name])
         self._power.restore(stored["power"])
         self._recorded = int(stored["recorded"])
-        self._load_series({name: int(stored["written"][name.replace("/", ".")]) for name in SERIES})
         return stored["run"]
 
-    def _load_series(self, written):
-        if not any(written.values()):
-            return
-        if not self.field_path.exists():
-            raise InputError(f"'{self.field_path}' is gone: the run cannot be resumed without it.")
-        try:
-            with h5py.File(self.field_path, "r") as file:
-                self.series.restore(written, file)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise InputError(f"'{self.field_path}' cannot be read: {error}.") from error
-
-    def truncate_chain(self, stored):
-        """Cut the text chain back to the samples that the state knows."""
-        n = int(stored["samples"])
-        if n == 0:
-            self.chain_path.unlink(missing_ok=True)
-            return
-        try:
-            lines = self.chain_path.read_bytes().splitlines(keepends=True)
-        except OSError as error:
-            raise InputError(f"'{self.chain_path}' cannot be read: {error}.") from error
-        if len(lines) < n + 1:
+    def _check_identity(self, stored, path):
+        if found := difference(json.loads(stored["identity"]), self._identity):
             raise InputError(
-                f"'{self.chain_path}' has {len(lines) - 1} samples, but '{self.state_path}' was "
-                f"written after {n}: the chain was changed or cut."
+                f"'{path}' belongs to another run: {found}. Resume with what it was started with, "
+                "or start anew (-f)."
             )
-        if len(lines) > n + 1:
-            temporary = self.chain_path.with_name(self.chain_path.name + ".tmp")
-            temporary.write_bytes(b"".join(lines[: n + 1]))
-            os.replace(temporary, self.chain_path)
 
 
-def _replace(file, name, value):
-    if name in file:
-        file[name][...] = value
-    else:
-        file[name] = value
+def _append(file, name, rows):
+    """Append (k, ...) ``rows`` to a dataset, made at the first row."""
+    if not len(rows):
+        return
+    if name not in file:
+        row = rows[0]
+        file.create_dataset(
+            name,
+            (0, *row.shape),
+            maxshape=(None, *row.shape),
+            chunks=(max(1, min(256, 2**18 // max(row.nbytes, 1))), *row.shape),
+            dtype=row.dtype,
+        )
+    dataset = file[name]
+    n = len(dataset)
+    dataset.resize(n + len(rows), axis=0)
+    dataset[n:] = rows
 
 
 def read_field_file(path):

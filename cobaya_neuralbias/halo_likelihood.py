@@ -70,6 +70,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
     threads: int
     parameter_prefix: str
 
+    _at_resume_prefer_new = [*Likelihood._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
     # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
     # Cobaya takes public class attributes for options.
     _OPTIONS = {
@@ -253,6 +254,12 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 self.log, "Option 'box_size' is needed to use this likelihood without a theory."
             )
         return self._halos
+
+    @property
+    def data(self):
+        """Arrays that the posterior depends on: positions and masses above threshold, the mask."""
+        mask = self._survey.completeness
+        return [self.halos.position, self.halos.mass, *([] if mask is None else [mask])]
 
     @property
     def options_from_catalogue(self):

@@ -51,6 +51,8 @@ class MatterDensity(FieldRevision, Theory):
     dtype: str
     threads: int
 
+    _at_resume_prefer_new = [*Theory._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
+
     def build(self, workspace, amplitude, omega_m, growth):
         """The forward model, with the interface of :class:`Lagrangian`.
 

@@ -33,6 +33,7 @@ from .sampling import blocks, hamiltonian
 from .sampling.adaptation import Warmup, group_mean
 from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
+from .signals import noted_signals
 from .target import FieldTarget, reference_point
 
 COUNTERS = ("n_divergent", "n_weight_divergent", "n_cycles")
@@ -100,8 +101,6 @@ class QNHMC(RunFiles, RunLog, Sampler):
         with logged_errors(self.log):
             self.field_output = FieldOutput(self, self.output, chain)
             stored = self.field_output.load() if self.output.is_resuming() else None
-            if stored is not None:
-                self.field_output.truncate_chain(stored)
         self.collection = SampleCollection(
             self.model, self.output, name=str(chain), resuming=stored is not None
         )
@@ -117,6 +116,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.metropolis = Metropolis(self._proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
         self.state = self._stored_position = None
+        self._logpost = float("nan")
         if stored is not None:
             self._restore(stored)
         self._posterior = self.costs.count_gradients(self.target.flat)
@@ -151,14 +151,27 @@ class QNHMC(RunFiles, RunLog, Sampler):
         if not self.tuning.done:
             self.mpi_info("Warm-up: %d cycles.", self.warmup)
         self._last_output = time.monotonic()
-        while len(self.collection) < self.max_samples:
-            self._cycle()
-            sampled = self.n_cycles - self.warmup
-            if sampled > 0 and sampled % self.thin == 0:
-                self._record()
-            self._maybe_output()
-        self._output_now()
+        with noted_signals(self.log) as signals:
+            while len(self.collection) < self.max_samples:
+                self._cycle()
+                sampled = self.n_cycles - self.warmup
+                if sampled > 0 and sampled % self.thin == 0:
+                    self._record()
+                if signals:
+                    self._stop(signals[0])
+                self._maybe_output()
+        self._output_now(final=True)
         self.log_end()
+
+    def _stop(self, signal):
+        """Save everything and leave, as the process would have."""
+        if self.output:
+            self._output_now(final=True)
+            self.log.info(
+                "Stopped by %s; all is saved. To go on, run the same again with -r (--resume).",
+                signal.name,
+            )
+        raise KeyboardInterrupt if signal.name == "SIGINT" else SystemExit(128 + signal)
 
     def _cold_start(self):
         """Phases from their prior (unless the theory was given some), weights at their ``ref``."""
@@ -250,6 +263,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
                 self.metropolis.adapt(others, probability)
         if warming and self.tuning.ends_window:
             self.metropolis.renew()
+        self._logpost = value
         if moved:
             self.target.evaluate(weights, self.others)
             self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
@@ -317,14 +331,14 @@ class QNHMC(RunFiles, RunLog, Sampler):
         if due:
             self._output_now()
 
-    def _output_now(self):
+    def _output_now(self, final=False):
         self._last_output = self._stop_the_clock()
         self.log_stage()
         self.measure_progress()
         if self.output:
             with logged_errors(self.log):
                 self.collection.out_update()
-                self.field_output.save(self._snapshot())
+                self.field_output.save(self._snapshot(), final)
                 self.write_checkpoint()
                 self.write_progress()
 
@@ -332,6 +346,8 @@ class QNHMC(RunFiles, RunLog, Sampler):
 
     def _snapshot(self):
         return {
+            "log_density": self.state.log_density,
+            "logpost": self._logpost,
             "position": self.state.position,
             "momentum": np.zeros(0) if self.state.momentum is None else self.state.momentum,
             "others": self.others,
@@ -359,11 +375,26 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.metropolis.restore(stored["metropolis"])
         self._stored_position = np.array(stored["position"])
         self._stored_momentum = np.array(stored["momentum"]) if stored["momentum"].size else None
+        self._stored_densities = float(stored["log_density"]), float(stored["logpost"])
 
     def _resume(self):
         position, n = self._stored_position, self.n_field
         self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
-        self.target.evaluate(position[n:], self.others)
+        result = self.target.evaluate(position[n:], self.others)
         self.state = hamiltonian.init(self.target.flat, position, self._stored_momentum)
+        self._check_same_posterior(self.state.log_density, result.logpost)
         self.write_progress()
         self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))
+
+    def _check_same_posterior(self, *densities):
+        """Whatever changed since the state was written, data or code, the posterior shows it."""
+        names = "ln posterior of phases and weights", "ln posterior through Cobaya"
+        for name, before, now in zip(names, self._stored_densities, densities, strict=True):
+            if not (np.isnan(before) or np.isclose(before, now, rtol=1e-9, atol=1e-6)):
+                raise LoggedError(
+                    self.log,
+                    "The %s at the stored point is %.12g; it was %.12g when '%s' was written. The "
+                    "data of a likelihood or its code have changed: put them back, or start anew "
+                    "(-f).",
+                    *(name, now, before, self.field_output.state_path),
+                )

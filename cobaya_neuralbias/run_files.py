@@ -53,13 +53,20 @@ class RunFiles:
     def output_files_regexps(cls, output, info=None, minimal=False):
         """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
         regexps = [output.collection_regexp(name=None)]
-        kinds = (r"\d+\.field\.h5", r"\d+\.state\.h5(\.previous)?")
+        kinds = (r"\d+\.field\.h5", r"\d+\.journal", r"\d+\.state\.h5(\.previous)?")
         if not minimal:
             kinds += (r"\d+\.(field|state)\.h5\.tmp",)
             for extension in (Extension.checkpoint, Extension.progress):
                 kinds += (re.escape(extension.lstrip(".")) + r"(\.tmp)?",)
         regexps += [re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds]
         return [(regexp, None) for regexp in regexps]
+
+    def set_checkpoint_info(self, checkpoint_info):
+        """Takes the number of chains; the rest of Cobaya's own needs ``PREFIX.updated.yaml``.
+
+        Cobaya writes that file in place: a kill while a run is starting may leave it empty.
+        """
+        self.n_chains = checkpoint_info["sampler"][self.get_name()]["n_chains"]
 
     def check_number_of_chains(self):
         """A resumed run has as many chains as before (the checkpoint set ``n_chains``)."""
@@ -90,8 +97,9 @@ class RunFiles:
         n = len(self.collection)
         if n < diagnostics.FEWEST or (len(self.progress) and self.progress[-1, 0] == n):
             return
-        draws = columns(self.field_output.traces(), self.sampled_params)[1]
-        draws = draws[None, :: max(1, n // ENOUGH)]
+        some = slice(None, None, max(1, n // ENOUGH))
+        traces = {name: rows[some] for name, rows in self.field_output.traces().items()}
+        draws = columns(traces, self.sampled_params)[1][None]
         worst = [diagnostics.rhat_bulk(draws), diagnostics.rhat_folded(draws)]
         now = datetime.datetime.now().timestamp()
         # What never moved has NaN. If nothing ever has, there is nothing to plot.

@@ -1,51 +1,100 @@
-"""HDF5 files of a run, written so that a kill at any moment leaves a readable one.
+"""Files that neither a kill nor a full disk can spoil.
 
-Every file is written whole under another name, flushed to disk, and then renamed over the old one;
-the state file's predecessor is kept. HDF5 files changed in place are what other samplers lose to
-a kill.
+A file is either replaced by a whole one, written under another name, flushed to disk and then
+renamed (:func:`replacing`, :func:`save_state`), or only ever appended to (:class:`GrowingFile`).
+HDF5 files changed in place are what other samplers lose to a kill.
 """
 
+import hashlib
+import io
 import os
-import shutil
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from .errors import InputError
 
-FORMAT = 2
+FORMAT = 3
+# HDF5 leaves the first bytes of a file to its user: here the format, and a digest of the rest.
+_USER_BLOCK = 512
+_TITLE = f"cobaya-neuralbias state {FORMAT} "
+_BLOCK = 2**24
+
+
+class DamagedError(InputError):
+    """A file is not what was written; the state before the last one may know of a good one."""
+
+
+class _Disk(io.FileIO):
+    """A new file whose first failure is kept in ``error``; it then takes anything and drops it.
+
+    The HDF5 library does not survive a full disk: after a failed write it cannot close the file,
+    and crashes when the process ends.
+    """
+
+    def __init__(self, path):
+        super().__init__(path, "w+")
+        self.error = None
+
+    def write(self, data):
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while self.error is None and len(rest):
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size=None):
+        try:
+            return super().truncate(size) if self.error is None else size
+        except OSError as error:
+            self.error = error
+            return size
 
 
 @contextmanager
-def replacing(path, keep=None, copy=False):
-    """Yield an ``h5py.File`` that becomes ``path`` once the block ends without an error.
+def _appearing(path, keep=None):
+    """Yield a :class:`_Disk` that becomes ``path``, whole and flushed, if nothing went wrong.
 
-    Parameters
-    ----------
-    path : Path
-    keep : Path, optional, where the file being replaced goes
-    copy : bool, start from a copy of the present file rather than from nothing
+    What was at ``path`` before goes to ``keep``, if given.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        if copy and path.exists():
-            shutil.copyfile(path, temporary)
-        with h5py.File(temporary, "a" if copy else "w") as file:
-            yield file
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(temporary, path)
+        try:
+            with _Disk(temporary) as file:
+                try:
+                    yield file
+                finally:
+                    if file.error is not None:
+                        raise file.error
+                os.fsync(file.fileno())
+            if keep is not None and path.exists():
+                os.replace(path, keep)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"'{path}' could not be written ({error}); what was there before is untouched."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path):
+    """Yield a new ``h5py.File`` that becomes ``path`` once the block ends without an error.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written; what was at ``path`` is then still there.
+    """
+    with _appearing(path) as disk, h5py.File(disk, "w") as file:
+        yield file
 
 
 def write_tree(group, tree):
@@ -70,10 +119,15 @@ def read_tree(group):
 
 
 def save_state(path, tree):
-    """Write a run's state to ``path``, keeping the previous one beside it."""
-    with replacing(path, keep=previous(path)) as file:
-        file.attrs["format"] = FORMAT
+    """Write a run's state to ``path``, keeping the one before it at :func:`previous`."""
+    image = io.BytesIO()
+    with h5py.File(image, "w", userblock_size=_USER_BLOCK) as file:
         write_tree(file, tree)
+    content = image.getbuffer()
+    head = _TITLE + hashlib.sha256(content[_USER_BLOCK:]).hexdigest() + "\n"
+    content[: len(head)] = head.encode()
+    with _appearing(path, keep=previous(path)) as disk:
+        disk.write(content)
 
 
 def previous(path):
@@ -83,83 +137,94 @@ def previous(path):
 
 
 def load_state(path):
-    """The last state written to ``path``; its predecessor if that one is not readable.
-
-    Returns
-    -------
-    dict, Path
-        The state and the file that it came from.
+    """What :func:`save_state` was given.
 
     Raises
     ------
-    InputError
-        If neither file can be read.
+    DamagedError
+        If a single bit of the file is not as it was written.
     """
-    problems = []
-    for candidate in (Path(path), previous(path)):
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DamagedError(f"'{path}' cannot be read: {error}.") from error
+    if not content.startswith(_TITLE.encode()):
+        raise DamagedError(
+            f"'{path}' is not a whole state of this version: it starts with "
+            f"{content[: len(_TITLE)]!r}, expected {_TITLE!r}."
+        )
+    digest = content[len(_TITLE) : _USER_BLOCK].rstrip(b"\0\n").decode(errors="replace")
+    found = hashlib.sha256(content[_USER_BLOCK:]).hexdigest()
+    if digest != found:
+        raise DamagedError(
+            f"'{path}' is damaged: its content has the SHA-256 digest {found[:12]}..., expected "
+            f"{digest[:12]}..., as written in its first line."
+        )
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return read_tree(file)
+
+
+class GrowingFile:
+    """A file that is only appended to, known as far as ``size`` and a checksum of its bytes.
+
+    Whatever a kill or a full disk left beyond is cut off when the run is resumed.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.size = 0
+        self.checksum = 0
+
+    def take_in(self):
+        """Flush to disk what was appended, and take it into ``size`` and ``checksum``."""
+        if not self.path.exists():
+            return
+        with open(self.path, "rb+") as file:
+            os.fsync(file.fileno())
+            file.seek(self.size)
+            while block := file.read(_BLOCK):
+                self.checksum = zlib.crc32(block, self.checksum)
+                self.size += len(block)
+
+    def to_dict(self):
+        return {"size": self.size, "checksum": self.checksum}
+
+    def restore(self, stored):
+        """Go on from what :meth:`to_dict` gave; the file itself stays as it is.
+
+        Raises
+        ------
+        DamagedError
+            If the file is shorter, or was changed before that point.
+        """
+        size, expected = int(stored["size"]), int(stored["checksum"])
+        checksum, left = 0, size
         try:
-            with h5py.File(candidate, "r") as file:
-                if file.attrs["format"] != FORMAT:
-                    raise KeyError(f"format {file.attrs['format']}, expected {FORMAT}")
-                return read_tree(file), candidate
-        except (OSError, KeyError) as error:
-            problems.append(f"'{candidate}': {error}")
-    raise InputError("No state of the run can be read. " + " ".join(problems))
+            with open(self.path, "rb") if size else io.BytesIO() as file:
+                while block := file.read(min(left, _BLOCK)):
+                    checksum = zlib.crc32(block, checksum)
+                    left -= len(block)
+        except OSError as error:
+            raise DamagedError(f"'{self.path}' cannot be read: {error}.") from error
+        if left:
+            raise DamagedError(
+                f"'{self.path}' has {size - left} bytes, expected at least the {size} that it had "
+                "when the state was written: it was cut."
+            )
+        if checksum != expected:
+            raise DamagedError(
+                f"'{self.path}' was changed: its first {size} bytes have the checksum "
+                f"{checksum:08x}, expected {expected:08x}."
+            )
+        self.size, self.checksum = size, expected
 
-
-class SeriesBuffer:
-    """Rows waiting to be appended to the datasets of a field file.
-
-    Each named series grows by one row a sample (or a stored sample, or a trajectory). Rows already
-    in the file beyond ``written`` belong to a run that was cut off, and are dropped. The series
-    ``keep`` stay in memory as a whole, too.
-    """
-
-    def __init__(self, names, keep=()):
-        self.rows = {name: [] for name in names}
-        self.written = {name: 0 for name in names}
-        self._kept = {name: [] for name in keep}
-
-    def add(self, name, row):
-        row = np.asarray(row)
-        self.rows[name].append(row)
-        if name in self._kept:
-            self._kept[name].append(row)
-
-    def kept(self, name):
-        """(rows, ...) all rows of a series to ``keep``, written or not."""
-        return np.array(self._kept[name])
-
-    def restore(self, written, file):
-        """Go on after the first ``written[name]`` rows of each series in ``file``."""
-        for name, count in written.items():
-            if count and (name not in file or len(file[name]) < count):
-                raise InputError(f"'{file.filename}' has lost samples: {name} is too short.")
-            if name in self._kept:
-                self._kept[name] = list(file[name][:count]) if count else []
-        self.written = dict(written)
-
-    def flush(self, file):
-        """Append what is waiting to ``file``; :meth:`settle` once the file is in place."""
-        for name, rows in self.rows.items():
-            start = self.written[name]
-            if name not in file:
-                if not rows:
-                    continue
-                first = rows[0]
-                file.create_dataset(
-                    name,
-                    (0, *first.shape),
-                    maxshape=(None, *first.shape),
-                    chunks=(max(1, min(256, 2**18 // max(first.nbytes, 1))), *first.shape),
-                    dtype=first.dtype,
-                )
-            dataset = file[name]
-            dataset.resize(start + len(rows), axis=0)
-            if rows:
-                dataset[start:] = np.stack(rows)
-
-    def settle(self):
-        for name, rows in self.rows.items():
-            self.written[name] += len(rows)
-            rows.clear()
+    def cut(self):
+        """Cut off what is beyond ``size``; a file of no bytes is removed."""
+        if not self.size:
+            self.path.unlink(missing_ok=True)
+        elif self.path.stat().st_size > self.size:
+            os.truncate(self.path, self.size)

@@ -28,11 +28,15 @@ def test_memory_is_that_of_what_is_kept_and_of_the_worst_moment():
 
 def test_times_add_up():
     timing = measure(
-        [lambda: time.sleep(0.01), lambda _: time.sleep(0.02)], 8, np.dtype("float32"), 5
+        [lambda: time.sleep(0.01), lambda _: time.sleep(0.02)], 8, np.dtype("float32"), 5, threads=2
     )
     assert timing.parts[0] >= 0.01 and timing.parts[1] >= 0.02
     assert timing.total == pytest.approx(sum(timing.parts), rel=0.5)
     assert timing.units == pytest.approx(timing.total / timing.transform, rel=0.9)
+
+
+def test_waiting_does_not_count_on_one_thread():
+    assert measure([lambda: time.sleep(0.05)], 8, np.dtype("float64"), 3).total < 0.02
 
 
 def test_tiles_hold_the_bundled_halos():

@@ -20,7 +20,12 @@ ALLOWED = {
     "component": {"errors"},
     "costs": set(),
     "traces": set(),
-    "field_output": {"errors", "gravity", "sampling", "store", "traces"},
+    "identity": {"__version__"},
+    "journal": {"store"},
+    "signals": set(),
+    "field_output": {
+        *("errors", "gravity", "identity", "journal", "sampling", "store", "traces"),
+    },
     "run_files": {"sampling", "traces"},
     "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
@@ -35,7 +40,8 @@ ALLOWED = {
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
-        *("component", "costs", "field_output", "run_files", "run_log", "sampling", "target"),
+        *("component", "costs", "field_output", "run_files", "run_log", "sampling", "signals"),
+        "target",
     },
 }
 SURFACE = {

@@ -47,12 +47,14 @@ def _row(case, catalogue, n_grid, dtype, threads, repeats):
         return Setup(catalogue, n_grid, dtype, threads, theory, {**gravity, **more}, bias)
 
     if kind == "step":
-        few, many = (measure(setup(n_steps=n).gravity(), n_grid, dtype, repeats) for n in STEPS)
+        few, many = (
+            measure(setup(n_steps=n).gravity(), n_grid, dtype, repeats, threads) for n in STEPS
+        )
         steps = STEPS[1] - STEPS[0]
         parts = [(b - a) / steps for a, b in zip(few.parts, many.parts, strict=True)]
         total, units = (many.total - few.total) / steps, (many.units - few.units) / steps
     else:
-        timing = measure(getattr(setup(), kind)(), n_grid, dtype, repeats)
+        timing = measure(getattr(setup(), kind)(), n_grid, dtype, repeats, threads)
         parts, total, units = timing.parts, timing.total, timing.units
     method = "gravity" if kind == "step" else kind
     field = n_grid**3 * np.dtype(dtype).itemsize
@@ -69,7 +71,7 @@ def _row(case, catalogue, n_grid, dtype, threads, repeats):
         row["forward"], row["vjp"] = (1e3 * part for part in parts)
     if kind == "posterior":
         names, functions = zip(*setup().pieces(), strict=True)
-        pieces = measure(list(functions), n_grid, dtype, repeats)
+        pieces = measure(list(functions), n_grid, dtype, repeats, threads)
         row["shares"] = {
             name: part / timing.total for name, part in zip(names, pieces.parts, strict=True)
         }

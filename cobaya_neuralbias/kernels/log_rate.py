@@ -133,7 +133,9 @@ def _local_terms_vjp(
             parts[i, 3 + h] = of_hinge
         for k in range(density.size):
             total = source[k] + derivative[k] * psi_bar[k] + x_bar[k]
-            row[k] = total / (density[k] + shift)
+            derivative[k] = total / (density[k] + shift)
+        for k in range(density.size):
+            row[k] = derivative[k]
 
 
 @jit

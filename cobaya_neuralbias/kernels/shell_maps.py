@@ -69,7 +69,6 @@ def _combine_features(
     monopoles = _monopoles(stencil, coefficients, shells, weights[0], extra, length)
     maps = np.empty((stencil.planar.size, length))
     total, squares = np.empty((2, length)), np.empty(length)
-    base = sqrt(softening)
     for i in range(start, stop):
         for first in range(0, n, ROWS):
             n_rows = min(ROWS, n - first)
@@ -77,15 +76,14 @@ def _combine_features(
             _set_planes(of_rows, padded, i + radius, first + radius, n_rows * width, planes)
             for r in range(2):
                 add_up(monopoles, r, planes.reshape(-1), 0, total[r, :size])
-            psi = total[0]
+            psi = total[0, :size]
             for f in range(1, degrees.shape[0]):
                 for s in range(n_shells):
                     for m in range(degrees[f, 0], degrees[f, 1]):
                         e = m * n_shells + s
                         add_up(maps_of_shells, e, planes.reshape(-1), 0, maps[m, :size])
-                    _add_squares(maps, degrees[f, 0], degrees[f, 1], 0, softening, squares[:size])
-                    for k in range(size):
-                        psi[k] += weights[f, s] * (sqrt(squares[k]) - base)
+                    rows = maps[degrees[f, 0] : degrees[f, 1]]
+                    _add_lengths(rows, 0, softening, weights[f, s], squares, psi)
             for r in range(2):
                 for j in range(n_rows):
                     row, source = out[r, i, first + j], total[r, j * width :]
@@ -162,7 +160,6 @@ def _combine_features_vjp(
         stencil, coefficients, shells, weights[0], extra, bars.shape[1]
     )
     feature, factor = np.empty(length), np.empty(length)
-    base = sqrt(softening)
     for item in range(start, stop):
         part = 2 * item + phase
         weights_bar[part] = 0.0
@@ -194,20 +191,10 @@ def _combine_features_vjp(
                         for m in range(degrees[f, 0], degrees[f, 1]):
                             e, map_bar = m * n_shells + s, bars[row + m, 2 * radius : end]
                             add_up(maps_of_shells, e, planes.reshape(-1), 0, map_bar)
-                        _add_squares(
-                            *(bars, row + degrees[f, 0], row + degrees[f, 1], 2 * radius),
-                            *(softening, feature[:size]),
+                        weights_bar[part, f, s] += _lengths_vjp(
+                            *(bars[row + degrees[f, 0] : row + degrees[f, 1]], 2 * radius),
+                            *(softening, weights[f, s], psi_bar, feature, factor),
                         )
-                        to_psi, w = 0.0, weights[f, s]
-                        for k in range(size):
-                            value = sqrt(feature[k])
-                            to_psi += psi_bar[k] * (value - base)
-                            factor[k] = w * psi_bar[k] / value
-                        weights_bar[part, f, s] += to_psi
-                        for m in range(degrees[f, 0], degrees[f, 1]):
-                            map_bar = bars[row + m, 2 * radius : end]
-                            for k in range(size):
-                                map_bar[k] *= factor[k]
                 for e in range(planes.shape[0]):
                     add_up(planes_of_bars, e, bars.reshape(-1), 0, planes_bar[e, :end])
                 here = ((i + radius) * width + first + radius) * width
@@ -228,7 +215,7 @@ def _set_planes_vjp(planes_bar, size, stencil, here, padded_bar):
     width = padded_bar.shape[2]
     n_planar, n_rows = stencil.factors.shape
     n_groups = planes_bar.shape[0] // n_planar
-    weight, plane = np.empty(n_planar + 2), np.empty(n_planar + 2, np.int64)
+    weight, plane = np.empty(n_planar), np.empty(n_planar, np.int64)
     for o in range(n_rows):
         shift = (stencil.rows[o, 0] * width + stencil.rows[o, 1]) * width
         for side in range(2 if o > 0 else 1):
@@ -240,24 +227,77 @@ def _set_planes_vjp(planes_bar, size, stencil, here, padded_bar):
                     if side == 1:
                         weight[number] *= stencil.planar_parity[q]
                     number += 1
-            weight[number : number + 2] = 0.0
-            plane[number : number + 2] = 0
-            target = padded_bar.reshape(-1)[here + (shift if side == 0 else -shift) :]
-            for e in range(0, number, 3):
-                x, y, z = weight[e], weight[e + 1], weight[e + 2]
-                a, b = planes_bar[plane[e]], planes_bar[plane[e + 1]]
-                c = planes_bar[plane[e + 2]]
-                for k in range(size):
-                    target[k] += x * a[k] + y * b[k] + z * c[k]
+            there = here + (shift if side == 0 else -shift)
+            _add_planes(planes_bar, plane[:number], weight, size, padded_bar.reshape(-1), there)
 
 
 @vectorised
-def _add_squares(maps, first, last, start, softening, out):
-    """``softening + sum_m maps_m^2`` of the rows m, three or five or more, from ``start`` on."""
-    a, b, c = maps[first, start:], maps[first + 1, start:], maps[first + 2, start:]
+def _add_planes(planes, which, weight, size, out, there):
+    """Adds weighted planes to ``out`` from ``there`` on; three, or what is left, at a time."""
+    target, last = out[there:], which.size - 1
+    for e in range(0, which.size, 3):
+        second, third = min(e + 1, last), min(e + 2, last)
+        x, y, z = weight[e], weight[second], weight[third]
+        a, b, c = planes[which[e]], planes[which[second]], planes[which[third]]
+        if e == last:
+            for k in range(size):
+                target[k] += x * a[k]
+        elif second == last:
+            for k in range(size):
+                target[k] += x * a[k] + y * b[k]
+        else:
+            for k in range(size):
+                target[k] += x * a[k] + y * b[k] + z * c[k]
+
+
+@vectorised
+def _add_lengths(maps, start, softening, weight, squares, out):
+    """Adds ``weight`` times the length of the maps, from ``start`` on, to all of ``out``."""
+    base = sqrt(softening)
+    a, b, c = maps[0, start:], maps[1, start:], maps[2, start:]
+    if maps.shape[0] == 3:
+        for k in range(out.size):
+            square = softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k])
+            out[k] += weight * (sqrt(square) - base)
+        return
+    _add_squares(maps, start, softening, squares[: out.size])
     for k in range(out.size):
-        out[k] = softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k])
-    for m in range(first + 3, last, 2):
+        out[k] += weight * (sqrt(squares[k]) - base)
+
+
+@vectorised
+def _lengths_vjp(maps, start, softening, weight, out_bar, squares, factor):
+    """Cotangent of ``weight``; the maps become their cotangents."""
+    base, total = sqrt(softening), 0.0
+    a, b, c = maps[0, start:], maps[1, start:], maps[2, start:]
+    if maps.shape[0] == 3:
+        for k in range(out_bar.size):
+            root = sqrt(softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k]))
+            total += out_bar[k] * (root - base)
+            share = weight * out_bar[k] / root
+            a[k] *= share
+            b[k] *= share
+            c[k] *= share
+        return total
+    _add_squares(maps, start, softening, squares[: out_bar.size])
+    for k in range(out_bar.size):
+        root = sqrt(squares[k])
+        total += out_bar[k] * (root - base)
+        factor[k] = weight * out_bar[k] / root
+    for m in range(maps.shape[0]):
+        a = maps[m, start:]
+        for k in range(out_bar.size):
+            a[k] *= factor[k]
+    return total
+
+
+@vectorised
+def _add_squares(maps, start, softening, out):
+    """``softening + sum_m maps_m^2`` of an odd number of maps."""
+    a = maps[0, start:]
+    for k in range(out.size):
+        out[k] = softening + a[k] * a[k]
+    for m in range(1, maps.shape[0], 2):
         a, b = maps[m, start:], maps[m + 1, start:]
         for k in range(out.size):
             out[k] += a[k] * a[k] + b[k] * b[k]
@@ -317,7 +357,8 @@ def _planes_of_bars(stencil, coefficients, shells, weights, extra, length):
         for p in range(n_groups):
             for term in range(n_maps + 1):
                 m, row = max(term - 1, 0), min(term, 1)
-                for d in range(height):
+                # A pair is best followed by a term that is none (`add_up`).
+                for d in range(height - 1, -1, -1):
                     s, x = shells[p, d], coefficients[m, p, d]
                     if stencil.planar[m] != q or s < 0:
                         continue

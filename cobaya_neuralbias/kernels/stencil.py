@@ -100,11 +100,14 @@ def pad_log_vjp(padded, radius, log_bar, out=None, threads=SERIAL):
 @jit
 def _pad_log_vjp(start, stop, padded, radius, log_bar, out):
     n = log_bar.shape[0]
+    result = np.empty(n)  # apart, for a loop from an array to itself is not vectorised
     for i in range(start, stop):
         for j in range(n):
             row, source, u = out[i, j], log_bar[i, j], padded[i + radius, j + radius, radius:]
             for k in range(n):
-                row[k] = source[k] * exp(-u[k])
+                result[k] = source[k] * exp(-u[k])
+            for k in range(n):
+                row[k] = result[k]
 
 
 def pad_product(a, b, radius, padded, threads=SERIAL):
@@ -144,7 +147,7 @@ class Sums(NamedTuple):
 
 @vectorised
 def add_up(sums, e, a, here, out):
-    """Sum e of the values from ``here`` on, into all of ``out``; two pairs at a time."""
+    """Sum e of the values from ``here`` on, into all of ``out``; two terms at a time."""
     first, last = sums.first[e], sums.first[e + 1]
     if first == last:
         out[:] = 0.0
@@ -154,12 +157,21 @@ def add_up(sums, e, a, here, out):
         if t + 1 < last:
             y, r = sums.weight[t + 1], sums.sign[t + 1]
             a2, b2 = a[here + sums.above[t + 1] :], a[here + sums.below[t + 1] :]
-            if t == first:
+            if t == first and r == 0.0:
+                for k in range(out.size):
+                    out[k] = x * (a1[k] + s * b1[k]) + y * a2[k]
+            elif t == first:
                 for k in range(out.size):
                     out[k] = x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
+            elif r == 0.0:
+                for k in range(out.size):
+                    out[k] += x * (a1[k] + s * b1[k]) + y * a2[k]
             else:
                 for k in range(out.size):
                     out[k] += x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
+        elif t == first and s == 0.0:
+            for k in range(out.size):
+                out[k] = x * a1[k]
         elif t == first:
             for k in range(out.size):
                 out[k] = x * (a1[k] + s * b1[k])

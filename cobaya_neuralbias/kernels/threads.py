@@ -6,6 +6,7 @@ must not depend on the range it is called with; a sum over all items is kept in 
 parts, one item each, and added up in order afterwards.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -21,9 +22,10 @@ class Threads:
     def __init__(self, number=1):
         self.number = number
         self._pool = None
+        self._process = None
 
     def __getstate__(self):
-        return {"number": self.number, "_pool": None}
+        return {"number": self.number, "_pool": None, "_process": None}
 
     def __deepcopy__(self, memo):
         return Threads(self.number)
@@ -33,8 +35,9 @@ class Threads:
         if self.number == 1 or n_items < 2:
             kernel(0, n_items, *arguments)
             return
-        if self._pool is None:
+        if self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.number - 1, "neuralbias")
+            self._process = os.getpid()
         ends = [n_items * i // self.number for i in range(self.number + 1)]
         others = [
             self._pool.submit(kernel, start, stop, *arguments)

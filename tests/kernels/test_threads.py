@@ -1,6 +1,8 @@
 """Loops shared between threads."""
 
 import copy
+import multiprocessing
+import os
 import pickle
 
 import numpy as np
@@ -53,3 +55,21 @@ def test_copies_start_their_own_threads():
         other.run(_mark, 4, out)
         assert (out == 1).all() and other.number == 2
     assert SERIAL.number == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process cannot be copied here")
+def test_copies_of_the_process_start_their_own_threads():
+    threads = Threads(2)
+    threads.run(_mark, 4, np.zeros(4))
+
+    def child(results):
+        out = np.zeros(4)
+        threads.run(_mark, 4, out)
+        results.put(out.tolist())
+
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    process = context.Process(target=child, args=(results,), daemon=True)
+    process.start()
+    assert results.get(timeout=30) == [1.0] * 4
+    process.join()

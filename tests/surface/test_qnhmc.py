@@ -3,12 +3,9 @@
 import copy
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
-import h5py
 import numpy as np
 import pytest
 from cobaya.log import LoggedError
@@ -16,31 +13,12 @@ from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
 
 from cobaya_neuralbias.field_output import read_field_file
-from cobaya_neuralbias.qnhmc import QNHMC as Sampler
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 
 
 def options(info):
     return info["sampler"][QNHMC]
-
-
-def progress_of(prefix):
-    """Rows of the progress file without the time of day."""
-    return [line.split()[:1] + line.split()[2:] for line in open(f"{prefix}.progress")]
-
-
-def same_files(one, other):
-    """Whether two runs left the same chain, byte for byte, the same fields, bit for bit, and (if
-    both had output after the same samples) the same progress.
-    """
-    if progress_of(one) != progress_of(other):
-        return False
-    if open(f"{one}.1.txt", "rb").read() != open(f"{other}.1.txt", "rb").read():
-        return False
-    a, b = read_field_file(f"{one}.1.field.h5"), read_field_file(f"{other}.1.field.h5")
-    assert a.keys() == b.keys()
-    return all(np.array_equal(a[k], b[k]) for k in a if "seconds" not in k)
 
 
 def test_output(small, tmp_path):
@@ -86,18 +64,6 @@ def test_running_moments_are_those_of_the_samples(small, tmp_path):
     np.testing.assert_allclose(fields["initial/variance"], phases.var(0, ddof=1), atol=1e-5)
 
 
-def test_seed(small, tmp_path):
-    runs = {}
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        info = copy.deepcopy(small)
-        options(info)["seed"] = seed
-        info["output"] = str(tmp_path / name)
-        run(info)
-        runs[name] = info["output"]
-    assert same_files(runs["a"], runs["b"])
-    assert not same_files(runs["a"], runs["c"])
-
-
 def test_output_into_a_folder(small, tmp_path):
     """`output: folder/` leaves files without a prefix, and they can be resumed from."""
     small["output"] = str(tmp_path / "chains") + os.sep
@@ -129,82 +95,6 @@ def test_field_only(small):
     assert np.ptp(sampler.samples()["chi2_phases"]) > 0
 
 
-@pytest.mark.parametrize("cosmology", [False, True])
-def test_resume_continues_to_the_bit(small, tmp_path, cosmology):
-    """Interrupted anywhere, by an exception between cycles, and resumed: the same run."""
-    if cosmology:
-        small["params"]["sigma8"] = {
-            "prior": {"min": 0.6, "max": 1.0},
-            "ref": 0.8,
-            "proposal": 0.02,
-        }
-    options(small).update(output_every=1, max_samples=10, warmup=4)
-    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
-    run(whole)
-    for stop in (1, 4, 6, 13):
-        info = {**copy.deepcopy(small), "output": str(tmp_path / f"stopped{stop}")}
-        interrupted = copy.deepcopy(info)
-        with pytest.MonkeyPatch.context() as patch:
-            stop_after(patch, stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(interrupted)
-        run({**info, "resume": True})
-        assert same_files(whole["output"], info["output"]), stop
-
-
-def test_resume_for_longer(small, tmp_path):
-    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
-    options(small)["output_every"] = options(whole)["output_every"] = 1
-    options(whole)["max_samples"] = 13
-    run(whole)
-    info = {**copy.deepcopy(small), "output": str(tmp_path / "run")}
-    run(copy.deepcopy(info))
-    options(info)["max_samples"] = 13
-    run({**info, "resume": True})
-    assert same_files(whole["output"], info["output"])
-
-
-def stop_after(patch, n_cycles):
-    cycle = Sampler._cycle
-
-    def counted(self):
-        if self.n_cycles == n_cycles:
-            raise KeyboardInterrupt
-        cycle(self)
-
-    patch.setattr(Sampler, "_cycle", counted)
-
-
-def test_killed_while_it_writes(small, tmp_path):
-    """SIGKILL at random instants, resumed each time until done: the same run."""
-    options(small).update(output_every=1, max_samples=30, warmup=4)
-    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
-    run(whole)
-    info = {**copy.deepcopy(small), "output": str(tmp_path / "killed")}
-    yaml_dump_file(str(tmp_path / "killed.in.yaml"), info)
-    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
-    kills = 0
-    while kills < 4:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cobaya", "run", str(tmp_path / "killed.in.yaml"), "-r"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        started = time.monotonic()
-        while process.poll() is None and not (tmp_path / "killed.1.state.h5").exists():
-            time.sleep(0.005)
-            assert time.monotonic() - started < 120
-        time.sleep(rng.uniform(0, 1.0))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert kills >= 1
-    run({**info, "resume": True})
-    assert same_files(whole["output"], info["output"])
-
-
 def test_a_rerun_does_not_lose_data(small, tmp_path):
     small["output"] = str(tmp_path / "run")
     run(copy.deepcopy(small))
@@ -218,75 +108,6 @@ def test_a_rerun_does_not_lose_data(small, tmp_path):
     options(small)["seed"] = 77
     run({**copy.deepcopy(small), "force": True})
     assert open(small["output"] + ".1.txt", "rb").read() != before
-
-
-@pytest.mark.parametrize(
-    "damage", ["truncated state", "another grid", "cut chain", "lost samples", "no field file"]
-)
-def test_damaged_runs_are_refused_and_left_alone(small, tmp_path, damage):
-    small["output"] = str(tmp_path / "run")
-    run(copy.deepcopy(small))
-    state, chain = tmp_path / "run.1.state.h5", tmp_path / "run.1.txt"
-    if damage == "truncated state":
-        for path in (state, tmp_path / "run.1.state.h5.previous"):
-            path.write_bytes(state.read_bytes()[:1000])
-        match = "No state of the run can be read"
-    elif damage == "another grid":
-        with h5py.File(state, "r+") as file:
-            file["identity/n_grid"][...] = 16
-        match = "n_grid is 16, this run's is 8"
-    elif damage == "cut chain":
-        chain.write_text("".join(chain.open().readlines()[:4]))
-        match = "has 3 samples"
-    elif damage == "lost samples":
-        with h5py.File(tmp_path / "run.1.field.h5", "r+") as file:
-            file["traces/modes"].resize(5, axis=0)
-        match = "has lost samples: traces/modes"
-    else:
-        (tmp_path / "run.1.field.h5").unlink()
-        match = "cannot be resumed without it"
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    with pytest.raises(LoggedError, match=match):
-        run({**copy.deepcopy(small), "resume": True})
-    for name in ("run.1.state.h5", "run.1.txt"):
-        assert (tmp_path / name).read_bytes() == before[name]
-
-
-def test_previous_state_serves_where_the_last_is_damaged(small, tmp_path):
-    options(small).update(output_every=1)
-    whole = {**copy.deepcopy(small), "output": str(tmp_path / "whole")}
-    run(whole)
-    info = {**copy.deepcopy(small), "output": str(tmp_path / "run")}
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, 11)
-        with pytest.raises(KeyboardInterrupt):
-            run(copy.deepcopy(info))
-    (tmp_path / "run.1.state.h5").write_bytes(b"garbage")
-    run({**info, "resume": True})
-    assert same_files(whole["output"], info["output"])
-
-
-def test_unwritable_state_keeps_the_previous_one(small, tmp_path, monkeypatch):
-    from cobaya_neuralbias import store
-
-    small["output"] = str(tmp_path / "run")
-    options(small).update(output_every=1)
-    fsync = os.fsync
-    calls = []
-
-    def full(descriptor):
-        calls.append(descriptor)
-        if len(calls) > 18:
-            raise OSError(28, "No space left on device")
-        fsync(descriptor)
-
-    monkeypatch.setattr(store.os, "fsync", full)
-    with pytest.raises(LoggedError, match="No space left"):
-        run(copy.deepcopy(small))
-    stored, path = store.load_state(tmp_path / "run.1.state.h5")
-    assert stored["run"]["samples"] >= 1
-    assert path.name == "run.1.state.h5"
-    assert not list(tmp_path.glob("*.tmp"))
 
 
 @pytest.mark.parametrize("sampler", ["evaluate", "mcmc", "minimize"])

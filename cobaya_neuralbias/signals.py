@@ -1,0 +1,32 @@
+"""Ctrl-C and the queue's SIGTERM: noted when they come, obeyed when it is safe."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+
+@contextmanager
+def noted_signals(log):
+    """Yield a list that takes up the first SIGINT or SIGTERM instead of the process dying of it.
+
+    The next one has its usual effect. Outside the main thread, where Python gives no choice, all
+    of them have.
+    """
+    noted, before = [], {}
+
+    def note(number, frame):
+        noted.append(signal.Signals(number))
+        restore()
+        log.info("%s: stopping after this cycle; a second one stops at once.", noted[0].name)
+
+    def restore():
+        while before:
+            signal.signal(*before.popitem())
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        restore()
