@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import math
 import os
 import shutil
 import signal
@@ -341,8 +342,12 @@ def test_changed_code_or_data_show_in_the_posterior(quick, tmp_path, monkeypatch
 # No room
 
 
+def takes_room(what):
+    return what in ("write", "fsync")
+
+
 def full(what):
-    if what in ("write", "fsync"):
+    if takes_room(what):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -366,7 +371,11 @@ def check_full_disk(quick, tmp_path, same_files, run_until, disk, part):
         changes = disk(patch, tmp_path / "whole").changes
         run(whole)
     first = next(i for i, change in enumerate(changes) if ".1." in change)
-    at = first + round(part * (len(changes) - first))
+    # Only what takes room fails: there must be such a change at ``at`` or after it.
+    taking = [
+        i for i, change in enumerate(changes, 1) if i > first and takes_room(change.split()[0])
+    ]
+    at = taking[math.ceil(part * len(taking)) - 1]
     with pytest.MonkeyPatch.context() as patch:
         disk(patch, tmp_path / "full", full, at)
         with pytest.raises(LoggedError, match="No space left on device"):
