@@ -16,7 +16,9 @@ same files at once.
 import os
 from functools import partial
 
-from numba import cfunc, njit
+import numpy as np
+from numba import cfunc, njit, types
+from numba.extending import overload
 
 _MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS")
 _several_ranks = any(os.environ.get(name, "1") not in ("", "1") for name in _MPI_VARIABLES)
@@ -39,3 +41,37 @@ by_address = partial(
     fastmath={"contract"},
 )
 inlined = partial(jit, forceinline=True)
+
+# The same, of functions that compiled code takes in one of two forms, by the type of an argument.
+_INLINED = {"forceinline": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+def by_precision(double, single):
+    """A function of one number: ``single`` of a float32, ``double`` of all others."""
+
+    def function(x):
+        return single(x) if isinstance(x, np.float32) else double(x)
+
+    @overload(function, jit_options=_INLINED)
+    def choose(x):
+        return single.py_func if x == types.float32 else double.py_func
+
+    return function
+
+
+def _as_double(x, value):
+    return np.float64(value)
+
+
+def _as_single(x, value):
+    return np.float32(value)
+
+
+def like(x, value):
+    """``value`` in the type of the number x: float32, or float64."""
+    return _as_single(x, value) if isinstance(x, np.float32) else _as_double(x, value)
+
+
+@overload(like, jit_options=_INLINED)
+def _like(x, value):
+    return _as_single if x == types.float32 else _as_double
