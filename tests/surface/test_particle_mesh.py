@@ -8,7 +8,6 @@ from cobaya.log import LoggedError
 from cobaya.model import get_model
 
 from cobaya_neuralbias import field_target
-from cobaya_neuralbias.bench.timing import peak_memory
 from cobaya_neuralbias.gravity.growth import growth_rate
 
 LPT, MESH = "cobaya_neuralbias.LPT", "cobaya_neuralbias.ParticleMesh"
@@ -112,34 +111,3 @@ def test_gradient_of_the_posterior(small_model):
     first = target.evaluate(weights).loglike
     target.theory.set_phases(phases + u)
     assert target.evaluate(weights).loglike != first
-
-
-MEMORY = [
-    (LPT, {}),
-    (LPT, {"order": 1, "dtype": "float32"}),
-    (LPT, {"rsd": "z"}),
-    (LPT, {"particles_per_voxel": 8}),
-    (MESH, {}),
-    (MESH, {"n_steps": 1, "dtype": "float32"}),
-    (MESH, {"rsd": "x"}),
-    (MESH, {"mesh_factor": 2}),
-    (MESH, {"particles_per_voxel": 8, "deconvolve": True}),
-]
-
-
-@pytest.mark.parametrize("theory, options", MEMORY)
-def test_memory_that_a_run_is_refused_for(base, theory, options):
-    """That of all numpy arrays at the worst moment of a gradient, within a fifth."""
-    n, found = 40, []
-
-    def gradient():
-        _, model = density(with_theory(base, theory, n_grid=n, **options))
-        component = model.provider.requirement_providers["matter_density"]
-        found.append(component)
-        forward, modes = component.get_forward_model(), component.get_modes()
-        bar = np.ones(modes.shape, component.dtype)
-        return [lambda: forward.density(modes), lambda state: forward.density_vjp(state, bar)]
-
-    gradient()  # what is allocated once and has nothing to do with it
-    peak = peak_memory(gradient) / n**3 / np.dtype(found[0].dtype).itemsize
-    assert found[0].memory() == pytest.approx(peak, rel=0.2)
