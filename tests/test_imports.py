@@ -37,7 +37,9 @@ ALLOWED = {
     "neural_bias": {"bias", "component", "halo_likelihood", "kernels"},
     "neyrinck": {"bias", "component", "halo_likelihood", "kernels"},
     "mock": {"__version__", "bias", "catalogue", "errors", "gravity", "report", "target"},
-    "bench": {"catalogue", "errors", "gravity", "kernels", "target"},
+    "bench": {
+        *("catalogue", "errors", "fitting", "gravity", "kernels", "mock", "report", "target"),
+    },
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
