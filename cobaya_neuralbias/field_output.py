@@ -107,16 +107,20 @@ class FieldOutput:
         """Name -> all rows so far, of each series in ``PER_SAMPLE`` and ``PER_TRAJECTORY``."""
         return {name: self.journal.rows(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
 
-    def products(self):
-        """Means and variances so far, and the mean whitened power in each shell."""
+    def moments(self):
+        """Name -> ``Moments`` so far, of the fields and of the whitened power in each shell."""
+        return {**self.fields, "power": self._power}
+
+    def products(self, moments):
+        """Means and variances of the fields, and the mean whitened power in each shell."""
         return {
             **{
-                f"{name}_{moment}": getattr(field, moment)
-                for name, field in self.fields.items()
+                f"{name}_{moment}": getattr(moments[name], moment)
+                for name in self.fields
                 for moment in ("mean", "variance")
             },
             "k": self.grid.k_fundamental * np.arange(self.n_bins),
-            "whitened_power_mean": self._power.mean,
+            "whitened_power_mean": moments["power"].mean,
         }
 
     # Files

@@ -20,6 +20,7 @@ from .component import (
     is_number,
     logged_errors,
 )
+from .kernels.cache import one_compiles
 from .kernels.threads import SERIAL, Threads
 
 LIKELIHOODS = ("point_process", "binned", "counts")
@@ -302,6 +303,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
         """Of a mesh large enough for the model."""
         return 4
 
+    @one_compiles()
     def _warm_up(self, dtype="float64"):
         """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
         n_grid = self._n_grid_of_warm_up

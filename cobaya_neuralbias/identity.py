@@ -32,6 +32,7 @@ def identity(sampler):
     info["sampler"] = {sampler.get_name(): sampler.info()}
     components[sampler.get_name()] = sampler
     out = {"version of cobaya_neuralbias": json.dumps(__version__)}
+    out["number of chains"] = str(sampler.chains.number)
     for block in ("params", "prior", "likelihood", "theory", "sampler"):
         for name, options in (info.get(block) or {}).items():
             ignored = _IRRELEVANT.union(getattr(components.get(name), "_at_resume_prefer_new", ()))

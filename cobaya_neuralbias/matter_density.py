@@ -21,6 +21,7 @@ from .gravity.grid import Grid
 from .gravity.lagrangian import ASSIGNMENTS, mode_amplitude
 from .gravity.sublattices import OFFSETS
 from .gravity.workspace import Workspace
+from .kernels.cache import one_compiles
 from .machine import memory_limit
 
 DTYPES = ("float64", "float32")
@@ -149,6 +150,7 @@ class MatterDensity(FieldRevision, Theory):
                 available / 1e9,
             )
 
+    @one_compiles()
     def _compile(self):
         """Compile now, where an error shows, rather than inside the first likelihood."""
         tiny = Grid(4, self.box_size)

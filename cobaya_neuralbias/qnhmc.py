@@ -5,7 +5,6 @@ steps of everything else through ``model.logposterior``. Each leaves the posteri
 warm-up has ended and all tuning is frozen.
 """
 
-import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -17,36 +16,35 @@ from cobaya.log import LoggedError
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 
-from .component import (
-    POSITIVE_INTEGER,
-    POSITIVE_NUMBER,
-    check_option,
-    is_integer,
-    is_number,
-    logged_errors,
-)
+from .chains import Chains
+from .component import logged_errors
 from .costs import Costs
 from .field_output import FieldOutput
+from .meetings import Meetings
+from .options import MAY_CHANGE, check_options
 from .run_files import PROGRESS, RunFiles
 from .run_log import RunLog
 from .sampling import blocks, hamiltonian
-from .sampling.adaptation import Warmup, group_mean
+from .sampling.adaptation import Warmup
 from .sampling.metric import Metric
 from .sampling.metropolis import Metropolis
 from .signals import noted_signals
-from .target import FieldTarget, reference_point
+from .starting import COUNTERS, Starting
+from .target import FieldTarget
 
-COUNTERS = ("n_divergent", "n_weight_divergent", "n_cycles")
-# A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
-MAY_CHANGE = ["max_samples", "output_every", "callback_function", "callback_every"]
+# Power of the likelihood that a warm-up begins with.
+LOWEST_POWER = 0.01
 
 
-class QNHMC(RunFiles, RunLog, Sampler):
+class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options."""
 
     _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
 
     max_samples: int
+    Rminus1_stop: float | None
+    Rminus1_cl_stop: float | None
+    check_every: int
     warmup: int
     trajectory_length: float
     max_steps: int
@@ -63,46 +61,26 @@ class QNHMC(RunFiles, RunLog, Sampler):
     callback_every: int
 
     def initialize(self):
-        for name in (
-            "max_samples",
-            "max_steps",
-            "weight_steps",
-            "metropolis_updates",
-            "thin",
-            "callback_every",
-        ):
-            check_option(self.log, name, getattr(self, name), POSITIVE_INTEGER)
-        for name in ("warmup", "weight_updates", "store_every"):
-            check_option(
-                self.log, name, getattr(self, name), ("an integer >= 0", lambda v: is_integer(v, 0))
-            )
-        for name in ("step_size", "trajectory_length"):
-            check_option(self.log, name, getattr(self, name), POSITIVE_NUMBER)
-        check_option(
-            self.log,
-            "momentum_refresh",
-            self.momentum_refresh,
-            ("a number above 0 and at most 1", lambda v: is_number(v, 0) and 0 < v <= 1),
-        )
-        check_option(
-            self.log,
-            "target_acceptance",
-            self.target_acceptance,
-            ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
-        )
+        check_options(self)
         self.output_every = NumberWithUnits(self.output_every, "s", dtype=float)
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)
         self.target = FieldTarget(self.model)
         self.n_field = self.target.grid.n**3
         self.sampled_params = list(self.model.parameterization.sampled_params())
-        chain = 1 + mpi.rank()
+        self.chains = Chains(self.log)
         self.check_number_of_chains()
+        chain = 1 + mpi.rank()
         with logged_errors(self.log):
             self.field_output = FieldOutput(self, self.output, chain)
-            stored = self.field_output.load() if self.output.is_resuming() else None
+        stored = self.stored_state()
+        self.chains.recall((stored and stored["meeting"]) or None)
         self.collection = SampleCollection(
-            self.model, self.output, name=str(chain), resuming=stored is not None
+            self.model,
+            self.output,
+            name=str(chain),
+            resuming=stored is not None,
+            is_batch=self.chains.number > 1,
         )
         for name in COUNTERS:
             setattr(self, name, 0)
@@ -111,14 +89,17 @@ class QNHMC(RunFiles, RunLog, Sampler):
         self.acceptance = []
         metric = Metric.unit(self.target.grid.shells, len(self.target.weight_names))
         self.tuning = Warmup(
-            self.warmup, metric, self.step_size, self.step_size, self.target_acceptance
+            *(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance),
+            # Phases that were given are not to be forgotten.
+            lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
         )
-        self.metropolis = Metropolis(self._proposal_scales())
+        self.metropolis = Metropolis(self.proposal_scales())
         self.others = np.zeros(len(self.target.other_names))
         self.state = self._stored_position = None
+        self.converged = False
         self._logpost = float("nan")
         if stored is not None:
-            self._restore(stored)
+            self.restore(stored)
         self._posterior = self.costs.count_gradients(self.target.flat)
         self._conditional = self.costs.count_weights(self._at_fixed_modes)
         self.mpi_info(
@@ -130,38 +111,39 @@ class QNHMC(RunFiles, RunLog, Sampler):
             f" ({', '.join(self.target.other_names)})" if self.target.other_names else "",
         )
 
-    def _proposal_scales(self):
-        """First guesses of the other parameters' spread at fixed phases, as for Cobaya's `mcmc`."""
-        infos = self.model.parameterization.sampled_params_info()
-        scales = []
-        for name in self.target.other_names:
-            prior = self.model.prior.pdf[self.sampled_params.index(name)]
-            scales.append(infos[name].get("proposal") or prior.std() / 10)
-        return np.array(scales, dtype=float)
-
     # A run
 
     def run(self):
-        """Warm up, freeze, and record ``max_samples`` samples."""
+        """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""
         self._started = time.monotonic() - self.costs.seconds
-        if self._stored_position is None:
-            self._cold_start()
-        else:
-            self._resume()
-        if not self.tuning.done:
-            self.mpi_info("Warm-up: %d cycles.", self.warmup)
-        self._last_output = time.monotonic()
-        with noted_signals(self.log) as signals:
-            while len(self.collection) < self.max_samples:
-                self._cycle()
-                sampled = self.n_cycles - self.warmup
-                if sampled > 0 and sampled % self.thin == 0:
-                    self._record()
-                if signals:
-                    self._stop(signals[0])
-                self._maybe_output()
-        self._output_now(final=True)
-        self.log_end()
+        with self.chains.together(self.get_name()):
+            self.start()
+            if not self.tuning.done:
+                self.mpi_info("Warm-up: %d cycles.", self.warmup)
+            self._last_output = time.monotonic()
+            with noted_signals(self.log) as signals:
+                try:
+                    self._sample(signals)
+                    self._output_now(final=True)
+                    last = self.meet_at_the_end()
+                except mpi.OtherProcessError:
+                    self._leave(signals)
+                    raise
+            self.write_progress(last["row"])
+            self.log_end(last["words"])
+
+    def _sample(self, signals):
+        self.meet_if_due()  # where a run was interrupted at a meeting
+        while len(self.collection) < self.max_samples and not self.converged:
+            self.chains.listen()
+            self._cycle()
+            sampled = self.n_cycles - self.warmup
+            if sampled > 0 and sampled % self.thin == 0:
+                self._record()
+            if signals:
+                self._stop(signals[0])
+            self.meet_if_due()
+            self._maybe_output()
 
     def _stop(self, signal):
         """Save everything and leave, as the process would have."""
@@ -173,44 +155,12 @@ class QNHMC(RunFiles, RunLog, Sampler):
             )
         raise KeyboardInterrupt if signal.name == "SIGINT" else SystemExit(128 + signal)
 
-    def _cold_start(self):
-        """Phases from their prior (unless the theory was given some), weights at their ``ref``."""
-        theory = self.target.theory
-        if theory.phases is None:
-            theory.set_modes(self._rng.standard_normal(self.target.grid.shape))
-        values = reference_point(self.model, self._rng)
-        weights = np.array([values[p] for p in self.target.weight_names])
-        self.others = np.array([values[p] for p in self.target.other_names])
-        result = self.target.evaluate(weights, self.others)
-        if not np.isfinite(result.logpost):
-            raise LoggedError(
-                self.log,
-                "The starting point %r has zero posterior (log-likelihoods %r). "
-                "Give the parameters a `ref` inside their priors.",
-                values,
-                dict(zip(self.model.likelihood, result.loglikes, strict=True)),
-            )
-        position = np.concatenate([theory.get_modes().ravel(), weights])
-        self.state = hamiltonian.init(self._posterior, position)
-        self._first_metric()
-
-    def _first_metric(self):
-        """A first inverse mass from one gradient: curvature 1 + |likelihood gradient|^2 per shell.
-
-        Far from the typical set the gradient overstates the curvature, so the first steps are short
-        rather than long.
-        """
-        metric, state, n = self.tuning.metric, self.state, self.n_field
-        squares = (state.gradient[:n] + state.position[:n]) ** 2
-        curvature = 1 + group_mean(squares, metric.groups, metric.variance.size)
-        self.tuning.set_metric(
-            Metric(
-                metric.groups,
-                1 / curvature,
-                np.diag(1 / (1 + state.gradient[n:] ** 2)),
-                state.position[n:],
-            )
-        )
+    def _leave(self, signals):
+        """Save everything where another chain has failed, or was stopped."""
+        if signals:
+            self._stop(signals[0])
+        self._output_now(final=True)
+        self.log.error("Another chain has failed or was stopped; this one is saved.")
 
     def _cycle(self):
         """One cycle; the order of the random draws is part of the contract of exact resuming."""
@@ -231,13 +181,19 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self.n_divergent += info.joint.divergent
             self.n_weight_divergent += sum(i.divergent for i in info.dense)
         self.acceptance.append(info.joint.accept_probability)
-        if self.target.other_names:
+        if self.target.other_names and self.tuning.likelihood_power == 1:
             self._update_others(warming)
         if warming:
             self.tuning.end_cycle()
-            if self.tuning.done:
-                self._end_of_warmup()
+            self._temper()
         self.n_cycles += 1
+
+    def _temper(self):
+        """Give the likelihood the power that the warm-up wants in the next cycle."""
+        power = self.tuning.likelihood_power
+        if power != self.target.likelihood_power:
+            self.target.likelihood_power = power
+            self.state = hamiltonian.init(self._posterior, self.state.position, self.state.momentum)
 
     def _at_fixed_modes(self, position):
         return self.target.weights_only(position[: self.n_field].reshape(self.target.grid.shape))
@@ -261,8 +217,6 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self.others = others
             if warming:
                 self.metropolis.adapt(others, probability)
-        if warming and self.tuning.ends_window:
-            self.metropolis.renew()
         self._logpost = value
         if moved:
             self.target.evaluate(weights, self.others)
@@ -271,8 +225,9 @@ class QNHMC(RunFiles, RunLog, Sampler):
     def _modes(self):
         return self.state.position[: self.n_field].reshape(self.target.grid.shape)
 
-    def _end_of_warmup(self):
+    def end_warmup(self):
         self._stop_the_clock()
+        self.warmup_costs = replace(self.costs)
         self.log_end_of_warmup()
         self.acceptance.clear()
 
@@ -280,7 +235,7 @@ class QNHMC(RunFiles, RunLog, Sampler):
         """Bring the seconds up to date; until the warm-up has ended, all costs are its own."""
         now = time.monotonic()
         self.costs.seconds = now - self._started
-        if self.n_cycles < self.warmup:
+        if not self.tuning.done:
             self.warmup_costs = replace(self.costs)
         return now
 
@@ -332,69 +287,16 @@ class QNHMC(RunFiles, RunLog, Sampler):
             self._output_now()
 
     def _output_now(self, final=False):
-        self._last_output = self._stop_the_clock()
+        self._stop_the_clock()
         self.log_stage()
-        self.measure_progress()
+        self.save(final)
+
+    def save(self, final=False):
+        """Bring all files up to date."""
+        self._last_output = self._stop_the_clock()
         if self.output:
             with logged_errors(self.log):
                 self.collection.out_update()
-                self.field_output.save(self._snapshot(), final)
+                self.field_output.save(self.snapshot(), final)
                 self.write_checkpoint()
                 self.write_progress()
-
-    # State
-
-    def _snapshot(self):
-        return {
-            "log_density": self.state.log_density,
-            "logpost": self._logpost,
-            "position": self.state.position,
-            "momentum": np.zeros(0) if self.state.momentum is None else self.state.momentum,
-            "others": self.others,
-            "rng": json.dumps(self._rng.bit_generator.state),
-            "samples": len(self.collection),
-            "acceptance": np.array(self.acceptance),
-            "counters": {name: getattr(self, name) for name in COUNTERS},
-            "costs": self.costs.to_dict(),
-            "warmup_costs": self.warmup_costs.to_dict(),
-            "progress": self.progress,
-            "tuning": self.tuning.to_dict(),
-            "metropolis": self.metropolis.to_dict(),
-        }
-
-    def _restore(self, stored):
-        self._rng.bit_generator.state = json.loads(stored["rng"])
-        for name in COUNTERS:
-            setattr(self, name, int(stored["counters"][name]))
-        self.costs = Costs.from_dict(stored["costs"])
-        self.warmup_costs = Costs.from_dict(stored["warmup_costs"])
-        self.acceptance = list(stored["acceptance"])
-        self.progress = np.array(stored["progress"])
-        self.others = np.array(stored["others"])
-        self.tuning.restore(stored["tuning"])
-        self.metropolis.restore(stored["metropolis"])
-        self._stored_position = np.array(stored["position"])
-        self._stored_momentum = np.array(stored["momentum"]) if stored["momentum"].size else None
-        self._stored_densities = float(stored["log_density"]), float(stored["logpost"])
-
-    def _resume(self):
-        position, n = self._stored_position, self.n_field
-        self.target.theory.set_modes(position[:n].reshape(self.target.grid.shape))
-        result = self.target.evaluate(position[n:], self.others)
-        self.state = hamiltonian.init(self.target.flat, position, self._stored_momentum)
-        self._check_same_posterior(self.state.log_density, result.logpost)
-        self.write_progress()
-        self.log.info("Resuming at cycle %d with %d samples.", self.n_cycles, len(self.collection))
-
-    def _check_same_posterior(self, *densities):
-        """Whatever changed since the state was written, data or code, the posterior shows it."""
-        names = "ln posterior of phases and weights", "ln posterior through Cobaya"
-        for name, before, now in zip(names, self._stored_densities, densities, strict=True):
-            if not (np.isnan(before) or np.isclose(before, now, rtol=1e-9, atol=1e-6)):
-                raise LoggedError(
-                    self.log,
-                    "The %s at the stored point is %.12g; it was %.12g when '%s' was written. The "
-                    "data of a likelihood or its code have changed: put them back, or start anew "
-                    "(-f).",
-                    *(name, now, before, self.field_output.state_path),
-                )

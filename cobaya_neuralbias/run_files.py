@@ -4,20 +4,16 @@ import datetime
 import os
 import re
 
-import numpy as np
 from cobaya import mpi
 from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump_file
 
-from .sampling import diagnostics
-from .traces import columns
+from .sampling.pooling import pooled
 
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
 PROGRESS = ("N", "timestamp", "acceptance_rate", "Rminus1", "Rminus1_cl")
 WIDTHS = (8, 26, 15, 15, 15)
-# Of a longer chain every second, third, ... sample is looked at, so that a row costs no time.
-ENOUGH = 2000
 
 
 class RunFiles:
@@ -43,10 +39,19 @@ class RunFiles:
         return mpi.share_mpi(collection)
 
     def products(self, combined=False, skip_samples=0, to_getdist=False):
-        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra."""
+        """``sample`` (see :meth:`samples`) and ``fields``: their mean, variance and spectra.
+
+        Of all chains, too, if ``combined`` or ``to_getdist``; then of all their samples.
+        """
+        moments = self.field_output.moments()
+        if combined or to_getdist:
+            chains = mpi.gather(moments)
+            if mpi.is_main_process():
+                moments = {name: pooled([chain[name] for chain in chains]) for name in moments}
+            moments = mpi.share_mpi(moments)
         return {
             "sample": self.samples(combined, skip_samples, to_getdist),
-            "fields": self.field_output.products(),
+            "fields": self.field_output.products(moments),
         }
 
     @classmethod
@@ -82,38 +87,25 @@ class RunFiles:
     def write_checkpoint(self):
         """Cobaya's own small yaml file, renamed into place: it could not read half of it."""
         if mpi.is_main_process():
-            done = len(self.collection) >= self.max_samples
-            info = {"sampler": {self.get_name(): {"converged": done, "n_chains": mpi.size()}}}
+            state = {"converged": self.converged, "n_chains": mpi.size()}
+            info = {"sampler": {self.get_name(): state}}
             temporary = f"{self.checkpoint_filename()}.tmp"
             yaml_dump_file(temporary, info, error_if_exists=False)
             os.replace(temporary, self.checkpoint_filename())
 
-    def measure_progress(self):
-        """Add a row to ``progress``, once for each number of samples: those of this chain.
+    def write_progress(self, last=()):
+        """``progress`` as a text file, whole; ``last`` is the row of a run that has ended.
 
-        ``Rminus1`` is the largest split R-hat less 1 of the log posterior, the parameters and the
-        followed modes of the field; ``Rminus1_cl`` the same of the distances from the median.
+        What is known only at the end is no part of the state: the run may be taken further.
         """
-        n = len(self.collection)
-        if n < diagnostics.FEWEST or (len(self.progress) and self.progress[-1, 0] == n):
+        if not (self.output and mpi.is_main_process()):
             return
-        some = slice(None, None, max(1, n // ENOUGH))
-        traces = {name: rows[some] for name, rows in self.field_output.traces().items()}
-        draws = columns(traces, self.sampled_params)[1][None]
-        worst = [diagnostics.rhat_bulk(draws), diagnostics.rhat_folded(draws)]
-        now = datetime.datetime.now().timestamp()
-        # What never moved has NaN. If nothing ever has, there is nothing to plot.
-        if np.isfinite(worst).any(axis=1).all():
-            row = [n, now, np.mean(self.acceptance), *(np.nanmax(worst, axis=1) - 1)]
-            self.progress = np.vstack([self.progress, row])
-
-    def write_progress(self):
-        """``progress`` as a text file; whole, so that it never holds more than the state does."""
-        if not mpi.is_main_process():
-            return
+        rows = [row for row in (*self.progress, last) if len(row)]
+        if len(rows) > 1 and rows[-1][0] == rows[-2][0]:
+            rows.pop()
         header = " ".join(f"{name:>{w}}" for name, w in zip(PROGRESS, WIDTHS, strict=True))
         lines = ["#" + header[1:]]
-        for n, timestamp, *numbers in self.progress:
+        for n, timestamp, *numbers in rows:
             time = datetime.datetime.fromtimestamp(timestamp).isoformat(timespec="microseconds")
             cells = [f"{n:.0f}", time, *(f"{x:.6f}" for x in numbers)]
             lines.append(" ".join(f"{c:>{w}}" for c, w in zip(cells, WIDTHS, strict=True)))

@@ -30,6 +30,8 @@ class RunLog:
             if self.tuning.done
             else f"warm-up cycle {self.n_cycles} of {self.warmup}"
         )
+        if self.tuning.likelihood_power < 1:
+            stage += f", likelihood to the power {self.tuning.likelihood_power:.2g}"
         self.log.info(
             "%s: %d gradients in %.0f s, acceptance %.2f, step %.3g, ln posterior %.1f.",
             stage,
@@ -47,7 +49,17 @@ class RunLog:
                 recent,
             )
 
-    def log_end(self):
+    def log_check(self, row):
+        self.mpi_info(
+            "%d samples of %s: R-hat - 1 is %.3g, of the widths %.3g (the worst of parameters and "
+            "field).",
+            *(row[0], self._which_chains(), *row[-2:]),
+        )
+
+    def _which_chains(self):
+        return "this chain" if self.chains.number == 1 else f"all {self.chains.number} chains"
+
+    def log_end(self, words):
         self.log.info(
             "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
             "mean acceptance %.2f; divergent: %d trajectories, %d of the weights alone.",
@@ -59,7 +71,7 @@ class RunLog:
             self.n_divergent,
             self.n_weight_divergent,
         )
-        self._log_convergence()
+        self._log_convergence(words)
         if self.n_divergent:
             self.log.warning(
                 "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
@@ -68,13 +80,28 @@ class RunLog:
                 len(self.acceptance),
             )
 
-    def _log_convergence(self):
-        """The worst numbers of this chain alone, of the parameters and of the field."""
-        if len(self.collection) < diagnostics.FEWEST:
-            return
-        traces = self.field_output.traces()
-        names, draws = columns(traces, self.sampled_params)
-        rhat, ess = diagnostics.rhat(draws[None]), diagnostics.ess_bulk(draws[None])
+    def _log_convergence(self, words):
+        if self.converged:
+            self.mpi_info("Converged: R-hat - 1 was below its limits at two checks in a row.")
+        elif self.Rminus1_stop is not None or self.Rminus1_cl_stop is not None:
+            self.mpi_warning(
+                "Not converged: R-hat - 1 is %s, and not below its limits at two checks in a row. "
+                "Resume with more max_samples.",
+                " and ".join(f"{value:.3g}" for value in self.progress[-1:, -2:].ravel()) or "?",
+            )
+        if words:
+            self.mpi_info("%s", words)
+        if words and self.output and self.output.prefix:
+            prefix = os.path.join(self.output.folder, self.output.prefix)
+            self.mpi_info("What to make of it: cobaya-neuralbias diagnose %s", prefix)
+
+    def words_on(self, chains):
+        """The worst numbers of the chains together, of the parameters and of the field."""
+        if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
+            return ""
+        names = columns(self.field_output.traces(), self.sampled_params)[0]
+        draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
+        rhat, ess = diagnostics.rhat(draws), diagnostics.ess_bulk(draws)
         parameters = slice(1, 1 + len(self.sampled_params))
         parts = []
         if self.sampled_params:
@@ -85,11 +112,8 @@ class RunLog:
             )
         field = slice(parameters.stop, None)
         parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
-        self.log.info(
-            "Worst R-hat and fewest effective samples of this chain: %s; E-BFMI %.2f.",
-            ", ".join(parts),
-            diagnostics.ebfmi(traces["trajectories/energy"]),
+        ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
+        return (
+            f"Worst R-hat and fewest effective samples of {self._which_chains()}: "
+            f"{', '.join(parts)}; E-BFMI {ebfmi:.2f}."
         )
-        if self.output and self.output.prefix:
-            prefix = os.path.join(self.output.folder, self.output.prefix)
-            self.log.info("What to make of it: cobaya-neuralbias diagnose %s", prefix)

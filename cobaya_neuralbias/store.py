@@ -16,7 +16,7 @@ import h5py
 
 from .errors import InputError
 
-FORMAT = 3
+FORMAT = 4
 # HDF5 leaves the first bytes of a file to its user: here the format, and a digest of the rest.
 _USER_BLOCK = 512
 _TITLE = f"cobaya-neuralbias state {FORMAT} "

@@ -7,6 +7,8 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 
     value = sum of the field likelihoods - |x|^2 / 2
             + (1-d log priors of the weights) - log_prior_constant
+
+A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
 import numpy as np
@@ -96,6 +98,7 @@ class FieldTarget:
     weight_names : list of str, the sampled weights, in the order of the ``weights`` arguments
     other_names : list of str, the model's other sampled parameters
     theory, likelihoods : the components of the model that it composes
+    likelihood_power : float, of the field likelihoods, 1 for the posterior itself
     """
 
     def __init__(self, model):
@@ -145,6 +148,7 @@ class FieldTarget:
             )
         self.priors = WeightPriors([model.prior.pdf[sampled.index(p)] for p in self.weight_names])
         self.log_prior_constant = self.priors.constant
+        self.likelihood_power = 1.0
         self._forward_model = None
         self._fixed = {}
 
@@ -196,7 +200,7 @@ class FieldTarget:
         return self._forward_model
 
     def likelihood_and_gradient(self, delta, weights):
-        """Sum of the field likelihoods with gradients for the density and the sampled weights."""
+        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
         total, delta_bar = 0.0, None
         weights_bar = np.zeros(len(self.weight_names))
         values = {**self._fixed, **dict(zip(self.weight_names, weights, strict=True))}
@@ -210,6 +214,9 @@ class FieldTarget:
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:
                     weights_bar[self.weight_names.index(name)] += derivative
+        power = self.likelihood_power
+        if power != 1:
+            total, delta_bar, weights_bar = power * total, power * delta_bar, power * weights_bar
         return total, delta_bar, weights_bar
 
     def modes_value_and_gradient(self, modes, weights):

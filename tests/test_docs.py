@@ -211,6 +211,7 @@ def test_numbers_of_the_pages():
     """What the pages say of names and numbers that the code decides."""
     from cobaya_neuralbias.field_output import SERIES
     from cobaya_neuralbias.neural_bias import NeuralBias
+    from cobaya_neuralbias.qnhmc import LOWEST_POWER
     from cobaya_neuralbias.sampling import hamiltonian
     from cobaya_neuralbias.sampling.adaptation import Warmup
 
@@ -226,7 +227,13 @@ def test_numbers_of_the_pages():
     assert len(names()) == 20 and len(names(likelihood="counts")) == 10
     shells = [n[5:] for n in names(parametrisation="charnock2019", kernel_size=5) if "npe_w" in n]
     assert ", ".join(shells) == "0, 1, 2, 3, 4, 5, 6, 8, 9, 12"
-    assert Warmup.WINDOWS == (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
+    sampler = " ".join((DOCS / "sampler.md").read_text().split())
+    windows = ", ".join(f"{100 * part:.0f}" for part in Warmup.WINDOWS[:-1])
+    assert f"end at {windows} and {100 * Warmup.WINDOWS[-1]:.0f} %" in sampler
+    assert f"one at {100 * Warmup.TEMPERED:.0f} % of the cycles" in sampler
+    assert f"first {100 * Warmup.HELD:.0f} % the weights stay" in sampler
+    assert sampler.count(f"ntil {100 * Warmup.ARRIVING:.0f} % of the cycles") == 2
+    assert f"to the power {LOWEST_POWER} at first" in sampler
     assert Warmup.PRIOR_DRAWS == 10
     assert hamiltonian.DIVERGENCE == 1000
     quickstart = set(in_backticks(DOCS / "quickstart.md"))

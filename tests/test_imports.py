@@ -26,11 +26,15 @@ ALLOWED = {
     "field_output": {
         *("errors", "gravity", "identity", "journal", "sampling", "store", "traces"),
     },
-    "run_files": {"sampling", "traces"},
+    "chains": set(),
+    "options": {"component"},
+    "starting": {"component", "costs", "sampling", "target"},
+    "meetings": {"sampling", "traces"},
+    "run_files": {"sampling"},
     "run_log": {"sampling", "traces"},
     "eisenstein_hu": {"gravity", "component"},
     "machine": set(),
-    "matter_density": {"catalogue", "component", "gravity", "machine"},
+    "matter_density": {"catalogue", "component", "gravity", "kernels", "machine"},
     "lpt": {"component", "gravity", "matter_density"},
     "particle_mesh": {"component", "gravity", "matter_density"},
     "halo_likelihood": {"bias", "catalogue", "component", "kernels"},
@@ -43,13 +47,14 @@ ALLOWED = {
     "fitting": {"bias", "catalogue", "errors", "gravity", "mock", "report", "target"},
     "target": {"gravity", "halo_likelihood", "kernels", "lpt", "particle_mesh"},
     "qnhmc": {
-        *("component", "costs", "field_output", "run_files", "run_log", "sampling", "signals"),
-        "target",
+        *("chains", "component", "costs", "field_output", "meetings", "run_files", "run_log"),
+        *("options", "sampling", "signals", "starting", "target"),
     },
 }
 SURFACE = {
     *("component", "eisenstein_hu", "halo_likelihood", "lpt", "neural_bias", "qnhmc", "run_files"),
-    *("bench", "fitting", "matter_density", "mock", "neyrinck", "particle_mesh", "target"),
+    *("bench", "chains", "fitting", "matter_density", "mock", "neyrinck"),
+    *("particle_mesh", "starting", "target"),
 }
 
 

@@ -9,37 +9,44 @@ when large code that they share is not part of each.
 ``inlined`` is for functions of numbers that loops call: a call that is left in a loop keeps it from
 being vectorised.
 
-Compiled code is kept on disk, except under an MPI launcher, where several ranks would write the
-same files at once.
+Compiled code is kept on disk (:mod:`.cache`).
 """
 
-import os
 from functools import partial
 
+import numba
 import numpy as np
-from numba import cfunc, njit, types
+from numba import types
 from numba.extending import overload
 
-_MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS")
-_several_ranks = any(os.environ.get(name, "1") not in ("", "1") for name in _MPI_VARIABLES)
+from .cache import SharedCache, locked
 
-jit = partial(
-    njit, cache=not _several_ranks, nogil=True, error_model="numpy", fastmath={"contract"}
-)
-vectorised = partial(
-    njit,
-    cache=not _several_ranks,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract", "reassoc", "nsz"},
-)
-by_address = partial(
-    cfunc,
-    nopython=True,
-    cache=not _several_ranks,
-    error_model="numpy",
-    fastmath={"contract"},
-)
+
+def _kernel(function=None, **options):
+    """``numba.njit`` with a cache that several processes may share."""
+    if function is None:
+        return partial(_kernel, **options)
+    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if not numba.config.DISABLE_JIT:
+        kernel._cache = SharedCache(function)
+    return kernel
+
+
+def by_address(signature):
+    """``numba.cfunc``, which compiles at once."""
+
+    def compiled(function):
+        folder = SharedCache(function).cache_path
+        with locked(folder, exclusive=True) as safe:
+            return numba.cfunc(
+                signature, nopython=True, cache=safe, error_model="numpy", fastmath={"contract"}
+            )(function)
+
+    return compiled
+
+
+jit = partial(_kernel, fastmath={"contract"})
+vectorised = partial(_kernel, fastmath={"contract", "reassoc", "nsz"})
 inlined = partial(jit, forceinline=True)
 
 # The same, of functions that compiled code takes in one of two forms, by the type of an argument.

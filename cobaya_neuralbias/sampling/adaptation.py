@@ -4,6 +4,10 @@ The metric follows from the spread of positions and of gradients. For a Gaussian
 Cov(z) = Cov(grad)^-1. In general the gradients give the mean curvature, at once, and the
 positions give the spread, once they have had the time to show it; a step is stable up to a few
 units of the former, and the latter is how far there is to go.
+
+A cold start is tempered: the likelihood enters to a small power at first, which grows to one. What
+the data say at all loudly is found while nothing fixes the rest; at full power at once, details
+freeze in wherever they happen to be, and large scales can no longer move through them.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +16,7 @@ import numpy as np
 
 from .metric import Metric
 from .moments import Moments
+from .pooling import average, total, within
 
 
 @dataclass
@@ -45,8 +50,12 @@ class DualAveraging:
         return float(np.exp(self.log_step))
 
     @property
+    def average_log_step(self):
+        return self.log_average if self.count else self.log_step
+
+    @property
     def average_step_size(self):
-        return float(np.exp(self.log_average)) if self.count else self.step_size
+        return float(np.exp(self.average_log_step))
 
 
 def group_mean(values, groups, n_groups):
@@ -78,29 +87,50 @@ class Warmup:
     the Fisher identity), shared over many coordinates, so a few draws suffice; then the spread of
     its positions in the window, up to ``SPREAD`` times that. The dense block's covariance is first
     the geometric mean of what positions and gradients say, then that of the positions.
+
+    The target is the prior times the likelihood to the power ``likelihood_power``, which grows from
+    ``lowest_power`` in equal steps of its logarithm to one, a part ``TEMPERED`` on the way. The
+    curvature that the likelihood adds is taken to grow alike.
+
+    A window ends in two steps, so that several chains can put together what each has seen in it:
+
+        while not warmup.done:
+            ...  # observe a cycle's transitions
+            warmup.end_cycle()
+            if warmup.ends_window:
+                warmup.learn(warmup.statistics())  # or those of all chains, pooled
     """
 
-    WINDOWS = (0.05, 0.12, 0.22, 0.36, 0.54, 0.76)
-    # In the first windows the dense coordinates stay where they start, so that the others, drawn at
-    # random, settle around them: weights that follow a field that means nothing yet can end on a
-    # lesser maximum, from which the field cannot bring them back.
-    HELD = 2
+    # All of these are parts of ``n_cycles``. Where windows end:
+    WINDOWS = (
+        *(0.03, 0.06, 0.10, 0.14, 0.18, 0.22, 0.26, 0.31, 0.36, 0.42),
+        *(0.50, 0.58, 0.68, 0.84),
+    )
+    # Until here the dense coordinates stay where they start, so that the others, drawn at random,
+    # settle around them: weights that follow a field that means nothing yet can end on a lesser
+    # maximum, from which the field cannot bring them back.
+    HELD = 0.18
+    # Until here the likelihood has less than its full power.
+    TEMPERED = 0.42
+    # Until here the coordinates are still on their way, and their spread tells how far they came
+    # rather than how far there is to go.
+    ARRIVING = 0.58
 
-    def __init__(self, n_cycles, metric, step_size, dense_step_size, target_acceptance):
+    def __init__(
+        self, n_cycles, metric, step_size, dense_step_size, target_acceptance, lowest_power=1.0
+    ):
         self.n_cycles = n_cycles
+        self.lowest_power = lowest_power
         self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
-        self._ends = sorted({max(1, round(f * n_cycles)) for f in self.WINDOWS})
+        self._ends = sorted({self._at(part) for part in self.WINDOWS} - {0})
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
     # Variance of coordinates that are to stay where they are.
     STILL = 1e-24
-    # First windows in which the coordinates are still on their way, and their spread tells how far
-    # they came rather than how far there is to go.
-    ARRIVING = 3
     # Most that the spread of a group may be of its inverse curvature.
     SPREAD = 30.0
 
@@ -112,8 +142,29 @@ class Warmup:
     @property
     def held(self):
         """Whether the dense coordinates do not move yet; never where there are no others."""
-        end = self._ends[min(self.HELD, len(self._ends)) - 1]
-        return self.metric.n_diagonal > 0 and self.cycle < end
+        return self.metric.n_diagonal > 0 and self.cycle < self._at(self.HELD)
+
+    def _at(self, part):
+        """Cycle at which a part of the warm-up is over."""
+        return max(1, round(part * self.n_cycles)) if self.n_cycles else 0
+
+    @property
+    def likelihood_power(self):
+        """Power of the likelihood in the cycle under way."""
+        return self._power(self.cycle)
+
+    def _power(self, cycle):
+        end = self._at(self.TEMPERED)
+        return float(self.lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
+
+    def _growth(self):
+        """Mean power in the window that begins, over that in the one that has ended."""
+        ends = [0, *self._ends, self.n_cycles]
+        i = ends.index(self.cycle)
+        ahead, behind = range(self.cycle, ends[i + 1]), range(ends[i - 1], self.cycle)
+        return np.mean([self._power(c) for c in ahead or [self.cycle]]) / np.mean(
+            [self._power(c) for c in behind]
+        )
 
     def joint_metric(self, position):
         """Metric of all coordinates together, for a trajectory from ``position``."""
@@ -140,7 +191,7 @@ class Warmup:
 
     @property
     def done(self):
-        return self.cycle >= self.n_cycles
+        return self.cycle >= self.n_cycles and not self.ends_window
 
     @property
     def step_size(self):
@@ -171,36 +222,85 @@ class Warmup:
         self._gradients.update(gradient)
 
     @property
+    def renews_metric(self):
+        """Whether the window that has ended gives a new metric; the last one tunes steps alone."""
+        return self.cycle in self._ends
+
+    @property
     def ends_window(self):
-        """Whether the cycle under way is the last of a window."""
-        return self.cycle + 1 in self._ends
+        """Whether a window has ended, and nothing has been learned from it yet."""
+        return self._n_square > 0 and (self.renews_metric or self.cycle >= self.n_cycles)
 
     def end_cycle(self):
-        """Count a cycle; at the end of a window, move to the metric learned in it."""
-        ends, held = self.ends_window, self.held
-        arriving = self.cycle < self._ends[min(self.ARRIVING, len(self._ends)) - 1]
+        """Count a cycle."""
         self.cycle += 1
-        if ends:
+
+    # What :meth:`statistics` of several chains make together. The draws of each are about its own
+    # mean: how far chains are apart while they are still on their way is no width of the target.
+    POOLING = {
+        "square": total,
+        "n_square": total,
+        "spread": average,
+        "positions": within,
+        "gradients": within,
+        "joint_log_step": average,
+        "dense_log_step": average,
+        "covariance": average,
+        "conditional": average,
+    }
+
+    def statistics(self):
+        """What was seen in the window that has ended, and what was believed before it."""
+        groups = self.metric.groups
+        return {
+            "square": self._square,
+            "n_square": self._n_square,
+            "spread": group_mean(self._field.variance, groups, self.metric.variance.size),
+            "positions": self._positions.to_dict(),
+            "gradients": self._gradients.to_dict(),
+            "joint_log_step": self._joint.average_log_step,
+            "dense_log_step": self._dense.average_log_step,
+            "covariance": self.metric.covariance,
+            "conditional": self.conditional,
+        }
+
+    def learn(self, statistics):
+        """Take the metric that ``statistics`` of a window speak for; at the last, freeze."""
+        self._square, self._n_square = statistics["square"], int(statistics["n_square"])
+        self._positions.restore(statistics["positions"])
+        self._gradients.restore(statistics["gradients"])
+        steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
+        if self.renews_metric:
+            held = self.metric.n_diagonal > 0 and self.cycle <= self._at(self.HELD)
+            arriving = self.cycle <= self._at(self.ARRIVING)
+            self.conditional = np.array(statistics["conditional"])
+            self.metric = replace(self.metric, covariance=np.array(statistics["covariance"]))
             if len(self.conditional) and not held:
                 self.conditional = self._learned_conditional(self.conditional)
-            self.metric = self._learned(held, arriving)
-            self._joint = DualAveraging.start(self._joint.average_step_size, self._target)
-            self._dense = DualAveraging.start(self._dense.average_step_size, self._target)
-            self._reset()
+            self.metric = self._learned(statistics["spread"], held, arriving)
+            self._joint, self._dense = (
+                DualAveraging.start(np.exp(step), self._target) for step in steps
+            )
+        else:
+            for averaging, step in zip((self._joint, self._dense), steps, strict=True):
+                averaging.log_average = averaging.log_step = step
+        self._reset()
 
     # Weight of what was believed before, in draws: unit curvature for a group of the diagonal
     # block (which matters to small groups only), the present metric for the dense block.
     PRIOR_DRAWS = 10
 
-    def _learned(self, held, arriving):
+    def _learned(self, spread, held, arriving):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
+        growth = self._growth()
+        if growth > 1:  # the prior's part, 1, stays
+            curvature = 1 + growth * np.maximum(curvature - 1, 0)
         variance = 1 / curvature
         if not arriving and groups.size:
             weight = members / (members + self.PRIOR_DRAWS)
-            spread = group_mean(self._field.variance, groups, variance.size)
             spread = weight * spread + (1 - weight) * variance
             variance = np.clip(spread, variance, self.SPREAD * variance)
         covariance, mean = self.metric.covariance, self.metric.mean

@@ -7,6 +7,8 @@ Gilks (1997).
 
 import numpy as np
 
+from .pooling import average, within
+
 TARGET_ACCEPTANCE = 0.3
 
 
@@ -53,16 +55,28 @@ class Metropolis:
         self.mean = self.mean + before / self.count
         self.scatter = self.scatter + np.outer(before, position - self.mean)
 
-    def renew(self):
-        """Replace the covariance by that of the draws since the last renewal, if they suffice."""
-        d = self.mean.size
-        if self.count > 10 * d:
-            learned = self.scatter / self.count
+    # What :meth:`statistics` of several chains make together
+    POOLING = {"draws": within, "log_scale": average}
+
+    def statistics(self):
+        """What was learned since the last renewal: moments of the draws, and the scale."""
+        draws = {"count": self.count, "mean": self.mean, "scatter": self.scatter}
+        return {"draws": draws, "log_scale": self.log_scale}
+
+    def learn(self, statistics, renew):
+        """Take the scale; with ``renew`` also the covariance of the draws, if they suffice."""
+        self.log_scale = statistics["log_scale"]
+        if not renew:
+            return
+        d, draws = self.mean.size, statistics["draws"]
+        count = int(draws["count"])
+        if count > 10 * d:
+            learned = draws["scatter"] / count
             old = np.diag(self.covariance)
             new = np.diag(learned)
             if np.all(new > 0):
                 # Shrink towards its diagonal; carry the scale over so that the step stays the same.
-                weight = self.count / (self.count + 5 * d)
+                weight = count / (count + 5 * d)
                 self.covariance = weight * learned + (1 - weight) * np.diag(new)
                 self.log_scale += 0.5 * float(np.mean(np.log(old / new)))
         self.mean = np.zeros(d)

@@ -78,6 +78,12 @@ def conditional_of(target):
     return conditional
 
 
+def end_cycle(tuning):
+    tuning.end_cycle()
+    if tuning.ends_window:
+        tuning.learn(tuning.statistics())
+
+
 def run(target, seed, n_cycles=2500, warmup=400, kernel=blocks.cycle):
     """Statistics of every cycle after warm-up, (n_cycles, n_statistics), from a far start."""
     rng = np.random.default_rng(seed)
@@ -91,7 +97,7 @@ def run(target, seed, n_cycles=2500, warmup=400, kernel=blocks.cycle):
         if done:
             rows.append(target.statistics(state.position))
         else:
-            tuning.end_cycle()
+            end_cycle(tuning)
     return np.array(rows)
 
 
@@ -276,7 +282,7 @@ def test_warm_up_holds_the_weights_until_the_field_has_formed():
         held = cycle < 12
         assert tuning.held == held
         state, info = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
-        tuning.end_cycle()
+        end_cycle(tuning)
         assert (len(info.dense) == 0) == held
         moved = np.abs(state.position - start)
         assert moved[:n].max() > 1e-3

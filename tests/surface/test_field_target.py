@@ -172,3 +172,26 @@ def test_impossible_points_are_rejections_and_counted(small_model):
     result = model.logposterior(dict(zip(target.weight_names, weights, strict=True)))
     assert result.logpost == -np.inf
     assert like.n_impossible == 2
+
+
+def test_power_of_the_likelihood(small_model):
+    """Half of the log-likelihood and of its gradient, all of the priors."""
+    target = field_target(get_model(small_model))
+    rng = np.random.default_rng(5)
+    target.refresh()
+    n = target.grid.n**3
+    z = 0.3 * rng.standard_normal(n + len(target.weight_names))
+    modes, weights = z[:n], z[n:]
+    prior, prior_gradient = target.priors.value_and_gradient(weights)
+    prior -= 0.5 * modes @ modes
+    prior_gradient = np.concatenate([-modes, prior_gradient])
+    whole, gradient = target.flat(z)
+    target.likelihood_power = 0.5
+    half, half_gradient = target.flat(z)
+    np.testing.assert_allclose(half - prior, 0.5 * (whole - prior), rtol=1e-12)
+    np.testing.assert_allclose(
+        half_gradient - prior_gradient, 0.5 * (gradient - prior_gradient), rtol=1e-9, atol=1e-9
+    )
+    alone, alone_gradient = target.weights_only(modes.reshape(target.grid.shape))(weights)
+    np.testing.assert_allclose(alone, half + 0.5 * modes @ modes, rtol=1e-12)
+    np.testing.assert_allclose(alone_gradient, half_gradient[n:], rtol=1e-9, atol=1e-9)

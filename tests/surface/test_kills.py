@@ -171,9 +171,11 @@ def command_line(folder, info, **options):
     """``cobaya-run`` as a process of its own."""
     file = str(folder / "info.yaml")
     yaml_dump_file(file, info, error_if_exists=False)
+    path = str(Path(cobaya_neuralbias.__file__).parents[1])
     return subprocess.run(
         [sys.executable, "-m", "cobaya", "run", file],
-        env={**os.environ, "PYTHONPATH": str(Path(cobaya_neuralbias.__file__).parents[1])},
+        # MPI, where it is installed, starts with files of its own, and ends a process without room.
+        env={**os.environ, "PYTHONPATH": path, "COBAYA_NOMPI": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -13,6 +13,7 @@ from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
 
 from cobaya_neuralbias.field_output import read_field_file
+from cobaya_neuralbias.qnhmc import QNHMC as QNHMCSampler
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 
@@ -212,3 +213,25 @@ def test_command_line(small, tmp_path):
     assert result.returncode == 0, result.stderr
     for author in ("Eisenstein", "Charnock", "Bouchet", "Fu, Tianfan"):
         assert author in result.stdout
+
+
+@pytest.mark.parametrize("phases", [None, "given"])
+def test_likelihood_has_its_full_power_after_warm_up(small, phases, tmp_path):
+    """It begins with little of it, unless phases were given, which it would make forget."""
+    if phases:
+        np.save(tmp_path / "phases.npy", np.random.default_rng(1).standard_normal((8, 8, 8)))
+        small["theory"]["cobaya_neuralbias.LPT"]["phases"] = str(tmp_path / "phases.npy")
+    options(small).update(warmup=10)
+    powers = []
+    step = QNHMCSampler._cycle
+
+    def cycle(self):
+        powers.append((self.n_cycles, self.target.likelihood_power))
+        step(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QNHMCSampler, "_cycle", cycle)
+        run(small)
+    during = [power for n, power in powers if n < 10]
+    assert all(power == 1 for n, power in powers if n >= 10)
+    assert all(power == 1 for power in during) if phases else during[0] == 0.01

@@ -65,13 +65,13 @@ def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
     monkeypatch.setattr(FieldTarget, "flat", counted_flat)
     monkeypatch.setattr(FieldTarget, "weights_only", counted_weights_only)
     at_the_end = {}
-    end_of_warmup = QNHMC._end_of_warmup
+    end_of_warmup = QNHMC.end_warmup
 
     def remember(self):
         at_the_end.update(calls)
         end_of_warmup(self)
 
-    monkeypatch.setattr(QNHMC, "_end_of_warmup", remember)
+    monkeypatch.setattr(QNHMC, "end_warmup", remember)
     small["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
     small["output"] = str(tmp_path / "run")
     run(small)
@@ -89,7 +89,7 @@ def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
 def test_progress_is_what_cobaya_plots(small, tmp_path):
     from cobaya.samplers.mcmc import plot_progress
 
-    options(small).update(output_every=1, max_samples=12)
+    options(small).update(check_every=1, max_samples=12)
     small["output"] = str(tmp_path / "run")
     run(copy.deepcopy(small))
     prefix = small["output"]

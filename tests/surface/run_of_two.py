@@ -1,0 +1,111 @@
+"""What the processes of tests/surface/test_mpi.py do: ``mpiexec -n 2 python run_of_two.py WHAT``.
+
+The present folder has ``info.yaml``, the run that all of them vary; its output is ``whole``.
+"""
+
+import copy
+import json
+import os
+import signal
+import sys
+import time
+
+from cobaya import mpi
+from cobaya.run import run
+from cobaya.yaml import yaml_load_file
+
+from cobaya_neuralbias.chains import Chains
+from cobaya_neuralbias.store import load_state
+
+INFO = yaml_load_file("info.yaml")
+SAMPLER = "cobaya_neuralbias.QNHMC"
+
+
+def varied(output, resume=False, **options):
+    info = {**copy.deepcopy(INFO), "output": output, "resume": resume}
+    info["sampler"][SAMPLER].update(options)
+    return info
+
+
+def tell(name, **what):
+    """Leave numbers of this process for the test."""
+    with open(f"{name}.{mpi.rank()}.json", "w", encoding="utf-8") as file:
+        json.dump(what, file)
+
+
+def several():
+    """Runs that end as they should, or with an error that is caught, one after the other."""
+    _, sampler = run(varied("whole"))
+    together = sampler.products(combined=True)
+    tell(
+        "whole",
+        mine=len(sampler.samples()),
+        step_sizes=[sampler.tuning.step_size, sampler.tuning.dense_step_size],
+        combined=len(together["sample"]),
+        getdist=sampler.samples(to_getdist=True).numrows,
+        mean=together["fields"]["initial_mean"].tolist(),
+        variance=together["fields"]["initial_variance"].tolist(),
+        own_mean=sampler.products()["fields"]["initial_mean"].tolist(),
+    )
+    run(varied("again"))
+    run(varied("no_warmup", warmup=0, max_samples=3))
+    _, sampler = run(varied("stopped", Rminus1_stop=50.0, Rminus1_cl_stop=50.0))
+    tell("stopped", samples=len(sampler.samples()), converged=sampler.converged)
+
+    def fail(sampler):
+        if mpi.rank() == 1 and len(sampler.collection) == 5:
+            raise ValueError("of the second process")
+
+    started = time.monotonic()
+    try:
+        run(varied("failed", callback_function=fail, callback_every=1))
+    except (ValueError, mpi.OtherProcessError) as error:
+        seconds = time.monotonic() - started
+        tell("failed", error=type(error).__name__, message=str(error), seconds=seconds)
+    run(varied("failed", resume=True))
+
+    def interrupt(sampler):
+        if mpi.rank() == 1 and len(sampler.collection) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        run(varied("told", callback_function=interrupt, callback_every=1, output_every="3600s"))
+    except (SystemExit, mpi.OtherProcessError) as error:
+        tell("told", error=type(error).__name__, message=str(error))
+    # What the interrupted one had saved, before it goes on.
+    stored = load_state(f"told.{1 + mpi.rank()}.state.h5")["run"]
+    tell("told_state", cycles=int(stored["counters"]["n_cycles"]))
+    run(varied("told", resume=True))
+
+
+def killed(place):
+    """The second process is killed just after a meeting, when the first one has gone on from it."""
+    meet = Chains.meet
+
+    def meet_and_die(self, where, mine, join):
+        result = meet(self, where, mine, join)
+        if mpi.rank() == 1 and where == place:
+            while not goes_on_from(place):
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Chains.meet = meet_and_die
+    run(varied("killed", resume=True))
+
+
+def goes_on_from(place):
+    """Whether the first chain has saved a state after the meeting there."""
+    stored = load_state("killed.1.state.h5")["run"]
+    return int(stored["counters"]["n_cycles"]) > place
+
+
+def going_on():
+    """The run resumed, after each process has left its number."""
+    tell("process", number=os.getpid())
+    run(varied("random", resume=True))
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    {"several": several, "killed": killed, "going_on": going_on}[what](*map(int, arguments))
