@@ -78,6 +78,18 @@ def geometric_mean(a, b):
     return 0.5 * (out + out.T)
 
 
+def clipped(a, b, low, high):
+    """``a`` with its eigenvalues relative to ``b`` inside ``low`` and ``high``.
+
+    Both are symmetric positive definite; the result X has low B <= X <= high B.
+    """
+    root = np.linalg.cholesky(b)
+    half = np.linalg.solve(root, a)
+    values, vectors = np.linalg.eigh(np.linalg.solve(root, half.T))
+    side = root @ vectors
+    return (side * np.clip(values, low, high)) @ side.T
+
+
 class Warmup:
     """Learns step sizes and metric over ``n_cycles`` cycles, window by window; then done for good.
 
@@ -131,7 +143,8 @@ class Warmup:
 
     # Variance of coordinates that are to stay where they are.
     STILL = 1e-24
-    # Most that the spread of a group may be of its inverse curvature.
+    # Most that a spread may be of the inverse mean curvature: of a group, or of any direction of
+    # the dense block. A wide one makes the target stiff in its units where the others stand still.
     SPREAD = 30.0
 
     def set_metric(self, metric):
@@ -320,6 +333,8 @@ class Warmup:
         if arriving:
             spread = geometric_mean(spread, np.linalg.inv(self._slope(root)))
         out = root @ spread @ root.T
+        if not arriving:
+            out = clipped(out, self.conditional, 1.0, self.SPREAD)
         return 0.5 * (out + out.T)
 
     def _learned_conditional(self, covariance):

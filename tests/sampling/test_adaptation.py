@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
-from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling.adaptation import Warmup, clipped
 from cobaya_neuralbias.sampling.metric import Metric
 
 GROUPS = np.repeat([0, 1], [30, 300])
@@ -67,3 +67,13 @@ def test_curvature_grows_with_the_power():
         state = hamiltonian.init(target, state.position)
     assert len(ratios) > 6
     np.testing.assert_allclose(np.median(ratios, axis=0), 1, atol=0.3)
+
+
+def test_clipped_spread():
+    """Eigenvalues relative to another matrix, in any coordinates."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((4, 4))
+    a = root @ np.diag([0.1, 2.0, 20.0, 1000.0]) @ root.T
+    b = root @ root.T
+    expected = root @ np.diag([1.0, 2.0, 20.0, 30.0]) @ root.T
+    np.testing.assert_allclose(clipped(a, b, 1.0, 30.0), expected, rtol=1e-9)
