@@ -132,10 +132,13 @@ def build_parser():
         description="Time the density, the likelihood and the log posterior with their gradients, "
         "in units of one Fourier transform (scipy.fft.rfftn) of the same mesh in the same run.",
     )
+    bench.add_argument(
+        "yaml", metavar="YAML", nargs="?", help="time its own model instead of the built-in cases"
+    )
     bench.add_argument("--cases", metavar="LIST", help="some of them (default: all)")
-    bench.add_argument("--n-grid", metavar="LIST", default="64", help="(default: 64)")
-    bench.add_argument("--dtype", metavar="LIST", default="float64", help="(default: float64)")
-    bench.add_argument("--threads", metavar="LIST", default="1", help="(default: 1)")
+    bench.add_argument("--n-grid", metavar="LIST", help="(default: 64)")
+    bench.add_argument("--dtype", metavar="LIST", help="(default: float64)")
+    bench.add_argument("--threads", metavar="LIST", help="(default: 1)")
     bench.add_argument("--repeats", metavar="N", default="20", help="turns (default: 20)")
     bench.add_argument("--json", metavar="FILE", help="write the numbers; - for standard output")
     bench.set_defaults(run=_bench)
@@ -256,12 +259,15 @@ def _bench(arguments):
 
     if a.json not in (None, "-"):
         check_output(a.json)
+    if a.yaml and (a.cases or a.n_grid or a.dtype or a.threads):
+        raise InputError("bench: a yaml file has its own case, mesh, dtype and threads.")
     text, rows = make_bench(
         items(a.cases) if a.cases else None,
-        integers("--n-grid", a.n_grid),
-        items(a.dtype),
-        integers("--threads", a.threads),
+        integers("--n-grid", a.n_grid or "64"),
+        items(a.dtype or "float64"),
+        integers("--threads", a.threads or "1"),
         integers("--repeats", a.repeats)[0],
+        a.yaml,
     )
     if a.json == "-":
         print(json.dumps(rows, indent=1))

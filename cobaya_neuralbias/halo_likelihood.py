@@ -215,6 +215,7 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 self.mass_bins[0],
                 self.mass_bins[-1],
             )
+        self._warm_up()
 
     def _name_of(self, halo):
         """File of a halo above the threshold, and its number there."""
@@ -226,7 +227,8 @@ class HaloLikelihood(FieldRevision, Likelihood):
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
-        grid = provider.requirement_providers["matter_density"].grid
+        theory = provider.requirement_providers["matter_density"]
+        grid = theory.grid
         if self.box_size is None:
             self.box_size = grid.box_size
             self._read()
@@ -238,6 +240,8 @@ class HaloLikelihood(FieldRevision, Likelihood):
                 grid.box_size,
             )
         self.data_model(grid.n)
+        if theory.dtype != "float64":
+            self._warm_up(theory.dtype)
 
     def get_requirements(self):
         return {"matter_density": None, **dict.fromkeys(self.weight_names)}
@@ -294,12 +298,18 @@ class HaloLikelihood(FieldRevision, Likelihood):
             return PointProcess(**data)
         return BinnedCounts(**data, edges=self._bins)
 
+    @property
+    def _n_grid_of_warm_up(self):
+        """Of a mesh large enough for the model."""
+        return 4
+
     @one_compiles()
-    def _warm_up(self, n_grid):
+    def _warm_up(self, dtype="float64"):
         """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
+        n_grid = self._n_grid_of_warm_up
         masked = self._survey.completeness is not None or self._survey.open
         model = self._compare(n_grid, slice(None), np.ones(n_grid**3) if masked else None)
-        model.value_and_gradient(np.zeros(3 * (n_grid,)), self.default_weights)
+        model.value_and_gradient(np.zeros(3 * (n_grid,), dtype), self.default_weights)
 
     def value_and_gradient(self, density, weights):
         """Log-likelihood and its gradients with respect to the density and to the weights.

@@ -19,9 +19,9 @@ class LPT(MatterDensity):
         super().check_options()
         check_option(self.log, "order", self.order, (1, 2))
 
-    def memory(self):
-        redshift_space = 0 if self.redshift_axis is None else 4
-        return 10 * self.order + redshift_space + 4 * (self.particles_per_voxel - 1)
+    def fields(self):
+        both_orders = 8 if self.redshift_axis is not None and self.order == 2 else 0
+        return 14 + 6 * self.order + both_orders + 3.5 * (self.particles_per_voxel - 1)
 
     def describe(self):
         return f"Lagrangian perturbation theory of order {self.order}"

@@ -1,7 +1,5 @@
 """What the theories of the matter density share: options, phases, and the linear power."""
 
-import os
-
 import numpy as np
 from cobaya.log import LoggedError
 from cobaya.theory import Theory
@@ -24,10 +22,18 @@ from .gravity.lagrangian import ASSIGNMENTS, mode_amplitude
 from .gravity.sublattices import OFFSETS
 from .gravity.workspace import Workspace
 from .kernels.cache import one_compiles
+from .machine import memory_limit
 
 DTYPES = ("float64", "float32")
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
+
+# Bytes, measured: docs/performance.md. A process with all its libraries and no mesh yet; for each
+# voxel, what is float64 whatever the fields are, and what the sampler and its files keep beside a
+# gradient.
+OF_PROCESS = 3e8
+OF_MODES = 5 * 8
+OF_SAMPLER = 23 * 8
 
 
 class MatterDensity(FieldRevision, Theory):
@@ -71,9 +77,13 @@ class MatterDensity(FieldRevision, Theory):
         """First scale factor at which growth must be known, None if it is not needed."""
         return None if self.rsd == "none" else self.a_last
 
-    def memory(self):
-        """Most numbers that a gradient holds at once, for each voxel."""
+    def fields(self):
+        """Most fields of ``dtype`` alive at once in a gradient with the default bias model."""
         raise NotImplementedError
+
+    def memory(self):
+        """Most bytes that a gradient of the log posterior holds at once, for each voxel."""
+        return np.dtype(self.dtype).itemsize * self.fields() + OF_MODES
 
     def check_options(self):
         """Refuse options that make no sense, before any work is done."""
@@ -116,17 +126,27 @@ class MatterDensity(FieldRevision, Theory):
         raise NotImplementedError
 
     def _check_memory(self):
-        needed = np.dtype(self.dtype).itemsize * self.memory() * self.n_grid**3
-        try:
-            available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, ValueError, OSError):  # not every system tells
+        available = memory_limit()
+        if available is None:
             return
+        voxels = self.n_grid**3
+        needed = OF_PROCESS + self.memory() * voxels
         if needed > available:
             raise LoggedError(
                 self.log,
-                "A gradient on %d^3 voxels takes about %.3g GB, and this machine has %.3g.",
+                "A gradient on %d^3 voxels takes about %.3g GB, and this machine (or its "
+                "container) has %.3g.",
                 self.n_grid,
                 needed / 1e9,
+                available / 1e9,
+            )
+        if needed + OF_SAMPLER * voxels > available:
+            self.log.warning(
+                "A gradient on %d^3 voxels takes about %.3g GB, with the sampler %.3g, and this "
+                "machine (or its container) has %.3g.",
+                self.n_grid,
+                needed / 1e9,
+                (needed + OF_SAMPLER * voxels) / 1e9,
                 available / 1e9,
             )
 

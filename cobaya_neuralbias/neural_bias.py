@@ -161,9 +161,9 @@ class NeuralBias(HaloLikelihood):
     def options_from_catalogue(self):
         return {"alpha_shift": float(self.network.alpha_shift)}
 
-    def _read(self):
-        super()._read()
-        self._warm_up(self.kernel_size + 1)
+    @property
+    def _n_grid_of_warm_up(self):
+        return self.kernel_size + 1
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)

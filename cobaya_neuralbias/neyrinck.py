@@ -70,10 +70,6 @@ class Neyrinck(HaloLikelihood):
     def options_from_catalogue(self):
         return {"nbar_unit": float(getattr(self.network, "rate", self.network).density_unit)}
 
-    def _read(self):
-        super()._read()
-        self._warm_up(4)
-
     def value_and_gradient(self, density, weights):
         result = super().value_and_gradient(density, weights)
         if self.floor == 0 and not np.isfinite(result[0]) and not self._told_of_empty_voxels:

@@ -49,8 +49,8 @@ class ParticleMesh(MatterDensity):
     def growth_from(self):
         return self.a_start
 
-    def memory(self):
-        return 12.2 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 9
+    def fields(self):
+        return 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 18
 
     def describe(self):
         return f"Particle mesh of {self.n_steps} steps from a = {self.a_start:g}"

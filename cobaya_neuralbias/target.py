@@ -199,7 +199,7 @@ class FieldTarget:
             self.refresh()
         return self._forward_model
 
-    def _likelihood(self, delta, weights):
+    def likelihood_and_gradient(self, delta, weights):
         """Sum of the field likelihoods, to their power, with gradients for density and weights."""
         total, delta_bar = 0.0, None
         weights_bar = np.zeros(len(self.weight_names))
@@ -226,7 +226,7 @@ class FieldTarget:
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
         forward_model = self.forward_model
         evolved = forward_model.density(modes)
-        value, delta_bar, weights_bar = self._likelihood(evolved.delta, weights)
+        value, delta_bar, weights_bar = self.likelihood_and_gradient(evolved.delta, weights)
         if not np.isfinite(value):
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
         modes_bar = forward_model.density_vjp(evolved, delta_bar)
@@ -272,7 +272,7 @@ class FieldTarget:
             prior, prior_bar = self.priors.value_and_gradient(weights)
             if not np.isfinite(prior):
                 return -np.inf, np.zeros(prior_bar.shape)
-            value, _, weights_bar = self._likelihood(delta, weights)
+            value, _, weights_bar = self.likelihood_and_gradient(delta, weights)
             return value + prior, weights_bar + prior_bar
 
         return target

@@ -76,9 +76,40 @@ def test_command(tmp_path, capsys):
     ]
 
 
+YAML = """
+theory:
+  cobaya_neuralbias.EisensteinHu:
+  cobaya_neuralbias.ParticleMesh: {n_grid: 8, box_size: 250, n_steps: 1, dtype: float32}
+likelihood:
+  cobaya_neuralbias.NeuralBias: {mass_threshold: 2.e13}
+params:
+  H0: {prior: {min: 60, max: 80}, ref: 68}
+  ombh2: 0.0226576
+  omch2: 0.1229984
+  ns: 0.97
+  sigma8: 0.81
+  npe_b: 0.3
+"""
+
+
+def test_a_yaml_file(tmp_path, capsys):
+    """Its own mesh and types; a sampled cosmology and a fixed weight do no harm."""
+    file = tmp_path / "run.yaml"
+    file.write_text(YAML)
+    assert cli.main(["bench", str(file), "--repeats", "1", "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["case"] for row in rows] == ["gravity", "likelihood", "posterior"]
+    for row in rows:
+        assert (row["n_grid"], row["dtype"], row["threads"]) == (8, "float32", 1)
+        assert row["fft_units"] > 0 and row["peak_fields"] > 20
+    assert cli.main(["bench", str(file), "--n-grid", "16"]) == 2
+    assert "its own case, mesh" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["no_such.yaml"], "'no_such.yaml': no such file"),
         (["--cases", "3lpt"], "case is '3lpt'; expected some of 1lpt_cic"),
         (["--dtype", "float16"], "dtype is 'float16'; expected some of float64, float32"),
         (["--n-grid", "64,x"], "--n-grid is '64,x'; expected integers"),

@@ -3,7 +3,7 @@
 __all__ = ["make_bench"]
 
 
-def make_bench(cases=None, n_grids=(64,), dtypes=("float64",), threads=(1,), repeats=20):
+def make_bench(cases=None, n_grids=(64,), dtypes=("float64",), threads=(1,), repeats=20, yaml=None):
     """Time pieces of the gradient of the log posterior.
 
     Parameters
@@ -12,6 +12,8 @@ def make_bench(cases=None, n_grids=(64,), dtypes=("float64",), threads=(1,), rep
     n_grids, threads : lists of int
     dtypes : list of "float64" or "float32"
     repeats : int, turns of which the median counts
+    yaml : str or Path, a file whose own model is timed instead: gravity, likelihood and posterior,
+        with its mesh, types and threads
 
     Returns
     -------
@@ -26,10 +28,13 @@ def make_bench(cases=None, n_grids=(64,), dtypes=("float64",), threads=(1,), rep
     Raises
     ------
     InputError
-        If a case, dtype or number is none of those expected.
+        If a case, dtype or number is none of those expected, or the file has no such model.
     """
-    from .run import check, rows_of, table
+    from .run import check, rows_of, rows_of_yaml, table
 
+    if yaml is not None:
+        rows = rows_of_yaml(yaml, repeats)
+        return table(rows), rows
     check(cases, n_grids, dtypes, threads, repeats)
     rows = rows_of(cases, n_grids, dtypes, threads, repeats)
     return table(rows), rows

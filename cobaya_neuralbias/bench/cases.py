@@ -1,6 +1,7 @@
 """What ``cobaya-neuralbias bench`` times: pieces of one gradient of the log posterior.
 
-The halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid``^3
+Either a yaml file's own model or, without one, that of a case, on a mesh of any size. Its
+halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid``^3
 voxels have the size of its own 64^3; the phases are its initial conditions, tiled alike. So a
 voxel costs the same on every mesh.
 """
@@ -14,8 +15,12 @@ import numpy as np
 from cobaya.model import get_model
 
 from ..catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
+from ..errors import InputError
+from ..fitting.model import build
 from ..gravity.lagrangian import ASSIGNMENTS
-from ..target import FieldTarget
+from ..mock.model import read_yaml
+from ..report.run import quiet
+from ..target import FieldTarget, reference_point
 
 BUNDLED_GRID, BUNDLED_BOX = 64, 250.0
 MASS_THRESHOLD = 2e12
@@ -68,13 +73,45 @@ def tiled_phases(n_grid):
     return read_truth("bundled")["white_noise"][np.ix_(index, index, index)].astype(float)
 
 
-class Setup:
-    """A Cobaya model on one mesh, as a yaml file would have it, and the weights at their start."""
+class Timed:
+    """A posterior and the point at which it is timed: its own phases, weights at their start."""
+
+    def __init__(self, target):
+        self.target = target
+        self.modes = target.theory.get_modes().copy()
+        starts = {
+            name: value
+            for likelihood in target.likelihoods.values()
+            for name, value in zip(likelihood.weight_names, likelihood.default_weights, strict=True)
+        }
+        self.weights = np.array([starts[name] for name in target.weight_names])
+
+    def gravity(self):
+        """Parts of the density and its adjoint."""
+        model = self.target.forward_model
+        cotangent = np.random.default_rng(1).standard_normal(self.modes.shape)
+        return [
+            lambda: model.density(self.modes),
+            lambda evolved: model.density_vjp(evolved, cotangent),
+        ]
+
+    def likelihood_alone(self):
+        """The log-likelihoods at a given density, with their gradients."""
+        delta = self.target.forward_model.density(self.modes).delta.copy()
+        return [lambda: self.target.likelihood_and_gradient(delta, self.weights)]
+
+    def posterior(self):
+        """The log posterior and its gradient, as the sampler calls it."""
+        return [lambda: self.target.modes_value_and_gradient(self.modes, self.weights)]
+
+
+class Setup(Timed):
+    """A Cobaya model on one mesh, as a yaml file would have it, at the bundled phases."""
 
     def __init__(self, catalogue, n_grid, dtype, threads, theory, gravity, bias):
         logging.disable(logging.INFO)
         try:
-            self.model = get_model(
+            model = get_model(
                 {
                     "theory": {
                         "cobaya_neuralbias.EisensteinHu": None,
@@ -97,32 +134,12 @@ class Setup:
                     "params": COSMOLOGY,
                 }
             )
-            self.target = FieldTarget(self.model)
-            self.target.theory.set_phases(tiled_phases(n_grid))
-            self.target.refresh()
+            target = FieldTarget(model)
+            target.theory.set_phases(tiled_phases(n_grid))
+            target.refresh()
         finally:
             logging.disable(logging.NOTSET)
-        self.modes = self.target.theory.get_modes().copy()
-        (self.likelihood,) = self.target.likelihoods.values()
-        self.weights = np.array(self.likelihood.default_weights)
-
-    def gravity(self):
-        """Parts of the density and its adjoint."""
-        model = self.target.forward_model
-        cotangent = np.random.default_rng(1).standard_normal(self.modes.shape)
-        return [
-            lambda: model.density(self.modes),
-            lambda evolved: model.density_vjp(evolved, cotangent),
-        ]
-
-    def likelihood_alone(self):
-        """The log-likelihood at a given density, with its gradients."""
-        delta = self.target.forward_model.density(self.modes).delta.copy()
-        return [lambda: self.likelihood.value_and_gradient(delta, self.weights)]
-
-    def posterior(self):
-        """The log posterior and its gradient, as the sampler calls it."""
-        return [lambda: self.target.modes_value_and_gradient(self.modes, self.weights)]
+        super().__init__(target)
 
     def pieces(self):
         """Name and function of the pieces of the posterior, in the order of the calculation."""
@@ -137,7 +154,7 @@ class Setup:
             return *moved, delta
 
         def judged(moved):
-            self.likelihood.value_and_gradient(moved[2], self.weights)
+            self.target.likelihood_and_gradient(moved[2], self.weights)
             return moved[:2]
 
         def pulled(moved):
@@ -151,6 +168,18 @@ class Setup:
             ("painting, adjoint", pulled),
             ("displacement, adjoint", lambda moved: model.displacement_vjp(moved[1], moved[0])),
         ]
+
+
+def of_yaml(path):
+    """:class:`Timed` of a yaml file's model, at its own phases and reference cosmology."""
+    _, target = build(read_yaml(path, "theory, likelihood and params"), path)
+    point = reference_point(target.model, np.random.default_rng(0))
+    with quiet():
+        target.model.logposterior(point)
+    if not target.theory.evaluated:
+        raise InputError(f"'{path}': the matter density cannot be computed at {point}.")
+    target.refresh()
+    return Timed(target)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from ..errors import InputError
-from .cases import CASES, DTYPES, STEPS, Setup, catalogue_file
+from .cases import CASES, DTYPES, STEPS, Setup, catalogue_file, of_yaml
 from .timing import measure, peak_memory
 
 COLUMNS = (
@@ -57,18 +57,8 @@ def _row(case, catalogue, n_grid, dtype, threads, repeats):
         timing = measure(getattr(setup(), kind)(), n_grid, dtype, repeats, threads)
         parts, total, units = timing.parts, timing.total, timing.units
     method = "gravity" if kind == "step" else kind
-    field = n_grid**3 * np.dtype(dtype).itemsize
-    row = {
-        "case": case,
-        "n_grid": n_grid,
-        "dtype": dtype,
-        "threads": threads,
-        "fft_units": units,
-        "milliseconds": 1e3 * total,
-        "peak_fields": peak_memory(lambda: getattr(setup(), method)()) / field,
-    }
-    if len(parts) == 2:
-        row["forward"], row["vjp"] = (1e3 * part for part in parts)
+    peak = peak_memory(lambda: getattr(setup(), method)())
+    row = _numbers(case, n_grid, dtype, threads, parts, total, units, peak)
     if kind == "posterior":
         names, functions = zip(*setup().pieces(), strict=True)
         pieces = measure(list(functions), n_grid, dtype, repeats, threads)
@@ -76,6 +66,39 @@ def _row(case, catalogue, n_grid, dtype, threads, repeats):
             name: part / timing.total for name, part in zip(names, pieces.parts, strict=True)
         }
     return row
+
+
+def _numbers(case, n_grid, dtype, threads, parts, total, units, peak):
+    row = {
+        "case": case,
+        "n_grid": n_grid,
+        "dtype": dtype,
+        "threads": threads,
+        "fft_units": units,
+        "milliseconds": 1e3 * total,
+        "peak_fields": peak / (n_grid**3 * np.dtype(dtype).itemsize),
+    }
+    if len(parts) == 2:
+        row["forward"], row["vjp"] = (1e3 * part for part in parts)
+    return row
+
+
+def rows_of_yaml(path, repeats):
+    """One dictionary for gravity, likelihoods and log posterior of a yaml file's model."""
+    if repeats < 1:
+        raise InputError(f"bench: repeats is {repeats}; expected an integer of at least 1.")
+    rows, timed = [], of_yaml(path)
+    theory = timed.target.theory
+    for case, method in (
+        ("gravity", "gravity"),
+        ("likelihood", "likelihood_alone"),
+        ("posterior", "posterior"),
+    ):
+        options = theory.n_grid, theory.dtype, theory.threads
+        timing = measure(getattr(timed, method)(), *options[:2], repeats, theory.threads)
+        peak = peak_memory(lambda method=method: getattr(of_yaml(path), method)())
+        rows.append(_numbers(case, *options, timing.parts, timing.total, timing.units, peak))
+    return rows
 
 
 def table(rows):

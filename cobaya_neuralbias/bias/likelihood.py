@@ -7,7 +7,7 @@ a few: psi is then (k, ...). The *network* makes of psi the halo mass distributi
     n_weights, weights() -> {name: Weight}
     radius                                  voxels that its kernel reaches
     forward(delta, w) -> response           with .psi, (n, n, n) or (k, n, n, n)
-    forward_vjp(response, w, psi_bar) -> delta_bar (float64 or of delta's type), w_bar
+    forward_vjp(response, w, psi_bar) -> delta_bar, w_bar; of psi's type, w_bar float64
 
 and a network has
 
@@ -25,7 +25,9 @@ and a network has
 where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
 :class:`~cobaya_neuralbias.bias.mdn.MixtureDensityNetwork`. Neither knows what it is compared with.
 
-Densities are float64 or float32; all else is float64, sums included. Arrays that are returned are
+Densities are float64 or float32; an engine computes psi, and its way back, in that type or in
+float64. All else is float64, sums included; the gradient that ``log_likelihood_with_vjp`` gives in
+psi may be of its type. Arrays that are returned are
 the caller's, and are never written to again (:mod:`cobaya_neuralbias.kernels.memory`), so models
 may be evaluated by several threads at a time.
 """
@@ -172,8 +174,9 @@ class CatalogueLikelihood:
 
         Returns
         -------
-        float, (m,) float64, (n_network_weights + n_scatter_weights,) float64
+        float, (m,) float64 or of psi's type, (n_network_weights + n_scatter_weights,) float64
         """
+        psi = memory.converted(psi, np.float64)
         value, psi_bar, weights_bar = self.count_terms(psi, network_weights, scatter_weights)
         halos, halos_psi_bar, halos_bar = self.halo_terms(psi, network_weights)
         weights_bar[: len(halos_bar)] += halos_bar
@@ -198,10 +201,7 @@ class CatalogueLikelihood:
             )
         if not np.isfinite(value):
             return -np.inf, np.zeros(delta.shape, delta.dtype), np.zeros(self.n_weights)
-        delta_bar, engine_bar = self.engine.forward_vjp(
-            response, w_engine, psi_bar.reshape(response.psi.shape)
-        )
-        if delta_bar.dtype != delta.dtype:
-            delta_bar, precise = memory.empty(delta.shape, delta.dtype), delta_bar
-            delta_bar[...] = precise
+        psi_bar = memory.converted(psi_bar.reshape(response.psi.shape), response.psi.dtype)
+        delta_bar, engine_bar = self.engine.forward_vjp(response, w_engine, psi_bar)
+        delta_bar = memory.converted(delta_bar, delta.dtype)
         return value, delta_bar, np.concatenate([engine_bar, other_bar])

@@ -169,16 +169,17 @@ class MixtureDensityNetwork:
 
         Parameters
         ----------
-        psi : (m,) float64
+        psi : (m,) float64 or float32
         weights : (n_weights,) float64
         completeness : (m,) float64, S; None: 1 everywhere
         factor : float
 
         Returns
         -------
-        float, (m,) float64, (n_weights,) float64
+        float, (m,) float64 or of psi's type, (n_weights,) float64
         """
         if completeness is not None:
+            psi = memory.converted(psi, np.float64)
             factors = factor * completeness
             values, pullback = self.density_with_pullback(psi, ABOVE_THRESHOLD, weights)
             return float(factors @ values), *pullback(factors)
@@ -187,6 +188,7 @@ class MixtureDensityNetwork:
             if result := table.sum_with_slopes(psi, factor, self.threads):
                 total, nodes_bar, slopes = result
                 return total, slopes, rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
+        psi = memory.converted(psi, np.float64)
         return factor * rate(psi).sum(), *rate_vjp(psi, np.full(psi.shape, factor))
 
     def density_with_pullback(self, psi, edges, weights):
@@ -220,7 +222,7 @@ class MixtureDensityNetwork:
 
     def _tables(self, psi, rate, weights):
         """Yield tables of the rate over the range of psi, coarse to fine, as long as one pays."""
-        low, high = psi.min(), psi.max()
+        low, high = float(psi.min()), float(psi.max())
         if not (np.isfinite(low) and np.isfinite(high) and high > low):
             return
         edges = self._segments(low, high, self._options(weights)[0])
@@ -247,7 +249,7 @@ class MixtureDensityNetwork:
 
         Parameters
         ----------
-        psi : (m,) float64
+        psi : (m,) float64 or float32
         volume : float, of a voxel [(Mpc/h)^3]
         halos : as in :meth:`sum_log_density_with_vjp`
         weights : (n_weights,) float64
@@ -255,7 +257,7 @@ class MixtureDensityNetwork:
 
         Returns
         -------
-        float, (m,) float64, (n_weights,) float64
+        float, (m,) float64 or of psi's type, (n_weights,) float64
         """
         total, psi_bar, total_bar = self.total_with_vjp(psi, weights, completeness, -volume)
         log_density, halos_bar = self._add_halos(psi, halos, weights, psi_bar)

@@ -50,7 +50,7 @@ SOFTENING = 1.0
 
 
 class Response(NamedTuple):
-    """A forward evaluation and what its adjoint needs again."""
+    """A forward evaluation, in the density's type, and what its adjoint needs again."""
 
     psi: np.ndarray  #: (2, n, n, n) psi and x
     delta: np.ndarray  #: (n, n, n)
@@ -156,7 +156,7 @@ class NaturalEngine:
         """psi and x of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
         b, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        inputs = memory.empty((len(delta) + 2 * self.radius,) * 3)
+        inputs = memory.empty((len(delta) + 2 * self.radius,) * 3, delta.dtype)
         stencil.pad_log(delta, 1 + self.floor, self.radius, inputs, self.threads)
         # Counted from uniform patches: at mean density for psi, at the denser hinge for x. There
         # the lengths vanish, and every sum over a shell is u times its neighbours.
@@ -166,8 +166,8 @@ class NaturalEngine:
                 -(1 + of_x @ self.multiplicity) * patches[1],
             ]
         )
-        hinges = memory.empty((len(HINGES), *delta.shape))
-        out = memory.empty((2, *delta.shape))
+        hinges = memory.empty((len(HINGES), *delta.shape), delta.dtype)
+        out = memory.empty((2, *delta.shape), delta.dtype)
         log_rate.local_terms(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
             *(constants, hinges, out, self.threads),
@@ -180,18 +180,17 @@ class NaturalEngine:
         _, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
         delta, inputs = response.delta, response.inputs
-        inputs_bar = memory.zeros(inputs.shape)
+        inputs_bar = memory.zeros(inputs.shape, inputs.dtype)
         of_psi_bar, of_x_bar = np.zeros(of_psi.shape), np.zeros(of_x.shape)
         shell_maps.combine_features_vjp(
             *(inputs, *self._layout, of_psi, of_x, psi_bar),
             *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
         )
-        u_bar = memory.zeros(delta.shape)
+        u_bar = memory.zeros(delta.shape, delta.dtype)
         shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, u_bar, self.threads)
-        delta_bar = u_bar if delta.dtype == float else memory.empty(delta.shape, delta.dtype)
         b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
-            *(response.hinges, psi_bar, u_bar, delta_bar, self.threads),
+            *(response.hinges, psi_bar, u_bar, self.threads),
         )
         of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
         of_x_bar -= self.multiplicity * (patches[1] * x_bar)
@@ -203,7 +202,7 @@ class NaturalEngine:
                 of_x_bar,
             ]
         )
-        return delta_bar, weights_bar[: self.n_weights]
+        return u_bar, weights_bar[: self.n_weights]
 
 
 @dataclass(frozen=True)
@@ -270,14 +269,14 @@ class NaturalNetwork(NaturalRate):
         psi, x, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
         out = np.empty(t.size)
         mixture.log_probability(
-            np.ascontiguousarray(x).ravel(), np.ascontiguousarray(t).ravel(), weights, out
+            *(np.ascontiguousarray(v, dtype=float).ravel() for v in (x, t)), weights, out
         )
         return self.alpha_shift + psi + out.reshape(t.shape)
 
     def binned_density(self, psi, edges, weights):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
         out = np.empty((len(edges) - 1, psi.shape[1]))
-        x = np.ascontiguousarray(psi[1])
+        x = np.ascontiguousarray(psi[1], dtype=float)
         mass_bins.bin_probability(x, np.asarray(edges, dtype=float), weights, out)
         return out * self.number_density(psi, weights)
 
@@ -312,7 +311,7 @@ class NaturalNetwork(NaturalRate):
 
     def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):
         """Poisson point process: see :class:`~.mdn.MixtureDensityNetwork`."""
-        psi_bar = memory.empty(psi.shape)
+        psi_bar = memory.empty(psi.shape, psi.dtype)
         psi_bar[1] = 0.0
         seen = np.empty(0) if completeness is None else completeness
         missing = log_rate.total_rate(
@@ -325,5 +324,6 @@ class NaturalNetwork(NaturalRate):
         """(m,) t = ln(M/M_threshold) of halos at ``psi`` (2, m)."""
         mean, sigma = np.empty((2, psi.shape[1]))
         which = np.ascontiguousarray(rng.random(psi.shape[1]))
-        mixture.choose_component(np.ascontiguousarray(psi[1]), weights, which, mean, sigma)
+        x = np.ascontiguousarray(psi[1], dtype=float)
+        mixture.choose_component(x, weights, which, mean, sigma)
         return above_zero(1 - rng.random(len(mean)), mean, sigma)

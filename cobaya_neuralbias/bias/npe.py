@@ -40,13 +40,12 @@ SMALL = 0.05
 
 
 class Response(NamedTuple):
-    """A forward evaluation and what its adjoint needs again."""
+    """A forward evaluation, in the density's type, and what its adjoint needs again."""
 
     psi: np.ndarray  #: (n, n, n)
     inputs: np.ndarray  #: u, padded
     maps: np.ndarray  #: (n_maps, n, n, n); in place of C_lm, the derivative of its f or phi_1
     slopes: list  #: of each pathway, for each layer: (n, n, n) derivative of the activation
-    dtype: np.dtype  #: of the density
     hidden: list  #: of each pathway, for each layer after the first: its input, padded
 
 
@@ -141,23 +140,21 @@ class NeuralPhysicalEngine:
 
     # From density to psi, and back
 
-    def _padded(self, n):
-        return memory.empty((n + 2 * self._kernels.radius,) * 3)
+    def _padded(self, field):
+        return memory.empty((len(field) + 2 * self._kernels.radius,) * 3, field.dtype)
 
     def _pad_inputs(self, delta):
-        padded, radius = self._padded(len(delta)), self._kernels.radius
+        padded, radius = self._padded(delta), self._kernels.radius
         if self.input == "density":
             stencil.pad_periodic(delta, radius, padded, self.threads)
         else:
             stencil.pad_log(delta, 1 + self.floor, radius, padded, self.threads)
         return padded
 
-    def _inputs_vjp(self, padded, inputs_bar, dtype):
-        if self.input == "density":
-            return inputs_bar
-        out = inputs_bar if dtype == inputs_bar.dtype else memory.empty(inputs_bar.shape, dtype)
-        stencil.pad_log_vjp(padded, self._kernels.radius, inputs_bar, out, self.threads)
-        return out
+    def _inputs_vjp(self, padded, inputs_bar):
+        if self.input == "log_density":
+            stencil.pad_log_vjp(padded, self._kernels.radius, inputs_bar, self.threads)
+        return inputs_bar
 
     def _first_kernels(self, weights):
         """The weights of all kernels of the first layer."""
@@ -166,7 +163,7 @@ class NeuralPhysicalEngine:
     def _activate(self, x, weights, layer, f):
         """phi of one layer of pathway ``f``; ``x`` becomes the slope."""
         bias = weights[self._slices[layer][1]][f] if self._has_biases else 0.0
-        phi = memory.empty(x.shape)
+        phi = memory.empty(x.shape, x.dtype)
         slope, value = x.reshape(-1), phi.reshape(-1)
 
         def activate(part):
@@ -183,7 +180,7 @@ class NeuralPhysicalEngine:
         for f, pathway in enumerate(self._kernels.pathways):
             x = maps[pathway.maps.start]
             if pathway.n_maps > 1:
-                x = memory.empty(delta.shape)
+                x = memory.empty(delta.shape, delta.dtype)
                 elementary.length(
                     maps[pathway.maps].reshape(pathway.n_maps, -1), INVARIANT_EPS, x.reshape(-1)
                 )
@@ -191,7 +188,7 @@ class NeuralPhysicalEngine:
             slopes.append([x])
             hidden.append([])
             for layer in range(1, self.layers):
-                padded = self._padded(len(delta))
+                padded = self._padded(delta)
                 stencil.pad_periodic(phi, self._kernels.radius, padded, self.threads)
                 kernels = weights[self._slices[layer][0][f]]
                 x = self._deeper.convolve(padded, kernels, self.threads)[0]
@@ -199,12 +196,12 @@ class NeuralPhysicalEngine:
                 slopes[f].append(x)
                 hidden[f].append(padded)
             psi = phi if psi is None else np.add(psi, phi, out=psi)
-        return Response(psi, inputs, maps, slopes, delta.dtype, hidden)
+        return Response(psi, inputs, maps, slopes, hidden)
 
     def forward_vjp(self, response, weights, psi_bar):
         """Cotangents of ``delta`` and ``weights`` given that of psi."""
         radius, threads = self._kernels.radius, self.threads
-        padded_bar = self._padded(len(psi_bar))
+        padded_bar = self._padded(response.psi)
         weights_bar = np.zeros(self.n_weights)
         inputs_bar = None
         for f, pathway in enumerate(self._kernels.pathways):
@@ -229,4 +226,4 @@ class NeuralPhysicalEngine:
                 )
                 inputs_bar = part if inputs_bar is None else np.add(inputs_bar, part, out=part)
                 weights_bar[: len(kernels_bar)] += kernels_bar
-        return self._inputs_vjp(response.inputs, inputs_bar, response.dtype), weights_bar
+        return self._inputs_vjp(response.inputs, inputs_bar), weights_bar

@@ -80,10 +80,11 @@ class RateTable:
 
         Returns
         -------
-        value, cotangent of the nodes, slopes (m,); None where the table is not accurate enough
+        value, cotangent of the nodes, slopes (m,) of psi's type
+            None where the table is not accurate enough.
         """
         moments = np.empty((N_PARTS, *self._table.shape))
-        slopes = memory.empty(psi.shape)
+        slopes = memory.empty(psi.shape, psi.dtype)
         threads.run(
             interpolation.moments_and_slopes,
             *(N_PARTS, psi, self.edges, self._table, factor, moments, slopes),

@@ -2,14 +2,16 @@
 
 Calls of the C library are made one number at a time; these polynomials are evaluated for several
 voxels at once. They are good to a few units in the last place, and carry NaN through, so that a
-trajectory that blew up is recognised.
+trajectory that blew up is recognised. A float32 has shorter polynomials
+(:mod:`cobaya_neuralbias.kernels.single`), all else is computed as float64.
 """
 
 import math
 
 import numpy as np
 
-from .jit import inlined, jit
+from . import single
+from .jit import by_precision, inlined, jit, like
 
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
@@ -25,8 +27,8 @@ _INTEGER = 0x4330000000000000  # bits of 2^52: an integer below 2^52 added to th
 
 
 @inlined()
-def exp(x):
-    """``e^x`` of a float, -708 <= x <= 709; beyond, the value there."""
+def _exp(x):
+    """``e^x`` of a float64, -708 <= x <= 709; beyond, the value there."""
     x = -708.0 if x < -708.0 else x
     x = 709.0 if x > 709.0 else x
     rounded = x * _LOG2_E + _ROUND
@@ -69,8 +71,8 @@ def _log_ratio(s):
 
 
 @inlined()
-def log(x):
-    """``ln x`` of a float (not a subnormal one); -inf at 0, NaN below."""
+def _log(x):
+    """``ln x`` of a float64 (not a subnormal one); -inf at 0, NaN below."""
     bits = np.float64(x).view(np.int64) - (_SQRT_HALF - _ONE)
     # x = 2^exponent m, with m between sqrt(1/2) and sqrt(2)
     exponent = np.int64((bits >> 52) + _INTEGER).view(np.float64) - (2.0**52 + 1023)
@@ -82,14 +84,8 @@ def log(x):
 
 
 @inlined()
-def overflowing_exp(x):
-    """``e^x`` of a float >= -708, infinite beyond the range of floats."""
-    return math.inf if x > 709.0 else exp(x)
-
-
-@inlined()
-def log1p(x):
-    """``ln(1 + x)`` of a float between -1/2 and 1, to its last digits near 0 too."""
+def _log1p(x):
+    """``ln(1 + x)`` of a float64 between -1/2 and 1, to its last digits near 0 too."""
     # ln(1 + x) or ln((1 + x) 2) - ln 2 or ln((1 + x) / 2) + ln 2
     low, high = x < -0.2928932188134524, x > 0.41421356237309503
     difference = x + (1 + x) if low else (x - 1 if high else x)
@@ -97,12 +93,24 @@ def log1p(x):
     return _log_ratio(difference / total) + (-_LN2 if low else (_LN2 if high else 0.0))
 
 
+exp = by_precision(_exp, single.exp)
+log = by_precision(_log, single.log)
+log1p = by_precision(_log1p, single.log1p)
+
+
+@inlined()
+def overflowing_exp(x):
+    """``e^x`` of a float64 >= -708, infinite beyond the range of floats."""
+    return math.inf if x > 709.0 else exp(x)
+
+
 @inlined()
 def softplus_and_slope(x):
     """``ln(1 + e^x)`` and its derivative."""
+    zero, one = like(x, 0), like(x, 1)
     e = exp(-abs(x))
-    value = (0.0 if x < 0 else x) + log1p(e)
-    return value, (e if x < 0 else 1.0) / (1 + e)
+    value = (zero if x < zero else x) + log1p(e)
+    return value, (e if x < zero else one) / (one + e)
 
 
 @inlined()
@@ -119,30 +127,38 @@ def softplus(x, bias, value):
 
     Parameters
     ----------
-    x : (m,) float64, on return the derivative of the value
+    x : (m,) float64 or float32, on return the derivative of the value
     bias : float
-    value : (m,) float64, output
+    value : (m,) of that type, output
     """
+    shift = x.dtype.type(bias)
     for i in range(x.shape[0]):
-        value[i], x[i] = softplus_and_slope(x[i] + bias)
+        value[i], x[i] = softplus_and_slope(x[i] + shift)
 
 
 @jit
 def tanh(x, bias, value):
     """``tanh(x + bias)``; arguments as in :func:`softplus`."""
+    shift, zero, one, four = (
+        x.dtype.type(bias),
+        x.dtype.type(0),
+        x.dtype.type(1),
+        x.dtype.type(4),
+    )
     for i in range(x.shape[0]):
-        t = x[i] + bias
-        e = exp(-2 * abs(t))
-        size = (1 - e) / (1 + e)
-        value[i] = -size if t < 0 else size
-        x[i] = 4 * e / ((1 + e) * (1 + e))
+        t = x[i] + shift
+        e = exp(-(abs(t) + abs(t)))
+        size = (one - e) / (one + e)
+        value[i] = -size if t < zero else size
+        x[i] = four * e / ((one + e) * (one + e))
 
 
 @jit
 def linear(x, bias, value):
     """``x + bias``; arguments as in :func:`softplus`."""
+    shift = x.dtype.type(bias)
     for i in range(x.shape[0]):
-        value[i] = x[i] + bias
+        value[i] = x[i] + shift
         x[i] = 1.0
 
 
@@ -152,9 +168,9 @@ def length(maps, eps, out):
 
     Parameters
     ----------
-    maps : (n_maps, m) float64, on return divided by the length
+    maps : (n_maps, m) float64 or float32, on return divided by the length
     eps : float
-    out : (m,) float64, output
+    out : (m,) of that type, output
     """
     out[:] = eps
     for values in maps:

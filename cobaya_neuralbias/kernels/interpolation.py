@@ -94,7 +94,7 @@ def moments_and_slopes(start, stop, points, edges, coefficients, factor, moments
 
     Parameters
     ----------
-    points, slopes : (m,) float64; slopes are an output
+    points, slopes : (m,) float64 or float32; slopes are an output
     edges : (n_segments + 1,) float64, ascending, enclosing all points
     coefficients : (n_segments n_intervals, 6) float64
     factor : float

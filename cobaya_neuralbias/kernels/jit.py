@@ -15,6 +15,9 @@ Compiled code is kept on disk (:mod:`.cache`).
 from functools import partial
 
 import numba
+import numpy as np
+from numba import types
+from numba.extending import overload
 
 from .cache import SharedCache, locked
 
@@ -45,3 +48,37 @@ def by_address(signature):
 jit = partial(_kernel, fastmath={"contract"})
 vectorised = partial(_kernel, fastmath={"contract", "reassoc", "nsz"})
 inlined = partial(jit, forceinline=True)
+
+# The same, of functions that compiled code takes in one of two forms, by the type of an argument.
+_INLINED = {"forceinline": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+def by_precision(double, single):
+    """A function of one number: ``single`` of a float32, ``double`` of all others."""
+
+    def function(x):
+        return single(x) if isinstance(x, np.float32) else double(x)
+
+    @overload(function, jit_options=_INLINED)
+    def choose(x):
+        return single.py_func if x == types.float32 else double.py_func
+
+    return function
+
+
+def _as_double(x, value):
+    return np.float64(value)
+
+
+def _as_single(x, value):
+    return np.float32(value)
+
+
+def like(x, value):
+    """``value`` in the type of the number x: float32, or float64."""
+    return _as_single(x, value) if isinstance(x, np.float32) else _as_double(x, value)
+
+
+@overload(like, jit_options=_INLINED)
+def _like(x, value):
+    return _as_single if x == types.float32 else _as_double

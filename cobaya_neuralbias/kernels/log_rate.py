@@ -5,6 +5,9 @@
 
 Loops are fused and logarithms vectorised (:mod:`~cobaya_neuralbias.kernels.elementary`), and shared
 between threads.
+
+Fields are float64 or float32, one type in a call, and what is made of them is of that type; sums
+over more than a plane of the mesh, and the rate's, are float64.
 """
 
 import numpy as np
@@ -23,15 +26,15 @@ def local_terms(
 
     Parameters
     ----------
-    delta : (n, n, n) float64 or float32
+    delta : (n, n, n) float
     shift : float, 1 + floor
-    padded : (n+2r, n+2r, n+2r) float64, u with its periodic images around it
+    padded : (n+2r, n+2r, n+2r) float, u with its periodic images around it
     radius : int, r
     slope : float, w_0
     scales, weights : (n_hinges,) float64
     constants : (2,) float64, added to psi and to x
-    hinges : (n_hinges, n, n, n) float64, output
-    out : (2, n, n, n) float64, output
+    hinges : (n_hinges, n, n, n) float, output
+    out : (2, n, n, n) float, output
     """
     threads.run(
         _local_terms,
@@ -45,18 +48,21 @@ def _local_terms(
     start, stop, delta, shift, padded, radius, slope, scales, weights, constants, hinges, out
 ):
     n = delta.shape[0]
+    type_ = delta.dtype.type
+    half, one, base, w0 = type_(0.5), type_(1), type_(shift), type_(slope)
+    to_psi, to_x = type_(constants[0]), type_(constants[1])
     for i in range(start, stop):
         for j in range(n):
             u, psi, x = padded[i + radius, j + radius, radius:], out[0, i, j], out[1, i, j]
             for k in range(n):
-                psi[k] = slope * u[k] + constants[0]
-                x[k] = u[k] + constants[1]
+                psi[k] = w0 * u[k] + to_psi
+                x[k] = u[k] + to_x
         density, psi = delta[i].reshape(-1), out[0, i].reshape(-1)
         for h in range(scales.size):
-            hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
+            hinge, scale, weight = hinges[h, i].reshape(-1), type_(scales[h]), type_(weights[h])
             for k in range(density.size):
-                q = scale * (density[k] + shift)
-                hinge[k] = 0.5 * log(1.0 + q * q)
+                q = scale * (density[k] + base)
+                hinge[k] = half * log(one + q * q)
                 psi[k] += weight * hinge[k]
 
 
@@ -71,12 +77,9 @@ def local_terms_vjp(
     hinges,
     out_bar,
     u_bar,
-    delta_bar,
     threads=SERIAL,
 ):
-    """Cotangent of ``delta``; ``u_bar`` (n, n, n) holds what of u's comes from elsewhere.
-
-    ``delta_bar``, output, has the type of ``delta``; it may be ``u_bar``.
+    """Cotangent of ``delta``, in place of ``u_bar`` (n, n, n): what of u's comes from elsewhere.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def local_terms_vjp(
     threads.run(
         _local_terms_vjp,
         *(len(delta), delta, shift, padded, radius, slope, scales, weights, hinges),
-        *(out_bar, u_bar, delta_bar, parts),
+        *(out_bar, u_bar, parts),
     )
     return parts.sum(0)
 
@@ -105,17 +108,18 @@ def _local_terms_vjp(
     hinges,
     out_bar,
     u_bar,
-    delta_bar,
     parts,
 ):
     n = delta.shape[0]
-    derivative = np.empty(n * n)
+    type_ = delta.dtype.type
+    zero, one, base, w0 = type_(0), type_(1), type_(shift), type_(slope)
+    derivative = np.empty(n * n, delta.dtype)
     for i in range(start, stop):
-        density, source, row = delta[i].reshape(-1), u_bar[i].reshape(-1), delta_bar[i].reshape(-1)
+        density, row = delta[i].reshape(-1), u_bar[i].reshape(-1)
         psi_bar, x_bar = out_bar[0, i].reshape(-1), out_bar[1, i].reshape(-1)
-        of_psi = of_x = of_slope = 0.0
+        of_psi = of_x = of_slope = zero
         for k in range(density.size):
-            derivative[k] = slope
+            derivative[k] = w0
             of_psi += psi_bar[k]
             of_x += x_bar[k]
         for j in range(n):
@@ -124,16 +128,16 @@ def _local_terms_vjp(
                 of_slope += u[k] * bar[k]
         parts[i, 0], parts[i, 1], parts[i, 2] = of_psi, of_x, of_slope
         for h in range(scales.size):
-            hinge, scale, weight = hinges[h, i].reshape(-1), scales[h], weights[h]
-            of_hinge = 0.0
+            hinge, scale, weight = hinges[h, i].reshape(-1), type_(scales[h]), type_(weights[h])
+            of_hinge = zero
             for k in range(density.size):
-                q = scale * (density[k] + shift)
-                derivative[k] += weight * (q * q / (1.0 + q * q))
+                q = scale * (density[k] + base)
+                derivative[k] += weight * (q * q / (one + q * q))
                 of_hinge += hinge[k] * psi_bar[k]
             parts[i, 3 + h] = of_hinge
         for k in range(density.size):
-            total = source[k] + derivative[k] * psi_bar[k] + x_bar[k]
-            derivative[k] = total / (density[k] + shift)
+            total = row[k] + derivative[k] * psi_bar[k] + x_bar[k]
+            derivative[k] = total / (density[k] + base)
         for k in range(density.size):
             row[k] = derivative[k]
 
@@ -150,10 +154,10 @@ def total_rate(log_rate, shift, factor, seen, log_rate_bar, threads=SERIAL):
 
     Parameters
     ----------
-    log_rate : (m,) float64
+    log_rate : (m,) float
     shift, factor : float
     seen : (m,) float64, or (0,) for 1 everywhere
-    log_rate_bar : (m,) float64, output
+    log_rate_bar : (m,) float, output
     """
     parts = np.empty(N_PARTS)
     threads.run(_total_rate, N_PARTS, log_rate, shift, factor, seen, log_rate_bar, parts)

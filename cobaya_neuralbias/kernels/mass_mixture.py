@@ -305,7 +305,7 @@ def sum_log_probability_with_vjp(
 
     Parameters
     ----------
-    psi, psi_bar : (2, m) float64, psi and x of every voxel
+    psi, psi_bar : (2, m) float64 or float32, psi and x of every voxel
     voxel, first, t : halos sorted by voxel
     values : (n_blocks,) float64, output, the sum over each block
     weights_bar : (n_blocks, n_weights) float64, output, each block's part

@@ -350,7 +350,7 @@ def sum_log_density_with_vjp(
 
     Parameters
     ----------
-    psi, psi_bar : (m,) float64, one entry a voxel
+    psi, psi_bar : (m,) float64 or float32, one entry a voxel
     voxel : (n_occupied,) int64, flat index of each voxel that holds halos
     first : (n_occupied + 1,) int64
     t : (n_halos,) float64, ln(M / M_threshold)

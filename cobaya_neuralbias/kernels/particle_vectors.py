@@ -9,17 +9,10 @@ padded, (n + g, n + g, n + g, 4) with g = S - 1, and particles are located as in
 import numpy as np
 
 from .jit import jit
-from .particles import locate_row, polynomials, read_ahead
+from .particles import ROWS, locate_row, polynomials, read_ahead
 from .simd import add_to, dot, element, load, multiply_add, scaled, vector
 
 FOUR = np.uint64(4)
-
-
-@jit
-def _weigh(coefficients, fraction, weights):
-    """Polynomials (3, S, length) at the fractions (3, length) of the three axes."""
-    for axis in range(3):
-        polynomials(coefficients, fraction[axis], weights[axis])
 
 
 @jit
@@ -48,21 +41,21 @@ def scatter_vectors(start, stop, tiles, displacement, vectors, frame, powers, pa
             seen += read_ahead(padded, i, tiles[t, 0], tiles[t, 2], tiles[t, 3], frame[0])
             for j in range(tiles[t, 2], tiles[t, 3]):
                 locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
-                _weigh(powers, fraction, weights)
-                wx, wy, wz = weights[0], weights[1], weights[2]
-                vx, vy, vz = vectors[0, i, j], vectors[1, i, j], vectors[2, i, j]
+                polynomials(powers, fraction, weights)
                 for k in range(length):
-                    carried = vector((vx[k], vy[k], vz[k], one))
+                    carried = vector(
+                        (vectors[0, i, j, k], vectors[1, i, j, k], vectors[2, i, j, k], one)
+                    )
                     plane = FOUR * np.uint64(node[k])
                     for a in range(nodes):
-                        in_plane = scaled(wx[a, k], carried)
+                        in_plane = scaled(weights[0, a, k], carried)
                         row = plane
                         for b in range(nodes):
-                            in_row = scaled(wy[b, k], in_plane)
-                            p = row
+                            in_row = scaled(weights[1, b, k], in_plane)
+                            at = row
                             for c in range(nodes):
-                                add_to(flat, p, wz[c, k], in_row)
-                                p += FOUR
+                                add_to(flat, at, weights[2, c, k], in_row)
+                                at += FOUR
                             row += dy
                         plane += dx
     return seen
@@ -91,36 +84,40 @@ def kick(start, stop, displacement, frame, powers, padded, drift, momentum):
     moved = np.empty((3, length), padded.dtype)
     one, seen = padded.dtype.type(1), padded.dtype.type(0)
     zero = scaled(seen, vector((one, one, one, one)))
-    for i in range(start, stop):
-        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
-        for j in range(displacement.shape[2]):
-            locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
-            _weigh(powers, fraction, weights)
-            wx, wy, wz = weights[0], weights[1], weights[2]
-            for k in range(length):
-                value = zero
-                plane = FOUR * np.uint64(node[k])
-                for a in range(nodes):
-                    in_plane = zero
-                    row = plane
-                    for b in range(nodes):
-                        in_row = zero
-                        p = row
-                        for c in range(nodes):
-                            in_row = multiply_add(wz[c, k], load(flat, p, zero), in_row)
-                            p += FOUR
-                        in_plane = multiply_add(wy[b, k], in_row, in_plane)
-                        row += dy
-                    value = multiply_add(wx[a, k], in_plane, value)
-                    plane += dx
-                moved[0, k] = element(value, 0)
-                moved[1, k] = element(value, 1)
-                moved[2, k] = element(value, 2)
-            for axis in range(3):
-                change, p, x = moved[axis], momentum[axis, i, j], displacement[axis, i, j]
+    time = padded.dtype.type(drift)
+    for first in range(0, displacement.shape[2], ROWS):
+        last = min(first + ROWS, displacement.shape[2])
+        for i in range(start, stop):
+            seen += read_ahead(padded, i, start, first, last, frame[0])
+            for j in range(first, last):
+                locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
+                polynomials(powers, fraction, weights)
                 for k in range(length):
-                    p[k] += change[k]
-                    x[k] += drift * p[k]
+                    value = zero
+                    plane = FOUR * np.uint64(node[k])
+                    for a in range(nodes):
+                        in_plane = zero
+                        row = plane
+                        for b in range(nodes):
+                            in_row = zero
+                            at = row
+                            for c in range(nodes):
+                                in_row = multiply_add(
+                                    weights[2, c, k], load(flat, at, zero), in_row
+                                )
+                                at += FOUR
+                            in_plane = multiply_add(weights[1, b, k], in_row, in_plane)
+                            row += dy
+                        value = multiply_add(weights[0, a, k], in_plane, value)
+                        plane += dx
+                    moved[0, k] = element(value, 0)
+                    moved[1, k] = element(value, 1)
+                    moved[2, k] = element(value, 2)
+                for axis in range(3):
+                    for k in range(length):
+                        p = momentum[axis, i, j, k] + moved[axis, k]
+                        momentum[axis, i, j, k] = p
+                        displacement[axis, i, j, k] += time * p
     return seen
 
 
@@ -165,56 +162,59 @@ def kick_back(
     pulled = np.empty((3, length), padded.dtype)
     one, seen = padded.dtype.type(1), padded.dtype.type(0)
     zero = scaled(seen, vector((one, one, one, one)))
-    for i in range(start, stop):
-        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
-        for j in range(displacement.shape[2]):
-            locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
-            _weigh(powers, fraction, weights)
-            _weigh(slopes, fraction, sloped)
-            wx, wy, wz = weights[0], weights[1], weights[2]
-            sx, sy, sz = sloped[0], sloped[1], sloped[2]
-            bar_x, bar_y, bar_z = (
-                momentum_bar[0, i, j],
-                momentum_bar[1, i, j],
-                momentum_bar[2, i, j],
-            )
-            for k in range(length):
-                value, along_x, along_y, along_z = zero, zero, zero, zero
-                plane = FOUR * np.uint64(node[k])
-                for a in range(nodes):
-                    in_plane, in_plane_y, in_plane_z = zero, zero, zero
-                    row = plane
-                    for b in range(nodes):
-                        in_row, in_row_z = zero, zero
-                        p = row
-                        for c in range(nodes):
-                            here = load(flat, p, zero)
-                            in_row = multiply_add(wz[c, k], here, in_row)
-                            in_row_z = multiply_add(sz[c, k], here, in_row_z)
-                            p += FOUR
-                        in_plane = multiply_add(wy[b, k], in_row, in_plane)
-                        in_plane_y = multiply_add(sy[b, k], in_row, in_plane_y)
-                        in_plane_z = multiply_add(wy[b, k], in_row_z, in_plane_z)
-                        row += dy
-                    value = multiply_add(wx[a, k], in_plane, value)
-                    along_x = multiply_add(sx[a, k], in_plane, along_x)
-                    along_y = multiply_add(wx[a, k], in_plane_y, along_y)
-                    along_z = multiply_add(wx[a, k], in_plane_z, along_z)
-                    plane += dx
-                bar = vector((bar_x[k], bar_y[k], bar_z[k], one))
-                moved[0, k] = element(value, 0)
-                moved[1, k] = element(value, 1)
-                moved[2, k] = element(value, 2)
-                pulled[0, k] = dot(along_x, bar)
-                pulled[1, k] = dot(along_y, bar)
-                pulled[2, k] = dot(along_z, bar)
-            for axis in range(3):
-                change, pull = moved[axis], pulled[axis]
-                p, x = momentum[axis, i, j], displacement[axis, i, j]
-                p_bar, x_bar = momentum_bar[axis, i, j], displacement_bar[axis, i, j]
+    time, scale = padded.dtype.type(drift), padded.dtype.type(frame[0])
+    for first in range(0, displacement.shape[2], ROWS):
+        last = min(first + ROWS, displacement.shape[2])
+        for i in range(start, stop):
+            seen += read_ahead(padded, i, start, first, last, frame[0])
+            for j in range(first, last):
+                locate_row(displacement, i, j, frame, shape, nodes - 1, node, fraction)
+                polynomials(powers, fraction, weights)
+                polynomials(slopes, fraction, sloped)
                 for k in range(length):
-                    p[k] -= change[k]
-                    x_bar[k] += frame[0] * pull[k]
-                    x[k] -= drift * p[k]
-                    p_bar[k] += drift * x_bar[k]
+                    value, along_x, along_y, along_z = zero, zero, zero, zero
+                    plane = FOUR * np.uint64(node[k])
+                    for a in range(nodes):
+                        in_plane, in_plane_y, in_plane_z = zero, zero, zero
+                        row = plane
+                        for b in range(nodes):
+                            in_row, in_row_z = zero, zero
+                            at = row
+                            for c in range(nodes):
+                                here = load(flat, at, zero)
+                                in_row = multiply_add(weights[2, c, k], here, in_row)
+                                in_row_z = multiply_add(sloped[2, c, k], here, in_row_z)
+                                at += FOUR
+                            in_plane = multiply_add(weights[1, b, k], in_row, in_plane)
+                            in_plane_y = multiply_add(sloped[1, b, k], in_row, in_plane_y)
+                            in_plane_z = multiply_add(weights[1, b, k], in_row_z, in_plane_z)
+                            row += dy
+                        value = multiply_add(weights[0, a, k], in_plane, value)
+                        along_x = multiply_add(sloped[0, a, k], in_plane, along_x)
+                        along_y = multiply_add(weights[0, a, k], in_plane_y, along_y)
+                        along_z = multiply_add(weights[0, a, k], in_plane_z, along_z)
+                        plane += dx
+                    bar = vector(
+                        (
+                            momentum_bar[0, i, j, k],
+                            momentum_bar[1, i, j, k],
+                            momentum_bar[2, i, j, k],
+                            one,
+                        )
+                    )
+                    moved[0, k] = element(value, 0)
+                    moved[1, k] = element(value, 1)
+                    moved[2, k] = element(value, 2)
+                    pulled[0, k] = dot(along_x, bar)
+                    pulled[1, k] = dot(along_y, bar)
+                    pulled[2, k] = dot(along_z, bar)
+                for axis in range(3):
+                    for k in range(length):
+                        p = momentum[axis, i, j, k] - moved[axis, k]
+                        momentum[axis, i, j, k] = p
+                        displacement[axis, i, j, k] -= time * p
+                    for k in range(length):
+                        x_bar = displacement_bar[axis, i, j, k] + scale * pulled[axis, k]
+                        displacement_bar[axis, i, j, k] = x_bar
+                        momentum_bar[axis, i, j, k] += time * x_bar
     return seen

@@ -18,12 +18,15 @@ the cache is needed cannot be foreseen: it is read in order, a few planes ahead 
 
 import numpy as np
 
-from .jit import jit
+from .jit import inlined, jit
 from .simd import add_to, dot, load, multiply_add, scaled, vector
 
 # Neighbouring particles share nodes; one that reads what its neighbour has just written waits for
 # it. So a row is scattered in turns of every eighth particle.
 TURNS = 8
+
+# Rows of particles that are done plane after plane, so that their nodes stay in the cache.
+ROWS = 32
 
 # How far displacements reach, in lattice spacings: about three standard deviations of second order
 # theory on voxels of 4 Mpc/h. Twice as much makes no difference there.
@@ -59,45 +62,50 @@ def read_ahead(padded, i, first, j0, j1, scale):
     return total
 
 
-@jit
-def _locate(row, origin, step, scale, n, stride, node, fraction):
+# Rows of arrays are indexed, not sliced: a slice costs as much as some particles.
+
+
+@inlined
+def _locate(displacement, axis, i, j, origin, step, scale, n, stride, node, fraction):
     """Adds ``stride`` times the first node to ``node``; its distance goes to ``fraction``.
 
     Numbers that are no position (not finite, or too large to tell) are at node 0.
     """
     inverse = 1.0 / n
-    for k in range(row.size):
-        x = origin + step * k + scale * row[k]
+    for k in range(node.size):
+        x = origin + step * k + scale * displacement[axis, i, j, k]
         first = np.floor(x)
         inside = first - n * np.floor((first + 0.5) * inverse)
         node[k] += stride * (inside if 0.0 <= inside < n else 0.0)
-        fraction[k] = x - first
+        fraction[axis, k] = x - first
 
 
-@jit
+@inlined
 def locate_row(displacement, i, j, frame, padded_shape, ghosts, node, fraction):
     """First nodes, as indices of the padded mesh, and fractions (3, length) of row (i, j)."""
     scale, offset_x, offset_y, offset_z = frame
     _, rows, columns = padded_shape
     n = columns - ghosts
-    x, y, z = displacement[0, i, j], displacement[1, i, j], displacement[2, i, j]
-    node[:] = 0.0
-    _locate(x, offset_x + scale * i, 0.0, scale, n, float(rows * columns), node, fraction[0])
-    _locate(y, offset_y + scale * j, 0.0, scale, n, float(columns), node, fraction[1])
-    _locate(z, offset_z, scale, scale, n, 1.0, node, fraction[2])
+    x, y, plane, row = offset_x + scale * i, offset_y + scale * j, rows * columns, columns
+    for k in range(node.size):
+        node[k] = 0.0
+    _locate(displacement, 0, i, j, x, 0.0, scale, n, float(plane), node, fraction)
+    _locate(displacement, 1, i, j, y, 0.0, scale, n, float(row), node, fraction)
+    _locate(displacement, 2, i, j, offset_z, scale, scale, n, 1.0, node, fraction)
 
 
-@jit
-def polynomials(powers, fraction, out):
-    """Weights ``out`` (S, length) at each fraction."""
-    degree = len(powers) - 1
-    for a in range(out.shape[0]):
-        row = out[a]
-        for k in range(fraction.size):
-            value = powers[degree][a]
-            for m in range(degree):
-                value = value * fraction[k] + powers[degree - 1 - m][a]
-            row[k] = value
+@inlined
+def polynomials(coefficients, fraction, weights):
+    """Weights (axes, S, length) at the fractions (3, length) of the first axes."""
+    degree = len(coefficients) - 1
+    for axis in range(weights.shape[0]):
+        for a in range(weights.shape[1]):
+            for k in range(weights.shape[2]):
+                f = fraction[axis, k]
+                value = coefficients[degree][a]
+                for m in range(degree):
+                    value = value * f + coefficients[degree - 1 - m][a]
+                weights[axis, a, k] = value
 
 
 @jit
@@ -131,24 +139,22 @@ def scatter(start, stop, tiles, displacement, frame, powers, padded):
     nodes = len(powers)
     node = np.empty(length)
     fraction = np.empty((3, length), padded.dtype)
-    wx = np.empty((nodes, length), padded.dtype)
-    wy = np.empty((nodes, length), padded.dtype)
+    weights = np.empty((2, nodes, length), padded.dtype)
     for t in range(start, stop):
         for i in range(tiles[t, 0], tiles[t, 1]):
             seen += read_ahead(padded, i, tiles[t, 0], tiles[t, 2], tiles[t, 3], frame[0])
             for j in range(tiles[t, 2], tiles[t, 3]):
                 locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
-                polynomials(powers, fraction[0], wx)
-                polynomials(powers, fraction[1], wy)
+                polynomials(powers, fraction, weights)
                 for turn in range(TURNS):
                     for k in range(turn, length, TURNS):
                         wz = _polynomial_vector(powers, fraction[2, k])
                         plane = np.uint64(node[k])
                         for a in range(nodes):
-                            w = scaled(wx[a, k], wz)
+                            w = scaled(weights[0, a, k], wz)
                             p = plane
                             for b in range(nodes):
-                                add_to(flat, p, wy[b, k], w)
+                                add_to(flat, p, weights[1, b, k], w)
                                 p += dy
                             plane += dx
     return seen
@@ -175,45 +181,43 @@ def gather_gradient(start, stop, displacement, frame, powers, slopes, padded, ad
     nodes = len(powers)
     node = np.empty(length)
     fraction = np.empty((3, length), padded.dtype)
-    wx = np.empty((nodes, length), padded.dtype)
-    wy = np.empty((nodes, length), padded.dtype)
-    sx = np.empty((nodes, length), padded.dtype)
-    sy = np.empty((nodes, length), padded.dtype)
+    weights = np.empty((2, nodes, length), padded.dtype)
+    sloped = np.empty((2, nodes, length), padded.dtype)
     zero = scaled(0.0, vector(powers[0]))
     seen = padded.dtype.type(0)
-    for i in range(start, stop):
-        seen += read_ahead(padded, i, start, 0, displacement.shape[2], frame[0])
-        for j in range(displacement.shape[2]):
-            locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
-            polynomials(powers, fraction[0], wx)
-            polynomials(powers, fraction[1], wy)
-            polynomials(slopes, fraction[0], sx)
-            polynomials(slopes, fraction[1], sy)
-            for k in range(length):
-                x, y, z = zero, zero, zero  # before their sum along the z axis
-                plane = np.uint64(node[k])
-                for a in range(nodes):
-                    weighted, sloped = zero, zero
-                    p = plane
-                    for b in range(nodes):
-                        values = load(flat, p, zero)
-                        weighted = multiply_add(wy[b, k], values, weighted)
-                        sloped = multiply_add(sy[b, k], values, sloped)
-                        p += dy
-                    x = multiply_add(sx[a, k], weighted, x)
-                    y = multiply_add(wx[a, k], sloped, y)
-                    z = multiply_add(wx[a, k], weighted, z)
-                    plane += dx
-                wz = _polynomial_vector(powers, fraction[2, k])
-                sz = _polynomial_vector(slopes, fraction[2, k])
-                gx, gy, gz = frame[0] * dot(x, wz), frame[0] * dot(y, wz), frame[0] * dot(z, sz)
-                if add:
-                    gx += gradient[0, i, j, k]
-                    gy += gradient[1, i, j, k]
-                    gz += gradient[2, i, j, k]
-                gradient[0, i, j, k] = gx
-                gradient[1, i, j, k] = gy
-                gradient[2, i, j, k] = gz
+    for first in range(0, displacement.shape[2], ROWS):
+        last = min(first + ROWS, displacement.shape[2])
+        for i in range(start, stop):
+            seen += read_ahead(padded, i, start, first, last, frame[0])
+            for j in range(first, last):
+                locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
+                polynomials(powers, fraction, weights)
+                polynomials(slopes, fraction, sloped)
+                for k in range(length):
+                    x, y, z = zero, zero, zero  # before their sum along the z axis
+                    plane = np.uint64(node[k])
+                    for a in range(nodes):
+                        in_plane, in_plane_y = zero, zero
+                        p = plane
+                        for b in range(nodes):
+                            values = load(flat, p, zero)
+                            in_plane = multiply_add(weights[1, b, k], values, in_plane)
+                            in_plane_y = multiply_add(sloped[1, b, k], values, in_plane_y)
+                            p += dy
+                        x = multiply_add(sloped[0, a, k], in_plane, x)
+                        y = multiply_add(weights[0, a, k], in_plane_y, y)
+                        z = multiply_add(weights[0, a, k], in_plane, z)
+                        plane += dx
+                    wz = _polynomial_vector(powers, fraction[2, k])
+                    sz = _polynomial_vector(slopes, fraction[2, k])
+                    gx, gy, gz = frame[0] * dot(x, wz), frame[0] * dot(y, wz), frame[0] * dot(z, sz)
+                    if add:
+                        gx += gradient[0, i, j, k]
+                        gy += gradient[1, i, j, k]
+                        gz += gradient[2, i, j, k]
+                    gradient[0, i, j, k] = gx
+                    gradient[1, i, j, k] = gy
+                    gradient[2, i, j, k] = gz
     return seen
 
 

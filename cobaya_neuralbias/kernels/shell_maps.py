@@ -9,6 +9,8 @@ are two sums of features: all of them weighted, and those of degree 0 weighted o
 The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to
 planes, the planes along z to maps, for a block of rows at a time. The adjoint goes the same way
 back, with the sums transposed: from maps to planes, from planes to rows.
+
+Types are those of :mod:`~cobaya_neuralbias.kernels.stencil`.
 """
 
 from math import sqrt
@@ -38,7 +40,7 @@ def combine_features(
 
     Parameters
     ----------
-    padded : (n+2r, n+2r, n+2r) float64, the field with its periodic images around it
+    padded : (n+2r, n+2r, n+2r) float, the field with its periodic images around it
     stencil : :class:`~cobaya_neuralbias.kernels.stencil.Stencil`, the geometry of the maps
     coefficients : (n_maps, n_groups, r + 1) float64, of each map along dz >= 0
     shells : (n_groups, r + 1) int64, which shell that is; -1 for the voxel itself
@@ -46,7 +48,7 @@ def combine_features(
     softening : float, > 0
     weights : (n_degrees, n_shells) float64, of the first sum
     extra : (n_shells,) float64, of the second: of the features of degree 0
-    out : (2, n, n, n) float64, added to
+    out : (2, n, n, n) float, added to
     """
     threads.run(
         _combine_features,
@@ -63,12 +65,12 @@ def _combine_features(
     radius = shells.shape[1] - 1
     width = n + 2 * radius
     of_rows = plane_sums(stencil, width)
-    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width), padded.dtype)
     length = planes.shape[1]
     maps_of_shells = _maps_of_shells(stencil, coefficients, shells, n_shells, length)
     monopoles = _monopoles(stencil, coefficients, shells, weights[0], extra, length)
-    maps = np.empty((stencil.planar.size, length))
-    total, squares = np.empty((2, length)), np.empty(length)
+    maps = np.empty((stencil.planar.size, length), padded.dtype)
+    total, squares = np.empty((2, length), padded.dtype), np.empty(length, padded.dtype)
     for i in range(start, stop):
         for first in range(0, n, ROWS):
             n_rows = min(ROWS, n - first)
@@ -149,17 +151,19 @@ def _combine_features_vjp(
     radius = shells.shape[1] - 1
     width = n + 2 * radius
     of_rows = plane_sums(stencil, width)
-    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
-    planes_bar = np.empty(planes.shape)
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width), padded.dtype)
+    planes_bar = np.empty(planes.shape, padded.dtype)
     length = planes.shape[1]
     maps_of_shells = _maps_of_shells(stencil, coefficients, shells, n_shells, length)
     # Cotangents of the two sums, then of the maps of every shell: zero between the rows and, for
     # 2 radius values, before the first and after the last
-    bars = np.zeros((2 + (stencil.planar.size - 1) * n_shells, length + 2 * radius))
+    n_bars = 2 + (stencil.planar.size - 1) * n_shells
+    bars = np.zeros((n_bars, length + 2 * radius), padded.dtype)
     planes_of_bars = _planes_of_bars(
         stencil, coefficients, shells, weights[0], extra, bars.shape[1]
     )
-    feature, factor = np.empty(length), np.empty(length)
+    feature, factor = np.empty(length, padded.dtype), np.empty(length, padded.dtype)
+    zero = padded.dtype.type(0)
     for item in range(start, stop):
         part = 2 * item + phase
         weights_bar[part] = 0.0
@@ -175,11 +179,11 @@ def _combine_features_vjp(
                         row, source = bars[r, 2 * radius + j * width :], out_bar[r, i, first + j]
                         for k in range(n):
                             row[k] = source[k]
-                bars[:, end : end + 2 * radius] = 0.0
+                bars[:, end : end + 2 * radius] = zero
                 psi_bar, x_bar = bars[0, 2 * radius : end], bars[1, 2 * radius : end]
                 for s in range(n_shells):
                     add_up(maps_of_shells, s, planes.reshape(-1), 0, feature[:size])
-                    to_psi = to_x = 0.0
+                    to_psi = to_x = zero
                     for k in range(size):
                         to_psi += feature[k] * psi_bar[k]
                         to_x += feature[k] * x_bar[k]
@@ -235,9 +239,10 @@ def _set_planes_vjp(planes_bar, size, stencil, here, padded_bar):
 def _add_planes(planes, which, weight, size, out, there):
     """Adds weighted planes to ``out`` from ``there`` on; three, or what is left, at a time."""
     target, last = out[there:], which.size - 1
+    type_ = out.dtype.type
     for e in range(0, which.size, 3):
         second, third = min(e + 1, last), min(e + 2, last)
-        x, y, z = weight[e], weight[second], weight[third]
+        x, y, z = type_(weight[e]), type_(weight[second]), type_(weight[third])
         a, b, c = planes[which[e]], planes[which[second]], planes[which[third]]
         if e == last:
             for k in range(size):
@@ -253,37 +258,39 @@ def _add_planes(planes, which, weight, size, out, there):
 @vectorised
 def _add_lengths(maps, start, softening, weight, squares, out):
     """Adds ``weight`` times the length of the maps, from ``start`` on, to all of ``out``."""
-    base = sqrt(softening)
+    type_ = out.dtype.type
+    soft, base, factor = type_(softening), type_(sqrt(softening)), type_(weight)
     a, b, c = maps[0, start:], maps[1, start:], maps[2, start:]
     if maps.shape[0] == 3:
         for k in range(out.size):
-            square = softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k])
-            out[k] += weight * (sqrt(square) - base)
+            square = soft + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k])
+            out[k] += factor * (sqrt(square) - base)
         return
-    _add_squares(maps, start, softening, squares[: out.size])
+    _add_squares(maps, start, soft, squares[: out.size])
     for k in range(out.size):
-        out[k] += weight * (sqrt(squares[k]) - base)
+        out[k] += factor * (sqrt(squares[k]) - base)
 
 
 @vectorised
 def _lengths_vjp(maps, start, softening, weight, out_bar, squares, factor):
     """Cotangent of ``weight``; the maps become their cotangents."""
-    base, total = sqrt(softening), 0.0
+    type_ = out_bar.dtype.type
+    soft, base, w, total = type_(softening), type_(sqrt(softening)), type_(weight), type_(0)
     a, b, c = maps[0, start:], maps[1, start:], maps[2, start:]
     if maps.shape[0] == 3:
         for k in range(out_bar.size):
-            root = sqrt(softening + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k]))
+            root = sqrt(soft + (a[k] * a[k] + b[k] * b[k] + c[k] * c[k]))
             total += out_bar[k] * (root - base)
-            share = weight * out_bar[k] / root
+            share = w * out_bar[k] / root
             a[k] *= share
             b[k] *= share
             c[k] *= share
         return total
-    _add_squares(maps, start, softening, squares[: out_bar.size])
+    _add_squares(maps, start, soft, squares[: out_bar.size])
     for k in range(out_bar.size):
         root = sqrt(squares[k])
         total += out_bar[k] * (root - base)
-        factor[k] = weight * out_bar[k] / root
+        factor[k] = w * out_bar[k] / root
     for m in range(maps.shape[0]):
         a = maps[m, start:]
         for k in range(out_bar.size):

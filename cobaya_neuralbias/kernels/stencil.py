@@ -12,6 +12,9 @@ instead of 343. Both steps add opposite offsets first, which harmonics leave equ
 The input is padded by ``radius`` voxels on every side (periodic images). A block of its rows is
 one contiguous stretch of memory, and the loops run along it, over the padding between the rows.
 
+Fields and all that is made of them are float64 or float32, one type in a call; factors are float64,
+and so are sums over more than a block of rows.
+
 Every function shares its loop over the planes of the mesh between ``threads``.
 """
 
@@ -80,32 +83,29 @@ def pad_log(field, shift, radius, padded, threads=SERIAL):
 @jit
 def _pad_log(start, stop, field, shift, radius, padded):
     n = field.shape[0]
+    one_more = padded.dtype.type(shift)
     for i in range(start, stop):
         for j in range(n):
             row, source = padded[i + radius, j + radius, radius:], field[i, j]
             for k in range(n):
-                row[k] = log(source[k] + shift)
+                row[k] = log(source[k] + one_more)
         _wrap(padded, i, radius)
 
 
-def pad_log_vjp(padded, radius, log_bar, out=None, threads=SERIAL):
-    """Cotangent of ``field`` for :func:`pad_log`, given that of the logarithm (n, n, n).
-
-    Into ``out``, float64 or float32; by default, in place.
-    """
-    out = log_bar if out is None else out
-    threads.run(_pad_log_vjp, len(log_bar), padded, radius, log_bar, out)
+def pad_log_vjp(padded, radius, log_bar, threads=SERIAL):
+    """Cotangent of ``field`` for :func:`pad_log`, in place of that of the logarithm (n, n, n)."""
+    threads.run(_pad_log_vjp, len(log_bar), padded, radius, log_bar)
 
 
 @jit
-def _pad_log_vjp(start, stop, padded, radius, log_bar, out):
+def _pad_log_vjp(start, stop, padded, radius, log_bar):
     n = log_bar.shape[0]
-    result = np.empty(n)  # apart, for a loop from an array to itself is not vectorised
+    result = np.empty(n, log_bar.dtype)  # apart: a loop from an array to itself is not vectorised
     for i in range(start, stop):
         for j in range(n):
-            row, source, u = out[i, j], log_bar[i, j], padded[i + radius, j + radius, radius:]
+            row, u = log_bar[i, j], padded[i + radius, j + radius, radius:]
             for k in range(n):
-                result[k] = source[k] * exp(-u[k])
+                result[k] = row[k] * exp(-u[k])
             for k in range(n):
                 row[k] = result[k]
 
@@ -149,27 +149,29 @@ class Sums(NamedTuple):
 def add_up(sums, e, a, here, out):
     """Sum e of the values from ``here`` on, into all of ``out``; two terms at a time."""
     first, last = sums.first[e], sums.first[e + 1]
+    type_ = out.dtype.type
+    zero = type_(0)
     if first == last:
-        out[:] = 0.0
+        out[:] = zero
     for t in range(first, last, 2):
-        x, s = sums.weight[t], sums.sign[t]
+        x, s = type_(sums.weight[t]), type_(sums.sign[t])
         a1, b1 = a[here + sums.above[t] :], a[here + sums.below[t] :]
         if t + 1 < last:
-            y, r = sums.weight[t + 1], sums.sign[t + 1]
+            y, r = type_(sums.weight[t + 1]), type_(sums.sign[t + 1])
             a2, b2 = a[here + sums.above[t + 1] :], a[here + sums.below[t + 1] :]
-            if t == first and r == 0.0:
+            if t == first and r == zero:
                 for k in range(out.size):
                     out[k] = x * (a1[k] + s * b1[k]) + y * a2[k]
             elif t == first:
                 for k in range(out.size):
                     out[k] = x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
-            elif r == 0.0:
+            elif r == zero:
                 for k in range(out.size):
                     out[k] += x * (a1[k] + s * b1[k]) + y * a2[k]
             else:
                 for k in range(out.size):
                     out[k] += x * (a1[k] + s * b1[k]) + y * (a2[k] + r * b2[k])
-        elif t == first and s == 0.0:
+        elif t == first and s == zero:
             for k in range(out.size):
                 out[k] = x * a1[k]
         elif t == first:
@@ -233,10 +235,10 @@ def convolve(padded, stencil, lines, out, threads=SERIAL):
 
     Parameters
     ----------
-    padded : (n+2r, n+2r, n+2r) float64, C order
+    padded : (n+2r, n+2r, n+2r) float, C order
     stencil : Stencil
     lines : (n_maps, n_groups, r + 1) float64, ``axial`` times the weights
-    out : (n_maps, n, n, n) float64, output
+    out : (n_maps, n, n, n) float, output
     """
     threads.run(_convolve, out.shape[1], padded, stencil, lines, out)
 
@@ -247,9 +249,9 @@ def _convolve(start, stop, padded, stencil, lines, out):
     radius = lines.shape[2] - 1
     width = n + 2 * radius
     of_rows = plane_sums(stencil, width)
-    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width))
+    planes = np.empty((of_rows.first.size - 1, min(n, ROWS) * width), padded.dtype)
     of_planes = line_sums(stencil.planar, stencil.axial_parity, lines, planes.shape[1])
-    total = np.empty(planes.shape[1])
+    total = np.empty(planes.shape[1], padded.dtype)
     for i in range(start, stop):
         for first in range(0, n, ROWS):
             n_rows = min(ROWS, n - first)
@@ -272,11 +274,11 @@ def convolve_vjp(padded_bar, stencil, lines, padded, field_bar, lines_bar, threa
 
     Parameters
     ----------
-    padded_bar : (n+2r, n+2r, n+2r) float64, cotangent of the output, padded periodically
+    padded_bar : (n+2r, n+2r, n+2r) float, cotangent of the output, padded periodically
     stencil : Stencil with ``n_maps`` = ``n_planar`` = 1
     lines : (1, n_groups, r + 1) float64
-    padded : (n+2r, n+2r, n+2r) float64, the input of the convolution
-    field_bar : (n, n, n) float64, output
+    padded : (n+2r, n+2r, n+2r) float, the input of the convolution
+    field_bar : (n, n, n) float, output
     lines_bar : (1, n_groups, r + 1) float64, output
     """
     parts = np.empty((len(field_bar), *lines_bar.shape[1:]))
@@ -291,11 +293,14 @@ def _convolve_vjp(start, stop, padded_bar, stencil, lines, padded, field_bar, li
     width = n + 2 * radius
     parity = stencil.planar_parity[0] * stencil.axial_parity[0]
     of_rows = plane_sums(stencil, width)
-    planes = np.empty((n_groups, min(n, ROWS) * width))
+    planes = np.empty((n_groups, min(n, ROWS) * width), padded.dtype)
     of_planes = line_sums(stencil.planar, stencil.axial_parity, parity * lines, planes.shape[1])
-    total = np.empty(planes.shape[1])
+    total = np.empty(planes.shape[1], padded.dtype)
     # The field, zero between the rows and before the first, and the sums of its opposite pairs
-    field, pairs = np.zeros(planes.shape[1] + 2 * radius), np.empty(planes.shape[1])
+    field = np.zeros(planes.shape[1] + 2 * radius, padded.dtype)
+    pairs = np.empty(planes.shape[1], padded.dtype)
+    type_ = padded.dtype.type
+    zero, of_image = type_(0), type_(parity)
     for i in range(start, stop):
         lines_bar[i] = 0.0
         for first in range(0, n, ROWS):
@@ -314,16 +319,16 @@ def _convolve_vjp(start, stop, padded_bar, stencil, lines, padded, field_bar, li
                     padded[i + radius, first + radius + j, radius:],
                 )
                 for k in range(n):
-                    row[k] = parity * source[k]
-            field[size : size + 2 * radius] = 0.0
+                    row[k] = of_image * source[k]
+            field[size : size + 2 * radius] = zero
             for d in range(radius + 1):
-                sign = stencil.axial_parity[0] if d > 0 else 0.0
+                sign = type_(stencil.axial_parity[0]) if d > 0 else zero
                 above, below = field[radius - d :], field[radius + d :]
                 for k in range(size):
                     pairs[k] = above[k] + sign * below[k]
                 for p in range(n_groups):
                     if stencil.axial[0, p, d] != 0.0:
-                        plane, part = planes[p], 0.0
+                        plane, part = planes[p], zero
                         for k in range(size):
                             part += plane[k] * pairs[k]
                         lines_bar[i, p, d] += part

@@ -6,81 +6,77 @@ layer i; those that read find its numbers there. In the cache, planes of the mes
 planes of real fields, which :mod:`cobaya_neuralbias.kernels.planes` transforms, and back.
 """
 
-from .jit import jit
+from .jit import inlined, jit
 from .planes import is_repeated, plane_to_field, plane_to_field_vjp
 
 
 @jit
-def _separated(row, n, add, x, y, z, w):
-    """Numbers of a row (n + g, 4) of the mesh, with its ghosts, set or added to four rows (n,)."""
-    flat = row.reshape(-1)
-    if add:
-        for k in range(n):
-            x[k] += flat[4 * k]
-            y[k] += flat[4 * k + 1]
-            z[k] += flat[4 * k + 2]
-            w[k] += flat[4 * k + 3]
-    else:
-        for k in range(n):
-            x[k] = flat[4 * k]
-            y[k] = flat[4 * k + 1]
-            z[k] = flat[4 * k + 2]
-            w[k] = flat[4 * k + 3]
-    for k in range(n, row.shape[0]):
-        x[k - n] += row[k, 0]
-        y[k - n] += row[k, 1]
-        z[k - n] += row[k, 2]
-        w[k - n] += row[k, 3]
-
-
-@jit
-def _joined(x, y, z, w, n, row):
-    """The reverse of :func:`_separated`: numbers of four rows, and ghosts that repeat them."""
-    flat = row.reshape(-1)
-    for k in range(n):
-        flat[4 * k] = x[k]
-        flat[4 * k + 1] = y[k]
-        flat[4 * k + 2] = z[k]
-        flat[4 * k + 3] = w[k]
-    for k in range(4 * n, flat.size):
-        flat[k] = flat[k - 4 * n]
-
-
-@jit
-def _rows(space, j, layout):
-    """Row j of the four planes in the work space."""
-    n, next_field = layout.n, layout.next_field
-    at = layout.field + j * n
+def _planes(space, layout):
+    """The four planes (n, n) of fields in the work space."""
+    n, at, step = layout.n, layout.field, layout.next_field
     return (
-        space[at : at + n],
-        space[at + next_field : at + next_field + n],
-        space[at + 2 * next_field : at + 2 * next_field + n],
-        space[at + 3 * next_field : at + 3 * next_field + n],
+        space[at : at + n * n].reshape(n, n),
+        space[at + step : at + step + n * n].reshape(n, n),
+        space[at + 2 * step : at + 2 * step + n * n].reshape(n, n),
+        space[at + 3 * step : at + 3 * step + n * n].reshape(n, n),
     )
 
 
+@inlined
+def _take(padded, a, b, add, x, y, z, w, j):
+    """Row (a, b) of the mesh, ghosts included, set or added to row j of four planes."""
+    n = len(x)
+    if add:
+        for k in range(n):
+            x[j, k] += padded[a, b, k, 0]
+            y[j, k] += padded[a, b, k, 1]
+            z[j, k] += padded[a, b, k, 2]
+            w[j, k] += padded[a, b, k, 3]
+    else:
+        for k in range(n):
+            x[j, k] = padded[a, b, k, 0]
+            y[j, k] = padded[a, b, k, 1]
+            z[j, k] = padded[a, b, k, 2]
+            w[j, k] = padded[a, b, k, 3]
+    for k in range(n, padded.shape[2]):
+        x[j, k - n] += padded[a, b, k, 0]
+        y[j, k - n] += padded[a, b, k, 1]
+        z[j, k - n] += padded[a, b, k, 2]
+        w[j, k - n] += padded[a, b, k, 3]
+
+
+@inlined
+def _put(x, y, z, w, j, padded, a, b):
+    """The reverse of :func:`_take`: ghosts repeat the first numbers."""
+    n = len(x)
+    for k in range(n):
+        padded[a, b, k, 0] = x[j, k]
+        padded[a, b, k, 1] = y[j, k]
+        padded[a, b, k, 2] = z[j, k]
+        padded[a, b, k, 3] = w[j, k]
+    for k in range(n, padded.shape[2]):
+        for c in range(4):
+            padded[a, b, k, c] = padded[a, b, k - n, c]
+
+
 @jit
-def _fold(padded, i, space, layout):
+def _fold(padded, i, planes):
     """Planes of the four fields, from plane i of the mesh and all of its ghosts."""
-    n = layout.n
+    n = len(planes[0])
     for j in range(n):
-        rows = _rows(space, j, layout)
-        add = False
         for a in range(i, padded.shape[0], n):
             for b in range(j, padded.shape[1], n):
-                _separated(padded[a, b], n, add, *rows)
-                add = True
+                _take(padded, a, b, a > i or b > j, *planes, j)
 
 
 @jit
-def _pad(space, i, padded, layout):
+def _pad(planes, i, padded):
     """Plane i of the mesh and all of its ghosts, from planes of the four fields."""
-    n = layout.n
+    n = len(planes[0])
     for j in range(n):
-        rows = _rows(space, j, layout)
         for a in range(i, padded.shape[0], n):
             for b in range(j, padded.shape[1], n):
-                _joined(*rows, n, padded[a, b])
+                _put(*planes, j, padded, a, b)
 
 
 @jit
@@ -94,8 +90,9 @@ def vectors_to_spectra(
     n, plane = layout.n, layout.plane
     for part in range(start, stop):
         space = work[part]
+        fields = _planes(space, layout)
         for i in range(n * part // n_parts, n * (part + 1) // n_parts):
-            _fold(padded, i, space, layout)
+            _fold(padded, i, fields)
             for a in range(4):
                 plane_to_field_vjp(
                     space, layout.field + a * layout.next_field,
@@ -112,6 +109,7 @@ def spectra_to_vectors(
     n, plane = layout.n, layout.plane
     for part in range(start, stop):
         space = work[part]
+        fields = _planes(space, layout)
         space[layout.field : layout.field + 4 * layout.next_field] = 0
         for i in range(n * part // n_parts, n * (part + 1) // n_parts):
             for a in range(len(powers)):
@@ -119,4 +117,4 @@ def spectra_to_vectors(
                     spectra, (powers[a, 0] * n + i) * plane, powers[a, 1], z_factors, powers[a, 2],
                     space, layout.field + a * layout.next_field, plan, layout, space,
                 )  # fmt: skip
-            _pad(space, i, padded, layout)
+            _pad(fields, i, padded)

@@ -179,15 +179,64 @@ def test_memory_does_not_grow_with_the_steps(models):
     assert peaks[1] < 1.01 * peaks[0]
 
 
-def test_any_number_of_threads_gives_the_same_bits(models):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "options", [{"axis": 0}, {"factor": 1.5, "per_voxel": 8, "assignment": "cic"}]
+)
+def test_any_number_of_threads_gives_the_same_bits(options, dtype, models):
     results = []
-    for number in (1, 2, 3):
-        forward = models.mesh(24, 2, axis=0, threads=number)
+    for threads in (1, 2, 3):
+        forward = models.mesh(24, 2, dtype=dtype, threads=threads, **options)
         evolved = forward.density(noise(24))
         results.append((evolved.delta, forward.density_vjp(evolved, noise(24, 1))))
     for delta, bar in results[1:]:
         np.testing.assert_array_equal(delta, results[0][0])
         np.testing.assert_array_equal(bar, results[0][1])
+
+
+@pytest.mark.parametrize("options", [option for option in OPTIONS if "cic" not in option.values()])
+def test_single_precision(options, models):
+    """Of density and gradient, after five steps: about 1e-6 and 1e-5 of their norms."""
+    n, results = 16, []
+    for dtype in ("float64", "float32"):
+        forward = models.mesh(n, 5, dtype=dtype, **options)
+        evolved = forward.density(noise(n))
+        assert evolved.delta.dtype == evolved.displacement.dtype == dtype
+        bar = forward.density_vjp(evolved, noise(n, 1))
+        assert bar.dtype == np.float64
+        results.append((evolved.delta, bar))
+    for double, single, tolerance in zip(*results, (5e-6, 2e-5), strict=True):
+        error = np.linalg.norm(single - double) / np.linalg.norm(double)
+        assert 1e-9 < error < tolerance
+
+
+def test_restored_in_single_precision(models):
+    """Going back ten steps, the error stays that of rounding positions and momenta at the end."""
+    forward = models.mesh(16, 10, dtype="float32")
+    x_first, p_first, _ = forward._start(noise(16))
+    _, x, p, _ = evolved = forward.density(noise(16))
+    scales = np.abs(x).max(), np.abs(p).max()
+    forward.density_vjp(evolved, noise(16, 1))
+    for found, expected, scale in zip((x, p), (x_first, p_first), scales, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("options", [{}, {"factor": 2}, {"per_voxel": 8}])
+def test_results_belong_to_the_caller(options, models):
+    """Neither a later call nor one with numbers that are not finite changes or spoils anything."""
+    n = 12
+    forward = models.mesh(n, 2, **options)
+    first = forward.density(noise(n))
+    gradient = forward.density_vjp(forward.density(noise(n)), noise(n, 1))
+    kept = [array.copy() for array in (*first, gradient)]
+    broken = noise(n)
+    broken[1, 2, 3], broken[0, 0, 0] = np.nan, np.inf
+    for other in (noise(n, 2), broken):
+        forward.density_vjp(forward.density(other), noise(n, 3))
+    for now, before in zip([*first, gradient], kept, strict=True):
+        np.testing.assert_array_equal(now, before)
+    again = forward.density_vjp(forward.density(noise(n)), noise(n, 1))
+    np.testing.assert_array_equal(again, gradient)
 
 
 def test_closer_to_nbody_than_perturbation_theory(models):

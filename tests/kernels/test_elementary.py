@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import elementary
+from cobaya_neuralbias.kernels import elementary, single
 
 RNG = np.random.default_rng(0)
 EVERYWHERE = np.concatenate([RNG.normal(0, 3, 2000), RNG.uniform(-700, 700, 2000), [0.0, -0.0]])
@@ -101,5 +101,46 @@ def test_compiled_as_interpreted(name):
         run(x, 0.1, out)
         results.append(np.append(out, x))
     np.testing.assert_allclose(*results, rtol=1e-14)
-    for function in (elementary.exp, elementary.log):
-        assert function(1.7) == pytest.approx(function.py_func(1.7), rel=1e-15)
+    for function in (elementary._exp, elementary._log, elementary._log1p):
+        assert function(0.7) == pytest.approx(function.py_func(0.7), rel=1e-15)
+
+
+def test_single_precision():
+    """A float32 gets the functions of its own type, good to a few of its last places."""
+    within = EVERYWHERE[abs(EVERYWHERE) < 87].astype(np.float32)
+    positive = np.concatenate([np.exp(within), 1 + within[abs(within) < 0.5], [1]], dtype="f4")
+    near_zero = np.concatenate([np.linspace(-0.5, 1, 5001), [1e-30, -1e-9, 1e-4]], dtype="f4")
+    for function, x, expected in (
+        (elementary.exp, within, np.exp),
+        (elementary.log, positive, np.log),
+        (elementary.log1p, near_zero, np.log1p),
+    ):
+        got = np.array([function(v) for v in x])
+        np.testing.assert_array_equal(got, got.astype(np.float32))
+        np.testing.assert_allclose(got, expected(x.astype(float)), rtol=3e-7)
+    odd = np.array([-1000, 1000, np.nan, np.inf, -np.inf], np.float32)
+    below, above, nan, at_infinity, at_minus_infinity = (elementary.exp(v) for v in odd)
+    assert below == at_minus_infinity < 2e-38 and np.isnan(nan)
+    assert above == at_infinity and 1e38 < above < np.inf
+    logs = [elementary.log(v) for v in np.array([0, np.inf, -1, np.nan], np.float32)]
+    np.testing.assert_array_equal(logs, np.array([-np.inf, np.inf, np.nan, np.nan], np.float32))
+    assert np.isnan(elementary.log1p(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_in_single_precision(name):
+    x = np.append(EVERYWHERE[abs(EVERYWHERE) < 80], [np.inf, -np.inf]).astype(np.float32)
+    slope, value = x.copy(), np.empty_like(x)
+    getattr(elementary, name)(slope, 0.3, value)
+    shifted = (x + np.float32(0.3)).astype(float)
+    for got, expected in zip((value, slope), ACTIVATIONS[name], strict=True):
+        # the tangent rounds where it is not small, its slope where it is
+        np.testing.assert_allclose(got, expected(shifted), rtol=2e-6, atol=2e-7)
+
+
+def test_compiled_as_interpreted_in_single_precision():
+    for name in ("exp", "log", "log1p"):
+        kernel = getattr(single, name)
+        for x in np.array([0.3, 0.9, 0.01], np.float32):
+            assert kernel(x) == pytest.approx(kernel.py_func(x), rel=2e-7)
+            assert kernel.py_func(x).dtype == np.float32

@@ -115,7 +115,7 @@ def test_compiled_as_interpreted():
     padded = np.zeros((6, 6, 6))
     run(stencil._pad_periodic, 0, 4, field, 1, padded)
     run(stencil._pad_log, 0, 4, field, 5.0, 1, padded)
-    run(stencil._pad_log_vjp, 0, 4, pad(field, 1), 1, bar, np.zeros((4, 4, 4)))
+    run(stencil._pad_log_vjp, 0, 4, pad(field, 1), 1, bar)
     run(stencil._pad_product, 0, 4, field, bar, 1, padded, np.zeros(4))
     run(stencil._convolve, 0, 4, pad(field, 1), every, lines, np.zeros((5, 4, 4, 4)))
     for m in range(5):
@@ -125,3 +125,25 @@ def test_compiled_as_interpreted():
             stencil._convolve_vjp,
             *(0, 4, pad(bar, 1), alone, lines[m : m + 1], pad(field, 1), *outputs),
         )
+
+
+@pytest.mark.parametrize(("size", "n"), [(3, 18), (5, 9)])
+def test_single_precision(size, n):
+    every, lines, _ = example(size)
+    radius = size // 2
+    rng = np.random.default_rng(4)
+    fields = rng.normal(size=(2, n, n, n)).astype(np.float32)
+    results = []
+    for field, bar in (fields.astype(float), fields):
+        padded, padded_bar = (np.empty((n + 2 * radius,) * 3, field.dtype) for _ in range(2))
+        stencil.pad_log(field, 6.0, radius, padded)
+        total = stencil.pad_product(bar, field, radius, padded_bar)
+        out, field_bar = np.empty((5, n, n, n), field.dtype), np.empty((n, n, n), field.dtype)
+        lines_bar = np.empty((1, *lines.shape[1:]))
+        stencil.convolve(padded, every, lines, out)
+        alone = single(every, 1), lines[1:2]
+        stencil.convolve_vjp(padded_bar, *alone, padded, field_bar, lines_bar)
+        stencil.pad_log_vjp(padded, radius, field_bar)
+        results.append((padded, padded_bar, out, field_bar, lines_bar, np.array(total)))
+    for exact, rounded in zip(*results, strict=True):
+        assert np.linalg.norm(rounded - exact) < 5e-6 * np.linalg.norm(exact)
