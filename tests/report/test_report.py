@@ -434,6 +434,8 @@ def good():
     return {
         "r_initial": [[x, 0.95] for x in k],
         "acceptance": 0.8,
+        "fixed": [],
+        "weights": {},
         "power_zscores": [[x, -1.0] for x in k],
         "mass_function": [{"likelihood": "bias", "quartile": q, **fractions} for q in (1, 2, 3, 4)],
     }
