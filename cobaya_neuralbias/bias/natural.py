@@ -131,11 +131,11 @@ class NaturalEngine:
             # Few halos beside a peak: the weights of the faces start where they usually end.
             start = {(0, 1): -0.3, (1, 1): -3.0}.get((degree, r2), 0.0)
             out[name] = Weight(start, label)
-        # A whole shell about as much as the voxel itself: neighbours that outweigh it by far are no
-        # better a fit, and stiff.
+        # A whole shell counts about half as much as the voxel: neighbours that outweigh it are
+        # no better a fit, and stiff.
         shells = zip(self.shells, self.multiplicity, strict=True)
         for r2, neighbours in shells if self.mass_index else ():
-            prior = {"dist": "norm", "loc": 0, "scale": round(1 / int(neighbours), 4)}
+            prior = {"dist": "norm", "loc": 0, "scale": round(0.5 / int(neighbours), 4)}
             out[f"npe_x_w{r2}"] = Weight(0.0, f"y_{{r^2={r2}}}", prior)
         return out
 

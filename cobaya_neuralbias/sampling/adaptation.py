@@ -64,7 +64,7 @@ class Warmup:
     # Until here the dense coordinates stay where they start, so that the others, drawn at random,
     # settle around them: weights that follow a field that means nothing yet can end on a lesser
     # maximum, from which the field cannot bring them back.
-    HELD = 0.18
+    HELD = 0.31
     # Until here the likelihood has less than its full power.
     TEMPERED = 0.42
     # Until here the coordinates are still on their way, and their spread tells how far they came

@@ -278,8 +278,8 @@ def test_warm_up_holds_the_weights_until_the_field_has_formed():
     tuning = Warmup(100, Metric.unit(target.groups, 4), 0.01, 0.01, 0.8)
     start = rng.standard_normal(n + 4)
     state = hamiltonian.init(target, start)
-    for cycle in range(30):
-        held = cycle < 18
+    for cycle in range(50):
+        held = cycle < 31
         assert tuning.held == held
         state, info = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
         end_cycle(tuning)
