@@ -47,7 +47,7 @@ class Twin(NamedTuple):
     counts: jax.Array  #: (n^3,) halos in each voxel
     voxel: jax.Array  #: (n_halos,) flat index of each halo's
     t: jax.Array  #: (n_halos,) ln(M/M_threshold)
-    prior_scale: float  #: of every weight; its mean is 0
+    prior_scale: jax.Array  #: (20,) of the weights; their means are 0
 
     def log_posterior(self, z):
         """ln p of the flat position ``z``, constants of the priors dropped."""
@@ -267,7 +267,10 @@ def twin_of(target):
     """:class:`Twin` of a ``FieldTarget``; ValueError if that is another model."""
     (likelihood,) = target.likelihoods.values()
     model, forward = likelihood.data_model(target.grid.n), target.forward_model
-    scale = likelihood.sigma_prior
+    # Normal priors around 0 have a constant curvature, and no gradient there.
+    priors, zero = target.priors, np.zeros(len(target.weight_names))
+    scale = priors.curvature(zero) ** -0.5
+    normal = np.array_equal(priors.curvature(zero + 0.01), priors.curvature(zero))
     expected = {
         "order": (getattr(forward, "order", None), 2),
         "assignment": (getattr(forward, "assignment", None), "tsc"),
@@ -276,10 +279,7 @@ def twin_of(target):
         "completeness": (model.completeness, None),
         "likelihood": (likelihood.likelihood, "point_process"),
         "even n_grid": (target.grid.n % 2, 0),
-        "priors": (
-            np.array_equal(target.priors.curvature(np.zeros(len(WEIGHTS))), [scale**-2.0] * 20),
-            True,
-        ),
+        "normal priors around 0": (normal and not priors.value_and_gradient(zero)[1].any(), True),
     }
     for name, (is_now, needed) in expected.items():
         if is_now != needed:
@@ -294,5 +294,5 @@ def twin_of(target):
         counts=jnp.bincount(model.voxel, length=target.grid.n**3).astype(float),
         voxel=jnp.array(model.voxel),
         t=jnp.array(model.t),
-        prior_scale=scale,
+        prior_scale=jnp.array(scale),
     )
