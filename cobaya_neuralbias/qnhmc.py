@@ -125,7 +125,7 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         with self.chains.together(self.get_name()):
             self.start()
             if not self.tuning.done:
-                self.mpi_info("Warm-up: %d cycles.", self.warmup)
+                self.log_start_of_warmup()
             self._last_output = time.monotonic()
             with noted_signals(self.log) as signals:
                 try:

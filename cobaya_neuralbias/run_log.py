@@ -34,6 +34,11 @@ class RunLog:
         if self.adapt == "always":
             self.mpi_warning("%s", INEXACT)
 
+    def log_start_of_warmup(self):
+        tempered = self.tuning.tempered_cycles
+        words = f"; the likelihood counts in full after {tempered}" if tempered else ""
+        self.mpi_info("Warm-up: %d cycles%s.", self.warmup, words)
+
     def log_end_of_warmup(self):
         self.log.info(
             "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "

@@ -121,8 +121,13 @@ class Warmup:
         """Power of the likelihood in the cycle under way."""
         return self._power(self.cycle)
 
+    @property
+    def tempered_cycles(self):
+        """First cycles, in which the likelihood has less than its full power."""
+        return self._at(self.TEMPERED) if self.lowest_power < 1 else 0
+
     def _power(self, cycle):
-        end = self._at(self.TEMPERED)
+        end = self.tempered_cycles
         return float(self.lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
 
     def _growth(self):

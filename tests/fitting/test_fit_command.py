@@ -51,11 +51,17 @@ def test_what_it_writes_starts_a_run(info, write, capsys):
     away = draws - list(best_fit.values())
     squares = np.einsum("di,ij,dj->d", away, np.linalg.inv(covariance), away)
     assert squares.mean() == pytest.approx(len(names), rel=0.2)
-    # The errors are those of the likelihood's Hessian and the priors, N(0, 10).
-    hessian = np.array(numbers["hessian"]) + np.eye(len(names)) / 100
+    # The errors are those of the likelihood's Hessian and the priors: N(0, 10), but for the shells'
+    # weights in the mass index.
+    scales = np.array([1 / 12 if n == "npe_x_w1" else 10 for n in names])
+    scales[[names.index(n) for n in ("npe_x_w2", "npe_x_w3")]] = 1 / 24, 1 / 16
+    np.testing.assert_allclose([pdf.std() for pdf in model.prior.pdf], scales, rtol=2e-3)
+    hessian = np.array(numbers["hessian"]) + np.diag([pdf.std() ** -2.0 for pdf in model.prior.pdf])
     np.testing.assert_allclose(covariance, np.linalg.inv(hessian), rtol=1e-6, atol=1e-12)
     for i, name in enumerate(names):
-        assert block[name]["prior"] == {"dist": "norm", "loc": 0, "scale": 10.0}
+        scale = scales[names.index(name)]
+        prior = {"dist": "norm", "loc": 0, "scale": pytest.approx(scale, rel=2e-3)}
+        assert block[name]["prior"] == prior
         assert block[name]["proposal"] == pytest.approx(hessian[i, i] ** -0.5)
     # Cobaya's Metropolis sampler takes them.
     mcmc = {"covmat": "best.covmat", "max_samples": 40, "learn_proposal": False, "seed": 1}
