@@ -8,9 +8,7 @@ are two sums of features: all of them weighted, and those of degree 0 weighted o
 
 The maps are made as in :mod:`~cobaya_neuralbias.kernels.stencil`: rows are first added up to
 planes, the planes along z to maps, for a block of rows at a time. The adjoint goes the same way
-back, with the sums transposed: from maps to planes, from planes to rows.
-
-Types are those of :mod:`~cobaya_neuralbias.kernels.stencil`.
+back, with the sums transposed: from maps to planes to rows. Types are those of the stencil.
 """
 
 from math import sqrt

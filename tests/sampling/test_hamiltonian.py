@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exactness import conditional_of
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
@@ -65,17 +66,6 @@ class Twisted:
                 *(x * z - 0.5)[:4],
             ]
         )
-
-
-def conditional_of(target):
-    def conditional(position):
-        def dense(w):
-            value, gradient = target(np.concatenate([position[: target.n], w]))
-            return value, gradient[target.n :]
-
-        return dense
-
-    return conditional
 
 
 def end_cycle(tuning):
