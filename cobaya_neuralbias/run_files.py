@@ -9,6 +9,7 @@ from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump_file
 
+from .component import logged_errors
 from .sampling.pooling import pooled
 
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
@@ -110,6 +111,7 @@ class RunFiles:
             cells = [f"{n:.0f}", time, *(f"{x:.6f}" for x in numbers)]
             lines.append(" ".join(f"{c:>{w}}" for c, w in zip(cells, WIDTHS, strict=True)))
         temporary = f"{self.progress_filename()}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(temporary, self.progress_filename())
+        with logged_errors(self.log):
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            os.replace(temporary, self.progress_filename())

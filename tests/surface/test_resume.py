@@ -351,7 +351,7 @@ def full(what):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
 def test_a_full_disk(quick, tmp_path, same_files, run_until, disk, part):
     """From some point on nothing more can be written; once there is room, the run goes on."""
     check_full_disk(quick, tmp_path, same_files, run_until, disk, part)
