@@ -31,7 +31,7 @@ ALLOWED = {
     "starting": {"component", "costs", "sampling", "target"},
     "meetings": {"sampling", "traces"},
     "moving": set(),
-    "run_files": {"sampling"},
+    "run_files": {"component", "sampling"},
     "run_log": {"sampling"},
     "eisenstein_hu": {"gravity", "component"},
     "machine": set(),
