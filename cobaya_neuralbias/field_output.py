@@ -21,13 +21,14 @@ from .identity import difference, identity
 from .journal import Journal
 from .sampling.moments import Moments
 from .store import DamagedError, GrowingFile, load_state, previous, replacing, save_state
-from .traces import PER_SAMPLE, PER_TRAJECTORY, choose_modes
+from .traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP, choose_modes
 
 LARGE = ("samples/phases",)
 SMALL = (
     *("power/spectrum", "power/whitened", "samples/point", "samples/index"),
     *PER_SAMPLE,
     *PER_TRAJECTORY,
+    *PER_WARMUP,
 )
 SERIES = (*LARGE, *SMALL)
 # The field file is made anew whenever the journal has grown by this factor: then all that is ever
@@ -111,6 +112,13 @@ class FieldOutput:
         """Add what one joint trajectory did, a ``hamiltonian.Info``."""
         row = (info.energy, info.accept_probability, info.divergent)
         for name, value in zip(PER_TRAJECTORY, row, strict=True):
+            self.journal.add(name, value)
+
+    def record_warmup(self, modes, point, likelihood_power):
+        """Add where a cycle of the warm-up has ended, and the power of the likelihood in it."""
+        whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
+        row = (np.float64(likelihood_power), point, whitened)
+        for name, value in zip(PER_WARMUP, row, strict=True):
             self.journal.add(name, value)
 
     def traces(self):

@@ -190,6 +190,10 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         if self.target.other_names and self.tuning.likelihood_power == 1:
             self._update_others(warming)
         if warming:
+            weights = self.moving.weights_at(self.state.position)
+            self.field_output.record_warmup(
+                self._modes(), self._point(weights), self.tuning.likelihood_power
+            )
             self.tuning.end_cycle()
             self._temper()
         self.n_cycles += 1
@@ -266,9 +270,7 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         self._set_modes()
         result = self.target.evaluate(weights, self.others)
         self._check_consistent(result, weights)
-        values = dict(zip(self.target.weight_names, weights, strict=True))
-        values.update(zip(self.target.other_names, self.others, strict=True))
-        point = np.array([values[p] for p in self.sampled_params])
+        point = self._point(weights)
         self.collection.add(point, logpost=result)
         modes = self._modes()
         total = result.logpost - 0.5 * float(np.vdot(modes, modes))
@@ -276,6 +278,12 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         n = len(self.collection)
         if self.callback_function and n % self.callback_every == 0:
             self.callback_function(self)
+
+    def _point(self, weights):
+        """(n_parameters,) values of all sampled parameters, in Cobaya's order."""
+        values = dict(zip(self.target.weight_names, weights, strict=True))
+        values.update(zip(self.target.other_names, self.others, strict=True))
+        return np.array([values[p] for p in self.sampled_params])
 
     def _check_consistent(self, result, weights):
         """Cobaya's value and the trajectory's are two routes to one number: they must agree."""

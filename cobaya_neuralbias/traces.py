@@ -1,4 +1,4 @@
-"""What a run records to be judged by: a few numbers of every sample and every trajectory.
+"""What a run records to be judged by: a few numbers of every sample, trajectory and warm-up cycle.
 
 Of the field these are some real Fourier modes, the same in every run on a mesh of one size, so that
 chains can be compared mode by mode.
@@ -9,6 +9,8 @@ from itertools import compress
 import numpy as np
 
 PER_SAMPLE = ("traces/log_posterior", "traces/parameters", "traces/modes")
+# Of every cycle of the warm-up: how the run arrived
+PER_WARMUP = ("warmup/likelihood_power", "warmup/parameters", "warmup/whitened")
 PER_TRAJECTORY = ("trajectories/energy", "trajectories/acceptance", "trajectories/divergent")
 # Modes to follow: this many of all, at random, and more where a shell has fewer than that.
 N_MODES = 64

@@ -45,6 +45,63 @@ def weights_trace(run):
     return figure
 
 
+def warm_up(run):
+    """The way from the cold start: power of the field and every bias weight, samples included.
+
+    Cycles of the warm-up count from the negative end up to -1, samples from 1. Lines mark where
+    the likelihood has its full power, and where the warm-up ends.
+    """
+    names = run.weight_names
+    columns = min(4, 1 + len(names))
+    rows = -(-(1 + len(names)) // columns)
+    if not run.warmups:
+        return None
+    figure = new_figure(PAGE, 1.0 * rows + 0.7)
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    power, *weights = panels
+    whitened = np.split(run.whitened, np.cumsum([len(chain) for chain in run.chains])[:-1])
+    places = [run.parameters.index(name) for name in names]
+    for warmup, chain, after in zip(run.warmups, run.columns(names), whitened, strict=True):
+        n = len(warmup["warmup/parameters"])
+        cycles, samples = np.arange(-n, 0), np.arange(1, len(chain) + 1)
+        before = warmup["warmup/whitened"]
+        for (label, shells), colour in zip(_bands(run), (BLUE, GREEN, ORANGE), strict=True):
+            for x, values, alpha in ((cycles, before, 0.45), (samples, after, 1.0)):
+                mean = np.average(values[:, shells], axis=1, weights=run.n_modes[shells])
+                new = label not in power.get_legend_handles_labels()[1]
+                style = {"color": colour, "lw": 0.6, "alpha": alpha}
+                power.plot(x, mean, label=label if new and alpha == 1 else None, **style)
+        for axes, place, values in zip(weights, places, chain.T, strict=False):
+            axes.plot(cycles, warmup["warmup/parameters"][:, place], color="0.55", lw=0.6)
+            axes.plot(samples, values, color=BLUE, lw=0.6)
+        full = np.count_nonzero(warmup["warmup/likelihood_power"] < 1) - n
+        for axes in panels[: 1 + len(names)]:
+            axes.axvline(0, color=BLACK, lw=0.6)
+            if full > -n:
+                axes.axvline(full, color=BLACK, lw=0.6, ls=":")
+    power.set_title("$P/P_\\mathrm{linear}$", pad=4.5)
+    for axes, name in zip(weights, names, strict=False):
+        axes.set_title(f"${run.label(name)}$", pad=4.5)
+    for i, axes in enumerate(panels):
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.margins(x=0.01)
+        axes.set_visible(i <= len(names))
+        axes.tick_params(labelbottom=i + columns > len(names))
+    figure.supxlabel("cycle of the warm-up (negative), sample", fontsize=9)
+    handles, labels = power.get_legend_handles_labels()
+    title = "power of the field at $k\\ [h\\,\\mathrm{Mpc}^{-1}]$"
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title)
+    return figure
+
+
+def _bands(run):
+    """(label, shells) of the largest, the middle and the smallest scales."""
+    n_bins = run.whitened.shape[1]
+    for shells in np.array_split(np.arange(1, n_bins), 3):
+        low, high = run.grid.k_fundamental * (shells[[0, -1]] + [-0.5, 0.5])
+        yield f"{low:.2f} to {high:.2f}", shells
+
+
 def triangle(run):
     """Marginal posteriors of cosmology (if sampled) and of the first bias weights."""
     names = [*run.target.other_names, *run.weight_names][:TRIANGLE_SIZE]

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from .chain_figures import triangle, weights_trace
+from .chain_figures import triangle, warm_up, weights_trace
 from .statistics import poisson_interval
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, SKY, STYLE, new_figure
 
@@ -25,6 +25,7 @@ def draw_all(run, analysis, folder):
     """Write every figure that the run has something for into ``folder`` (Path); their names."""
     drawings = {
         "weights_trace": lambda: weights_trace(run),
+        "warm_up": lambda: warm_up(run),
         "fields": lambda: fields(run, analysis),
         "power_spectrum": lambda: power_spectrum(run, analysis),
         "triangle": lambda: triangle(run),

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..field_output import read_field_file
 from ..gravity import fourier
 from ..gravity.grid import Grid
+from ..traces import PER_WARMUP
 
 MODEL_BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
 REQUIRED = (
@@ -65,6 +66,7 @@ class Run:
     posterior : getdist.MCSamples
     target : FieldTarget
     fixed : list of str, "phases" and "weights", or what of these did not move
+    warmups : list of dict, of each chain the series ``PER_WARMUP``, one row a cycle
     """
 
     prefix: str
@@ -83,6 +85,7 @@ class Run:
     posterior: Any
     target: Any
     fixed: list
+    warmups: list
 
     @property
     def weight_names(self):
@@ -226,6 +229,7 @@ def load_run(prefix):
         posterior=posterior,
         target=target,
         fixed=[str(name) for name in first.get("fixed", [])],
+        warmups=[{name: part[name] for name in PER_WARMUP} for part in parts if part["warmup"]],
     )
 
 

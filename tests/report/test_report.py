@@ -23,7 +23,10 @@ from cobaya_neuralbias.report.chain_figures import triangle
 from cobaya_neuralbias.report.run import load_run
 from cobaya_neuralbias.report.summary import as_text, checks
 
-FIGURES = ("mass_function", "weights_trace", "fields", "power_spectrum", "triangle")
+FIGURES = (
+    *("mass_function", "weights_trace", "warm_up"),
+    *("fields", "power_spectrum", "triangle"),
+)
 KEYS = ("r_initial", "r_final", "power_zscores", "acceptance", "samples", "gradients", "seconds")
 KEYS += ("divergences", "mass_function", "weights", "version")
 N_SAMPLES = 8  # of the fixture `finished`

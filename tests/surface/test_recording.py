@@ -10,10 +10,11 @@ from cobaya.tools import load_DataFrame
 
 from cobaya_neuralbias.field_output import read_field_file
 from cobaya_neuralbias.gravity import fourier
-from cobaya_neuralbias.qnhmc import QNHMC
+from cobaya_neuralbias.qnhmc import LOWEST_POWER, QNHMC
+from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.diagnostics import rhat_bulk, rhat_folded
 from cobaya_neuralbias.target import FieldTarget
-from cobaya_neuralbias.traces import PER_SAMPLE, PER_TRAJECTORY
+from cobaya_neuralbias.traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP
 
 
 def options(info):
@@ -42,6 +43,39 @@ def test_traces_are_those_of_the_samples(small, tmp_path):
     assert np.all(np.abs(kinetic - kinetic.mean()) < 200)
     weights = [name for name in fields["parameters"] if name != "sigma8"]
     assert list(fields["weights"]) == weights
+
+
+def test_warm_up_is_recorded(small, tmp_path, monkeypatch):
+    """A row for each of its cycles, of where the chain then was."""
+    options(small).update(warmup=12)
+    small["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
+    small["output"] = str(tmp_path / "run")
+    seen = []
+    end_cycle = Warmup.end_cycle
+
+    def watch(self):
+        seen.append(self.likelihood_power)
+        end_cycle(self)
+
+    monkeypatch.setattr(Warmup, "end_cycle", watch)
+    _, sampler = run(small)
+    fields = read_field_file(small["output"] + ".1.field.h5")
+    power, points, whitened = (fields[name] for name in PER_WARMUP)
+    np.testing.assert_array_equal(power, seen)
+    assert len(power) == 12
+    assert power[0] == LOWEST_POWER and power[-1] == 1
+    # Sampled in Cobaya's order; nothing but the field moves at first.
+    names = list(fields["parameters"])
+    assert points.shape == (12, len(names))
+    assert np.ptp(points[:3], axis=0).max() < 1e-9
+    weights = [i for i, name in enumerate(names) if name != "sigma8"]
+    assert np.ptp(points[:, weights], axis=0).min() > 0
+    assert points[0, names.index("sigma8")] == 0.8
+    # From the prior, whose power is about that of unit modes, to what the samples have.
+    assert whitened.shape == (12, sampler.target.grid.n // 2)
+    assert np.all(np.ptp(whitened[:, 1:], axis=0) > 0)
+    counts = fields["power/n_modes"][-1]
+    assert abs(whitened[0, -1] - 1) < 5 * np.sqrt(2 / counts)
 
 
 def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
