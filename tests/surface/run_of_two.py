@@ -64,18 +64,26 @@ def several():
         tell("failed", error=type(error).__name__, message=str(error), seconds=seconds)
     run(varied("failed", resume=True))
 
+    stopped_and_resumed("told")
+    options = {"memory": 3, "blocking": "gibbs", "momentum_refresh": 0.7}
+    run(varied("options", **options))
+    stopped_and_resumed("options_told", **options)
+
+
+def stopped_and_resumed(name, **options):
     def interrupt(sampler):
         if mpi.rank() == 1 and len(sampler.collection) == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    often = {"callback_function": interrupt, "callback_every": 1, "output_every": "3600s"}
     try:
-        run(varied("told", callback_function=interrupt, callback_every=1, output_every="3600s"))
+        run(varied(name, **often, **options))
     except (SystemExit, mpi.OtherProcessError) as error:
-        tell("told", error=type(error).__name__, message=str(error))
+        tell(name, error=type(error).__name__, message=str(error))
     # What the interrupted one had saved, before it goes on.
-    stored = load_state(f"told.{1 + mpi.rank()}.state.h5")["run"]
-    tell("told_state", cycles=int(stored["counters"]["n_cycles"]))
-    run(varied("told", resume=True))
+    stored = load_state(f"{name}.{1 + mpi.rank()}.state.h5")["run"]
+    tell(f"{name}_state", cycles=int(stored["counters"]["n_cycles"]))
+    run(varied(name, resume=True, **options))
 
 
 def killed(place):

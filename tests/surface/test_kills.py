@@ -22,10 +22,16 @@ QNHMC = "cobaya_neuralbias.QNHMC"
 
 
 @pytest.fixture
-def info(quick):
+def options():
+    """Those of the sampler that a test chooses."""
+    return {}
+
+
+@pytest.fixture
+def info(quick, options):
     """A run that does little but write."""
-    options = quick["sampler"][QNHMC]
-    options.update(output_every=1, max_samples=20, warmup=5, store_every=1)
+    often = {"output_every": 1, "max_samples": 20, "warmup": 5, "store_every": 1}
+    quick["sampler"][QNHMC].update(often, **options)
     return quick
 
 
@@ -56,7 +62,17 @@ def check_readable(prefix):
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(5, id="few"), pytest.param(60, id="many", marks=pytest.mark.slow)]
+    "options, kills",
+    [
+        pytest.param({}, 5, id="few"),
+        pytest.param({}, 60, id="many", marks=pytest.mark.slow),
+        # Pairs of the correction and a momentum in the state; enough of a warm-up to have some
+        pytest.param(
+            {"memory": 3, "blocking": "gibbs", "momentum_refresh": 0.7, "warmup": 12},
+            4,
+            id="options",
+        ),
+    ],
 )
 def test_killed_at_random_instants(info, whole, tmp_path, same_files, fork, kills):
     """Killed, resumed, killed while it resumes, again and again until it is done; then anew."""

@@ -223,6 +223,18 @@ def test_a_signal_to_one_stops_both_after_saving(folder):
     assert_same(folder, "whole", "told")
 
 
+def test_each_chain_has_its_own_correction(folder):
+    """With a quasi-Newton correction, in turn, with part of the momentum kept: and resumed."""
+    assert [t["error"] for t in told(folder, "options_told")][1] == "SystemExit"
+    assert_same(folder, "options", "options_told")
+    one, two = (stored(folder, "options", chain)["tuning"] for chain in (1, 2))
+    for which in ("joint", "dense"):
+        mine, other = (t["corrections"][which]["basis"] for t in (one, two))
+        assert mine.size and not np.array_equal(mine, other)
+    np.testing.assert_array_equal(one["variance"], two["variance"])
+    assert not np.array_equal(one["variance"], stored(folder, "whole", 1)["tuning"]["variance"])
+
+
 @pytest.mark.slow
 def test_killed_at_random_instants(folder):
     """One of the two, whichever, again and again until they are done."""
