@@ -96,8 +96,6 @@ class Warmup:
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
-    # Variance of coordinates that are to stay where they are.
-    STILL = 1e-24
     # Most that a spread may be of the inverse mean curvature: of a group, or of any direction of
     # the dense block. A wide one makes the target stiff in its units where the others stand still.
     SPREAD = 30.0
@@ -141,12 +139,9 @@ class Warmup:
 
     def joint_metric(self, position):
         """Metric of the first trajectory of a cycle, from ``position``."""
-        if self.apart:
+        if self.apart or self.held:
             return Held(self._diagonal_metric, position[self.metric.n_diagonal :])
-        if not self.held:
-            return self.metric
-        still = self.STILL * np.eye(len(self.conditional))
-        return replace(self.metric, covariance=still, mean=position[self.metric.n_diagonal :])
+        return self.metric
 
     @property
     def dense_metric(self):

@@ -120,7 +120,8 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         ``state``.
     """
     momentum = rng.standard_normal(metric.size)
-    if refresh < 1 and state.momentum is not None:
+    # None is left of a momentum from when fewer coordinates moved.
+    if refresh < 1 and state.momentum is not None and len(state.momentum) == metric.size:
         momentum *= refresh
         momentum += np.sqrt(1 - refresh**2) * state.momentum
     start = -state.log_density + 0.5 * float(momentum @ momentum)

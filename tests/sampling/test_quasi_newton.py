@@ -167,7 +167,7 @@ def test_leaves_the_target_as_it_is(options):
 @pytest.mark.parametrize("always", [False, True])
 def test_means_and_variances(always):
     """Negative control: a correction that goes on changing with the chain's past is seen."""
-    target, found = Gaussian(), []
+    target, found = Twisted(), []
     for seed in (1, 2):
         rng, rows = np.random.default_rng(seed), []
         tuning, state = learned(rng, target, memory=3, always=always)
