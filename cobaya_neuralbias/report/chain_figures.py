@@ -59,14 +59,13 @@ def warm_up(run):
     figure = new_figure(PAGE, 1.0 * rows + 0.7)
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     power, *weights = panels
-    whitened = np.split(run.whitened, np.cumsum([len(chain) for chain in run.chains])[:-1])
     places = [run.parameters.index(name) for name in names]
-    for warmup, chain, after in zip(run.warmups, run.columns(names), whitened, strict=True):
+    for warmup, chain in zip(run.warmups, run.columns(names), strict=True):
         n = len(warmup["warmup/parameters"])
         cycles, samples = np.arange(-n, 0), np.arange(1, len(chain) + 1)
-        before = warmup["warmup/whitened"]
+        before, after = warmup["warmup/whitened"], warmup["power/whitened"]
         for (label, shells), colour in zip(_bands(run), (BLUE, GREEN, ORANGE), strict=True):
-            for x, values, alpha in ((cycles, before, 0.45), (samples, after, 1.0)):
+            for x, values, alpha in ((cycles, before, 0.45), (samples[: len(after)], after, 1.0)):
                 mean = np.average(values[:, shells], axis=1, weights=run.n_modes[shells])
                 new = label not in power.get_legend_handles_labels()[1]
                 style = {"color": colour, "lw": 0.6, "alpha": alpha}

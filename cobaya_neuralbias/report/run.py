@@ -66,7 +66,9 @@ class Run:
     posterior : getdist.MCSamples
     target : FieldTarget
     fixed : list of str, "phases" and "weights", or what of these did not move
-    warmups : list of dict, of each chain the series ``PER_WARMUP``, one row a cycle
+    warmups : list of dict
+        Of each chain the series ``PER_WARMUP``, a row a cycle, and ``power/whitened``, a row a
+        sample. Of a run that goes on the text chain may be ahead of it.
     """
 
     prefix: str
@@ -229,7 +231,11 @@ def load_run(prefix):
         posterior=posterior,
         target=target,
         fixed=[str(name) for name in first.get("fixed", [])],
-        warmups=[{name: part[name] for name in PER_WARMUP} for part in parts if part["warmup"]],
+        warmups=[
+            {name: part[name] for name in (*PER_WARMUP, "power/whitened")}
+            for part in parts
+            if part["warmup"]
+        ],
     )
 
 

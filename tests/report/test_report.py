@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -58,6 +59,14 @@ def test_figures_show_something(report, name):
     assert image.std() > 0.03
     drawn = (image.min(axis=2) < 0.9).mean()
     assert 0.005 < drawn < 0.9
+
+
+def test_a_run_that_goes_on(copied, tmp_path):
+    """Cobaya's chain may be ahead of the field file."""
+    path = Path(f"{copied}.1.txt")
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    _, folder = make_report(copied, tmp_path / "out")
+    assert {f"{name}.png" for name in FIGURES} <= {p.name for p in folder.iterdir()}
 
 
 def test_summary_is_complete_and_finite(report, finished):

@@ -114,10 +114,18 @@ def worst(target, kernel=blocks.cycle, n_cycles=2500):
     return np.sqrt(np.mean(all_scores**2)), np.abs(all_scores).max()
 
 
-@pytest.mark.parametrize("kernel", [blocks.cycle, partly_refreshed])
-@pytest.mark.parametrize("target", [Gaussian(), Twisted()], ids=["gaussian", "twisted"])
-def test_means_and_variances(target, kernel):
-    rms, largest = worst(target, kernel, n_cycles=8000)
+# The far ends of the twisted one are seldom visited: in short chains the scores have long tails.
+@pytest.mark.parametrize(
+    "target, kernel, n_cycles",
+    [
+        pytest.param(Gaussian(), blocks.cycle, 8000, id="gaussian"),
+        pytest.param(Gaussian(), partly_refreshed, 8000, id="gaussian, partly refreshed"),
+        pytest.param(Twisted(), blocks.cycle, 16000, id="twisted"),
+        pytest.param(Twisted(), partly_refreshed, 40000, id="twisted, partly refreshed"),
+    ],
+)
+def test_means_and_variances(target, kernel, n_cycles):
+    rms, largest = worst(target, kernel, n_cycles=n_cycles)
     assert rms < 1.35
     assert largest < 5.5
 
