@@ -61,12 +61,12 @@ class Warmup:
         *(0.03, 0.06, 0.10, 0.14, 0.18, 0.22, 0.26, 0.31, 0.36, 0.42),
         *(0.50, 0.58, 0.68, 0.84),
     )
-    # Until here the dense coordinates stay where they start, so that the others, drawn at random,
-    # settle around them: weights that follow a field that means nothing yet can end on a lesser
-    # maximum, from which the field cannot bring them back.
-    HELD = 0.31
     # Until here the likelihood has less than its full power.
     TEMPERED = 0.42
+    # Until here the dense coordinates stay where they start, so that the others, drawn at random,
+    # settle around them: weights that follow a field that means nothing yet, or a likelihood that
+    # says little, can end on a lesser maximum, from which the field cannot bring them back.
+    HELD = 0.42
     # Until here the coordinates are still on their way, and their spread tells how far they came
     # rather than how far there is to go.
     ARRIVING = 0.58

@@ -277,7 +277,7 @@ def test_warm_up_holds_the_weights_until_the_field_has_formed():
     start = rng.standard_normal(n + 4)
     state = hamiltonian.init(target, start)
     for cycle in range(50):
-        held = cycle < 31
+        held = cycle < 42
         assert tuning.held == held
         state, info = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
         end_cycle(tuning)
