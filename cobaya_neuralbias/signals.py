@@ -10,7 +10,8 @@ def noted_signals(log):
     """Yield a list that takes up the first SIGINT or SIGTERM instead of the process dying of it.
 
     The next one has its usual effect. Outside the main thread, where Python gives no choice, all
-    of them have.
+    of them have. One that the process was started to ignore, as the background jobs of a script
+    ignore SIGINT, it goes on to ignore.
     """
     noted, before = [], {}
 
@@ -25,7 +26,8 @@ def noted_signals(log):
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, note)
     try:
         yield noted
     finally:

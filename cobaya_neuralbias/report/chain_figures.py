@@ -64,11 +64,12 @@ def warm_up(run):
         n = len(warmup["warmup/parameters"])
         cycles, samples = np.arange(-n, 0), np.arange(1, len(chain) + 1)
         before, after = warmup["warmup/whitened"], warmup["power/whitened"]
-        for (label, shells), colour in zip(_bands(run), (BLUE, GREEN, ORANGE), strict=True):
-            for x, values, alpha in ((cycles, before, 0.45), (samples[: len(after)], after, 1.0)):
+        bands = zip(_bands(run), (BLUE, GREEN, ORANGE), (3, 2, 1), strict=True)
+        for (label, shells), colour, order in bands:
+            for x, values, alpha in ((cycles, before, 0.6), (samples[: len(after)], after, 1.0)):
                 mean = np.average(values[:, shells], axis=1, weights=run.n_modes[shells])
                 new = label not in power.get_legend_handles_labels()[1]
-                style = {"color": colour, "lw": 0.6, "alpha": alpha}
+                style = {"color": colour, "lw": 0.6, "alpha": alpha, "zorder": order}
                 power.plot(x, mean, label=label if new and alpha == 1 else None, **style)
         for axes, place, values in zip(weights, places, chain.T, strict=False):
             axes.plot(cycles, warmup["warmup/parameters"][:, place], color="0.55", lw=0.6)
@@ -78,15 +79,18 @@ def warm_up(run):
             axes.axvline(0, color=BLACK, lw=0.6)
             if full > -n:
                 axes.axvline(full, color=BLACK, lw=0.6, ls=":")
+    power.axhline(1, color=BLACK, lw=0.6, ls="--", zorder=4)
     power.set_title("$P/P_\\mathrm{linear}$", pad=4.5)
     for axes, name in zip(weights, names, strict=False):
         axes.set_title(f"${run.label(name)}$", pad=4.5)
     for i, axes in enumerate(panels):
-        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.margins(x=0.01)
         axes.set_visible(i <= len(names))
         axes.tick_params(labelbottom=i + columns > len(names))
-    figure.supxlabel("cycle of the warm-up (negative), sample", fontsize=9)
+    words = "cycle of the warm-up (negative), sample; from the dotted line on the likelihood counts"
+    figure.supxlabel(f"{words} in full", fontsize=9)
     handles, labels = power.get_legend_handles_labels()
     title = "power of the field at $k\\ [h\\,\\mathrm{Mpc}^{-1}]$"
     figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title)

@@ -398,6 +398,15 @@ def test_a_folder_that_is_gone(quick, tmp_path):
 # Signals
 
 
+@pytest.fixture
+def in_a_terminal():
+    """SIGINT has its usual effect, also where the tests run in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_a_terminal")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
 def test_signals_are_obeyed_after_saving(quick, tmp_path, same_files, fork, number, status):
     """Whatever ``output_every``: everything up to the last cycle is kept, the field file too."""
@@ -423,6 +432,7 @@ def test_signals_are_obeyed_after_saving(quick, tmp_path, same_files, fork, numb
     assert files[0] == files[1]
 
 
+@pytest.mark.usefixtures("in_a_terminal")
 def test_a_second_signal_stops_at_once(quick, tmp_path, monkeypatch):
     def stubborn(self):
         for _ in range(2):
@@ -435,3 +445,17 @@ def test_a_second_signal_stops_at_once(quick, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(quick)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_ignored_signal_stays_ignored(quick):
+    """As SIGINT is in the background jobs of a script: Ctrl-C is not meant for them."""
+    options(quick).update(
+        callback_every=1, callback_function=lambda sampler: os.kill(os.getpid(), signal.SIGINT)
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _, sampler = run(quick)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(sampler.samples()) == options(quick)["max_samples"]
