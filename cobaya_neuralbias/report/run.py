@@ -68,7 +68,8 @@ class Run:
     fixed : list of str, "phases" and "weights", or what of these did not move
     warmups : list of dict
         Of each chain the series ``PER_WARMUP``, a row a cycle, and ``power/whitened``, a row a
-        sample. Of a run that goes on the text chain may be ahead of it.
+        sample, which in a run that goes on may lag behind the text chain. None without a warm-up,
+        or from a version that did not record it.
     """
 
     prefix: str
@@ -234,7 +235,7 @@ def load_run(prefix):
         warmups=[
             {name: part[name] for name in (*PER_WARMUP, "power/whitened")}
             for part in parts
-            if part["warmup"]
+            if PER_WARMUP[0] in part
         ],
     )
 

@@ -69,6 +69,13 @@ def test_a_run_that_goes_on(copied, tmp_path):
     assert {f"{name}.png" for name in FIGURES} <= {p.name for p in folder.iterdir()}
 
 
+def test_a_run_whose_warm_up_was_not_recorded(copied, tmp_path):
+    with h5py.File(f"{copied}.1.field.h5", "r+") as file:
+        del file["warmup"]
+    _, folder = make_report(copied, tmp_path / "out")
+    assert {p.stem for p in folder.glob("*.png")} == {*FIGURES, "cross_correlation"} - {"warm_up"}
+
+
 def test_summary_is_complete_and_finite(report, finished):
     text, folder, summary = report
     assert folder == finished.with_name("tiny_report")
