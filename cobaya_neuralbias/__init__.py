@@ -5,7 +5,7 @@ The public names load on first use, so importing the package costs milliseconds 
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "EisensteinHu": ".eisenstein_hu",

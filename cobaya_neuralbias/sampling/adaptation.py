@@ -1,9 +1,9 @@
 """Warm-up learning of step sizes and metric. Everything here is frozen before sampling.
 
-The metric follows from the spread of positions and of gradients. For a Gaussian both say the same,
-Cov(z) = Cov(grad)^-1. In general the gradients give the mean curvature, at once, and the
-positions give the spread, once they have had the time to show it; a step is stable up to a few
-units of the former, and the latter is how far there is to go.
+The metric follows from curvature and spread. For a Gaussian one is the inverse of the other. In
+general the curvature shows at once, from gradients, and the spread once the positions have had the
+time to show it; a step is stable up to a few units of the former, and the latter is how far there
+is to go.
 
 A cold start is tempered: the likelihood enters to a small power at first, which grows to one. What
 the data say at all loudly is found while nothing fixes the rest; at full power at once, details
@@ -11,10 +11,10 @@ freeze in wherever they happen to be, and large scales can no longer move throug
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from .matrices import clipped, geometric_mean
 from .metric import Held, Metric
 from .moments import Moments
 from .pooling import average, total, within
@@ -34,8 +34,11 @@ class Warmup:
     acceptance throughout, and after the last window settle on its metric. The variance of a group
     of the diagonal block is first the inverse of its mean squared gradient (the mean curvature, by
     the Fisher identity), shared over many coordinates, so a few draws suffice; then the spread of
-    its positions in the window, up to ``SPREAD`` times that. The dense block's covariance is first
-    the geometric mean of what positions and gradients say, then that of the positions.
+    its positions in the window, up to ``SPREAD`` times that. Of the dense coordinates at fixed
+    others it is the inverse of their mean Hessian, looked at ``LOOKS`` times a window (a covariance
+    of so few gradients would be wrong by factors of ten in some directions); when all move, that
+    times one number, from the mean over directions of how much wider their draws were in the window
+    (a covariance of them would be no better known).
 
     The target is the prior times the likelihood to the power ``likelihood_power``, which grows from
     ``lowest_power`` in equal steps of its logarithm to one, a part ``TEMPERED`` on the way. The
@@ -92,13 +95,16 @@ class Warmup:
         self.cycle = 0
         self._target = target_acceptance
         self._ends = sorted({self._at(part) for part in self.WINDOWS} - {0})
+        self._looks = self._cycles_that_look(metric.n_diagonal > 0)
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
 
-    # Most that a spread may be of the inverse mean curvature: of a group, or of any direction of
-    # the dense block. A wide one makes the target stiff in its units where the others stand still.
+    # Most that a spread may be of the inverse mean curvature. A wide one makes the target stiff in
+    # its units where the others stand still.
     SPREAD = 30.0
+    # What it is taken to be for the dense coordinates while they are on their way.
+    WIDER = 10.0
 
     def set_metric(self, metric):
         """Start from ``metric``, for the dense coordinates alone too."""
@@ -109,6 +115,23 @@ class Warmup:
     def held(self):
         """Whether the dense coordinates do not move yet; never where there are no others."""
         return self.metric.n_diagonal > 0 and self.cycle < self._at(self.HELD)
+
+    # How often in a window the curvature of the dense coordinates is looked at.
+    LOOKS = 4
+
+    def _cycles_that_look(self, may_hold):
+        """After which cycles: evenly in each window, and when held coordinates are let go."""
+        free = self._at(self.HELD) if may_hold else 0
+        looks = {free} - {0}
+        for begin, end in pairwise([0, *self._ends]):
+            if begin >= free:
+                looks |= {end - (end - begin) * i // self.LOOKS for i in range(self.LOOKS)}
+        return looks
+
+    @property
+    def looks_at_curvature(self):
+        """Whether the cycle under way is to tell :meth:`observe_curvature`."""
+        return len(self.metric.covariance) > 0 and self.cycle + 1 in self._looks
 
     def _at(self, part):
         """Cycle at which a part of the warm-up is over."""
@@ -162,7 +185,8 @@ class Warmup:
         self._n_square = 0
         self._field = Moments((self.metric.n_diagonal,))
         self._positions = Moments((n_dense,), dense=True)
-        self._gradients = Moments((n_dense,), dense=True)
+        self._curvature = np.zeros((n_dense, n_dense))
+        self._n_curvature = 0
 
     @property
     def done(self):
@@ -185,16 +209,17 @@ class Warmup:
         )
         self._n_square += 1
         self._field.update(state.position[:n])
-        self._observe_dense(state.position[n:], state.gradient[n:])
+        self._positions.update(state.position[n:])
 
     def observe_dense(self, state, info):
         """A transition of the dense coordinates alone."""
         self._dense.update(info.accept_probability)
-        self._observe_dense(state.position, state.gradient)
+        self._positions.update(state.position)
 
-    def _observe_dense(self, position, gradient):
-        self._positions.update(position)
-        self._gradients.update(gradient)
+    def observe_curvature(self, curvature):
+        """Minus the Hessian of the log density of the dense coordinates, at fixed others."""
+        self._curvature += curvature
+        self._n_curvature += 1
 
     def observe_step(self, which, before, after, info):
         """A transition, "joint" or "dense", for the quasi-Newton correction of its metric."""
@@ -245,10 +270,10 @@ class Warmup:
         "n_square": total,
         "spread": average,
         "positions": within,
-        "gradients": within,
+        "curvature": total,
+        "n_curvature": total,
         "joint_log_step": average,
         "dense_log_step": average,
-        "covariance": average,
         "conditional": average,
     }
 
@@ -260,10 +285,10 @@ class Warmup:
             "n_square": self._n_square,
             "spread": group_mean(self._field.variance, groups, self.metric.variance.size),
             "positions": self._positions.to_dict(),
-            "gradients": self._gradients.to_dict(),
+            "curvature": self._curvature,
+            "n_curvature": self._n_curvature,
             "joint_log_step": self._joint.average_log_step,
             "dense_log_step": self._dense.average_log_step,
-            "covariance": self.metric.covariance,
             "conditional": self.conditional,
         }
 
@@ -271,16 +296,14 @@ class Warmup:
         """Take the metric that ``statistics`` of a window speak for; at the last, freeze."""
         self._square, self._n_square = statistics["square"], int(statistics["n_square"])
         self._positions.restore(statistics["positions"])
-        self._gradients.restore(statistics["gradients"])
+        self._curvature = statistics["curvature"]
+        self._n_curvature = int(statistics["n_curvature"])
         steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
         if self.renews_metric:
-            held = self.metric.n_diagonal > 0 and self.cycle <= self._at(self.HELD)
-            arriving = self.cycle <= self._at(self.ARRIVING)
             self.conditional = np.array(statistics["conditional"])
-            self.metric = replace(self.metric, covariance=np.array(statistics["covariance"]))
-            if len(self.conditional) and not held:
-                self.conditional = self._learned_conditional(self.conditional)
-            self.metric = self._learned(statistics["spread"], held, arriving)
+            if self._n_curvature:
+                self.conditional = self._learned_conditional()
+            self.metric = self._learned(statistics["spread"])
             self._joint, self._dense = (
                 DualAveraging.start(np.exp(step), self._target) for step in steps
             )
@@ -294,11 +317,10 @@ class Warmup:
                 correction.pairs = []  # frozen
         self._reset()
 
-    # Weight of what was believed before, in draws: unit curvature for a group of the diagonal
-    # block (which matters to small groups only), the present metric for the dense block.
+    # Weight of unit curvature, in draws: it matters to small groups only.
     PRIOR_DRAWS = 10
 
-    def _learned(self, spread, held, arriving):
+    def _learned(self, spread):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
@@ -307,40 +329,30 @@ class Warmup:
         if growth > 1:  # the prior's part, 1, stays
             curvature = 1 + growth * np.maximum(curvature - 1, 0)
         variance = 1 / curvature
-        if not arriving and groups.size:
+        if self.cycle > self._at(self.ARRIVING) and groups.size:
             weight = members / (members + self.PRIOR_DRAWS)
             spread = weight * spread + (1 - weight) * variance
             variance = np.clip(spread, variance, self.SPREAD * variance)
-        covariance, mean = self.metric.covariance, self.metric.mean
-        if self._positions.count:
-            mean = self._positions.mean
-        if len(covariance) and not held:
-            covariance = self._learned_covariance(covariance, arriving)
-        return Metric(groups, variance, covariance, mean)
+        mean = self._positions.mean if self._positions.count else self.metric.mean
+        return Metric(groups, variance, self._wider() * self.conditional, mean)
 
-    def _learned_covariance(self, covariance, arriving):
-        # In coordinates where the present metric is the unit matrix, so that shrinking towards it
-        # needs no scale; draws that never moved leave it as it is.
-        weight = self._positions.count / (self._positions.count + self.PRIOR_DRAWS)
-        root = np.linalg.cholesky(covariance)
-        half = np.linalg.solve(root, self._positions.variance)
-        spread = weight * np.linalg.solve(root, half.T) + (1 - weight) * np.eye(len(root))
-        if arriving:
-            spread = geometric_mean(spread, np.linalg.inv(self._slope(root)))
-        out = root @ spread @ root.T
-        if not arriving:
-            out = clipped(out, self.conditional, 1.0, self.SPREAD)
-        return 0.5 * (out + out.T)
+    def _wider(self):
+        """Variance of the dense coordinates when all move, over that at fixed others."""
+        if self.cycle <= self._at(self.ARRIVING) or not len(self.conditional):
+            return self.WIDER if self.metric.n_diagonal else 1.0
+        ratios = np.linalg.solve(self.conditional, self._positions.variance).diagonal()
+        return float(np.clip(ratios.mean(), 1.0, self.SPREAD))
 
-    def _learned_conditional(self, covariance):
-        root = np.linalg.cholesky(covariance)
-        learned = root @ np.linalg.inv(self._slope(root)) @ root.T
-        return 0.5 * (learned + learned.T)
+    # Least curvature of a dense direction, in units of what it was believed to be: a look that
+    # finds none widens no direction by more than ten times.
+    FLATTEST = 0.01
 
-    def _slope(self, root):
-        """Covariance of the gradients where ``root root^T`` is the unit matrix, shrunk to it."""
-        weight = self._gradients.count / (self._gradients.count + self.PRIOR_DRAWS)
-        return weight * root.T @ self._gradients.variance @ root + (1 - weight) * np.eye(len(root))
+    def _learned_conditional(self):
+        root = np.linalg.cholesky(self.conditional)
+        curvature = root.T @ (self._curvature / self._n_curvature) @ root
+        values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
+        side = root @ vectors
+        return (side / np.maximum(np.abs(values), self.FLATTEST)) @ side.T
 
     # The state in arrays, to be stored and put back
 
@@ -353,12 +365,13 @@ class Warmup:
             "conditional": self.conditional,
             "square": self._square,
             "n_square": self._n_square,
+            "curvature": self._curvature,
+            "n_curvature": self._n_curvature,
         }
         for name in ("_joint", "_dense"):
             out[f"averaging{name}"] = getattr(self, name).to_array()
         out["field"] = {} if self.done else self._field.to_dict()
         out["positions"] = self._positions.to_dict()
-        out["gradients"] = self._gradients.to_dict()
         out["corrections"] = {name: one.to_dict() for name, one in self.corrections.items()}
         return out
 
@@ -375,9 +388,10 @@ class Warmup:
         self.conditional = np.array(stored["conditional"])
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])
+        self._curvature = np.array(stored["curvature"])
+        self._n_curvature = int(stored["n_curvature"])
         for name in ("_joint", "_dense"):
             setattr(self, name, DualAveraging.from_array(stored[f"averaging{name}"]))
         if not self.done:
             self._field.restore(stored["field"])
         self._positions.restore(stored["positions"])
-        self._gradients.restore(stored["gradients"])

@@ -54,7 +54,7 @@ def _draw_n_steps(rng, mean):
 
 def _joint_n_steps(rng, moves, step_size):
     # Of the tuned step: the rare short ones make short trajectories.
-    wanted = rng.uniform(0.5, 1.5) * moves.length / step_size
+    wanted = rng.uniform(0.9, 1.1) * moves.length / step_size
     return int(min(max(1, round(wanted)), moves.max_steps))
 
 
@@ -90,27 +90,62 @@ def cycle(rng, target, conditional, state, tuning, moves):
     if warming:
         tuning.observe_joint(state, joint)
     tuning.observe_step("joint", before, state, joint)
-    dense = []
+    moves_dense = moves.dense_updates and len(tuning.metric.covariance) and not tuning.held
+    if not (moves_dense or tuning.looks_at_curvature):
+        return state, CycleInfo(joint, ())
     n = tuning.metric.n_diagonal
-    if moves.dense_updates and len(tuning.metric.covariance) and not tuning.held:
-        dense_target = conditional(state.position)
-        dense_state = hamiltonian.init(dense_target, state.position[n:])
-        for _ in range(moves.dense_updates):
-            before = dense_state
-            dense_state, info = hamiltonian.step(
-                rng,
-                dense_target,
-                dense_state,
-                tuning.dense_metric,
-                _dense_step_size(rng, tuning.dense_step_size),
-                _draw_n_steps(rng, moves.dense_steps),
-                rotate=False,  # at a fixed field they are elsewhere than the metric's mean
-            )
-            dense.append(info)
-            if warming:
-                tuning.observe_dense(dense_state, info)
-            tuning.observe_step("dense", before, dense_state, info)
-        if any(info.accepted for info in dense):
-            position = np.concatenate([state.position[:n], dense_state.position])
-            state = hamiltonian.init(target, position, state.momentum)
+    dense_target = conditional(state.position)
+    dense_state = hamiltonian.init(dense_target, state.position[n:])
+    dense = []
+    for _ in range(moves.dense_updates if moves_dense else 0):
+        before = dense_state
+        dense_state, info = hamiltonian.step(
+            rng,
+            dense_target,
+            dense_state,
+            tuning.dense_metric,
+            _dense_step_size(rng, tuning.dense_step_size),
+            _draw_n_steps(rng, moves.dense_steps),
+            rotate=False,  # at a fixed field they are elsewhere than the metric's mean
+        )
+        dense.append(info)
+        if warming:
+            tuning.observe_dense(dense_state, info)
+        tuning.observe_step("dense", before, dense_state, info)
+    if tuning.looks_at_curvature:
+        found = curvature(dense_target, dense_state, np.linalg.cholesky(tuning.conditional))
+        if found is not None:
+            tuning.observe_curvature(found)
+    if any(info.accepted for info in dense):
+        position = np.concatenate([state.position[:n], dense_state.position])
+        state = hamiltonian.init(target, position, state.momentum)
     return state, CycleInfo(joint, tuple(dense))
+
+
+# In the widths that a metric gives to a difference of gradients.
+DIFFERENCE = 0.1
+
+
+def curvature(target, state, root):
+    """Minus the Hessian of a log density, from differences of its gradient.
+
+    Parameters
+    ----------
+    target : callable, ``target(z) -> (log density, gradient)``
+    state : hamiltonian.State, of d coordinates
+    root : (d, d) float64, columns of the widths to go
+
+    Returns
+    -------
+    (d, d) float64, symmetric; None where the density ends on both sides of ``state``
+    """
+    rows = []
+    for way in DIFFERENCE * root.T:
+        ends = [(part, *target(state.position + part * way)) for part in (1, -1)]
+        inside = [(i, slope) for i, value, slope in ends if np.isfinite([value, *slope]).all()]
+        if not inside:
+            return None
+        (a, first), (b, second) = [*inside, (0, state.gradient)][:2]
+        rows.append((second - first) / (a - b))
+    out = np.linalg.solve(DIFFERENCE * root.T, np.array(rows))
+    return 0.5 * (out + out.T)

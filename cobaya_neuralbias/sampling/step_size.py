@@ -16,7 +16,7 @@ class DualAveraging:
     log_average: float = 0.0
     centre: float = 0.0
 
-    GAMMA, T0, KAPPA = 0.2, 10.0, 0.75
+    GAMMA, T0, KAPPA = 0.4, 10.0, 0.75
 
     @classmethod
     def start(cls, step_size, target):

@@ -1,11 +1,12 @@
 """The warm-up: the power of the likelihood, and what the metric makes of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
-from cobaya_neuralbias.sampling.matrices import clipped
 from cobaya_neuralbias.sampling.metric import Metric
 
 GROUPS = np.repeat([0, 1], [30, 300])
@@ -70,11 +71,80 @@ def test_curvature_grows_with_the_power():
     np.testing.assert_allclose(np.median(ratios, axis=0), 1, atol=0.3)
 
 
-def test_clipped_spread():
-    """Eigenvalues relative to another matrix, in any coordinates."""
-    rng = np.random.default_rng(0)
-    root = rng.standard_normal((4, 4))
-    a = root @ np.diag([0.1, 2.0, 20.0, 1000.0]) @ root.T
-    b = root @ root.T
-    expected = root @ np.diag([1.0, 2.0, 20.0, 30.0]) @ root.T
-    np.testing.assert_allclose(clipped(a, b, 1.0, 30.0), expected, rtol=1e-9)
+class Correlated:
+    """Gaussian of a field of two widths and of three weights that it is tied to."""
+
+    def __init__(self):
+        rng = np.random.default_rng(5)
+        n = GROUPS.size
+        ties = rng.standard_normal((n, 3)) * np.array([0.1, 2.0, 30.0]) / np.sqrt(n)
+        self.of_weights = np.array([[1.0, 0.5, 0], [0.5, 9.0, 0], [0, 0, 2000.0]])
+        field = np.diag(np.array([20.0, 2.0])[GROUPS])
+        self.precision = np.block([[field, ties], [ties.T, self.of_weights]])
+
+    def __call__(self, z):
+        gradient = -self.precision @ z
+        return 0.5 * float(gradient @ z), gradient
+
+    def conditional(self, z):
+        n = GROUPS.size
+
+        def target(weights):
+            value, gradient = self(np.concatenate([z[:n], weights]))
+            return value, gradient[n:]
+
+        return target
+
+
+def test_weights_get_their_exact_curvature():
+    """By the end the conditional covariance is the inverse of the Hessian, whatever it was."""
+    rng = np.random.default_rng(4)
+    target = Correlated()
+    start = replace(Metric.unit(GROUPS, 3), covariance=np.diag([30.0, 1e-3, 1e-6]))
+    tuning = Warmup(100, start, 0.1, 0.1, 0.8)
+    state = hamiltonian.init(target, np.zeros(GROUPS.size + 3))
+    looks = []
+    while not tuning.done:
+        looks.append(tuning.looks_at_curvature)
+        state, _ = blocks.cycle(
+            *(rng, target, target.conditional, state, tuning), blocks.Moves(2.0, 12, 1.0, 2, 4)
+        )
+        tuning.end_cycle()
+        if tuning.ends_window:
+            tuning.learn(tuning.statistics())
+        if tuning.cycle == 42:  # while they are held; a look widens by ten times at most
+            widest = np.sqrt(np.diag(tuning.conditional)) / [30**0.5, 10**-1.5, 1e-3]
+            assert np.all(widest < 10.01)
+    expected = np.linalg.inv(target.of_weights)
+    np.testing.assert_allclose(tuning.conditional, expected, rtol=1e-6, atol=1e-9)
+    wider = tuning.metric.covariance[0, 0] / tuning.conditional[0, 0]
+    np.testing.assert_allclose(tuning.metric.covariance, wider * tuning.conditional, rtol=1e-12)
+    marginal = np.linalg.inv(target.precision)[GROUPS.size :, GROUPS.size :]
+    assert wider == pytest.approx(np.mean(np.diag(target.of_weights @ marginal)), rel=0.5)
+    # Once as they are let go, then four times a window, the last of which learns steps alone.
+    assert sum(looks) == 1 + 4 * 4 and not any(looks[:41]) and looks[41]
+
+
+def quadratic(curvature, inside=lambda z: True):
+    def target(z):
+        gradient = -curvature @ z
+        return (0.5 * float(gradient @ z) if inside(z) else -np.inf), gradient
+
+    return target
+
+
+@pytest.mark.parametrize("inside", [lambda z: True, lambda z: z[0] < 1, lambda z: z[0] > 0.999])
+def test_curvature(inside):
+    """Exact where the density is Gaussian; from one side at the edge of where there is any."""
+    curvature = np.array([[4.0, 1.0], [1.0, 9.0]])
+    target = quadratic(curvature, inside)
+    state = hamiltonian.init(target, np.array([0.9995, 2.0]))
+    root = np.linalg.cholesky([[0.3, 0.1], [0.1, 0.2]])
+    np.testing.assert_allclose(blocks.curvature(target, state, root), curvature, rtol=1e-9)
+
+
+def test_no_curvature_between_two_edges():
+    target = quadratic(np.eye(1), lambda z: abs(z[0]) < 0.05)
+    state = hamiltonian.init(target, np.zeros(1))
+    assert blocks.curvature(target, state, np.eye(1)) is None
+    assert blocks.curvature(target, state, 0.1 * np.eye(1)) is not None

@@ -97,6 +97,7 @@ def warmups(number, cycle=6):
 def observe(warmup, seen):
     for state, info in seen:
         warmup.observe_joint(state, info)
+        warmup.observe_curvature(np.diag(state.gradient[GROUPS.size :] ** 2))
     warmup.end_cycle()
     assert warmup.ends_window and warmup.renews_metric
 
@@ -123,17 +124,14 @@ def test_metric_is_that_of_all_draws(cycle):
     observe(both, seen[0] + seen[1])
     observe(alone, seen[0])
     n = GROUPS.size
-    positions, gradients = (
-        [np.array([getattr(state, name) for state, _ in some]) for some in seen]
-        for name in ("position", "gradient")
-    )
+    positions = [np.array([state.position for state, _ in some]) for some in seen]
     variance = np.mean([x[:, :n].var(0, ddof=1) for x in positions], axis=0)
-    expected = {
-        **both.statistics(),
-        "spread": [variance[GROUPS == group].mean() for group in range(3)],
-        "positions": dictionary([x[:, n:] for x in positions]),
-        "gradients": dictionary([x[:, n:] for x in gradients]),
-    }
+    spread = [variance[GROUPS == group].mean() for group in range(3)]
+    dense = dictionary([x[:, n:] for x in positions])
+    expected = {**both.statistics(), "spread": spread, "positions": dense}
+    for name in ("square", "n_square", "curvature", "n_curvature"):
+        parts = [warmup.statistics()[name] for warmup in (one, other)]
+        np.testing.assert_allclose(expected[name], parts[0] + parts[1])
     # What each believed before may be its own, too: here around what the others started from.
     shift = 0.3 * np.eye(N_DENSE)
     for warmup, sign in ((one, 1), (other, -1)):
