@@ -121,7 +121,7 @@ def test_weights_get_their_exact_curvature():
     np.testing.assert_allclose(tuning.metric.covariance, wider * tuning.conditional, rtol=1e-12)
     marginal = np.linalg.inv(target.precision)[GROUPS.size :, GROUPS.size :]
     assert wider == pytest.approx(np.mean(np.diag(target.of_weights @ marginal)), rel=0.5)
-    # Once as they are let go, then four times a window, the last of which learns steps alone.
+    # Once as they are let go, then four times a window; the stretch after the last learns steps.
     assert sum(looks) == 1 + 4 * 4 and not any(looks[:41]) and looks[41]
 
 

@@ -120,7 +120,7 @@ def worst(target, kernel=blocks.cycle, n_cycles=2500):
     [
         pytest.param(Gaussian(), blocks.cycle, 8000, id="gaussian"),
         pytest.param(Gaussian(), partly_refreshed, 8000, id="gaussian, partly refreshed"),
-        pytest.param(Twisted(), blocks.cycle, 40000, id="twisted"),
+        pytest.param(Twisted(), blocks.cycle, 16000, id="twisted"),
         pytest.param(Twisted(), partly_refreshed, 40000, id="twisted, partly refreshed"),
     ],
 )

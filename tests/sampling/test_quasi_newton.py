@@ -171,7 +171,7 @@ def test_means_and_variances(always):
     for seed in (1, 2):
         rng, rows = np.random.default_rng(seed), []
         tuning, state = learned(rng, target, memory=3, always=always)
-        for _ in range(16000):
+        for _ in range(4000):
             state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
             rows.append(target.statistics(state.position))
         found.append(scores(np.array(rows)))
