@@ -16,8 +16,8 @@ class DualAveraging:
     log_average: float = 0.0
     centre: float = 0.0
 
-    # A window has a dozen updates or two. With a smaller GAMMA the step wanders by a third of itself
-    # while it is averaged, with a larger one a bad start shows at the end.
+    # A window has a dozen updates or two. With a smaller GAMMA the step wanders by a third
+    # while it is averaged, with a larger one a bad start still shows at the end.
     GAMMA, T0, KAPPA = 0.4, 10.0, 0.75
 
     @classmethod
