@@ -24,7 +24,7 @@ ALLOWED = {
         "a number above 0 and at most 1",
         lambda v: is_number(v, 0) and 0 < v <= 1,
     ),
-    "weight_updates": ("an integer >= 0, or nothing", lambda v: v is None or _COUNT[1](v)),
+    "weight_updates": _COUNT,
     "weight_steps": POSITIVE_INTEGER,
     "metropolis_updates": POSITIVE_INTEGER,
     "target_acceptance": ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
@@ -45,7 +45,7 @@ def check_options(sampler):
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
     both_move = sampler.phases == sampler.weights == "sample"
-    if sampler.blocking == "gibbs" and both_move and sampler.weight_updates == 0:
+    if sampler.blocking == "gibbs" and both_move and not sampler.weight_updates:
         raise LoggedError(
             sampler.log,
             "Option 'weight_updates' is 0, and with 'blocking: gibbs' nothing else moves the "

@@ -55,7 +55,7 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
     trajectory_length: float
     max_steps: int
     momentum_refresh: float
-    weight_updates: int | None
+    weight_updates: int
     weight_steps: int
     metropolis_updates: int
     target_acceptance: float
@@ -68,9 +68,6 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
 
     def initialize(self):
         check_options(self)
-        if self.weight_updates is None:
-            together = self.blocking == "joint" and self.phases == "sample"
-            self.weight_updates = 0 if together else 2
         self.output_every = NumberWithUnits(self.output_every, "s", dtype=float)
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)

@@ -41,13 +41,12 @@ class RunLog:
 
     def log_end_of_warmup(self):
         self.log.info(
-            "Warm-up done after %d gradients and %.0f s; step size %.3g%s. %s",
+            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "
+            "%s",
             self.costs.gradients,
             self.costs.seconds,
             self.tuning.step_size,
-            f", of the weights alone {self.tuning.dense_step_size:.3g}"
-            if self.weight_updates
-            else "",
+            self.tuning.dense_step_size,
             "All tuning is frozen."
             if self.adapt == "warmup"
             else "All tuning but the quasi-Newton correction is frozen.",

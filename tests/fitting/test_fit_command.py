@@ -103,7 +103,7 @@ def test_density_of_a_chain(info, write):
     info["theory"][LPT]["n_grid"] = 8
     info["sampler"] = {
         "cobaya_neuralbias.QNHMC": {
-            "warmup": 4, "max_samples": 4, "max_steps": 1,
+            "warmup": 4, "max_samples": 4, "max_steps": 1, "weight_steps": 1,
             "store_every": 1, "output_every": 2, "seed": 1,
         }
     }  # fmt: skip

@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
                 **{"warmup": 12, "max_samples": SAMPLES, "thin": 2, "output_every": 5},
-                **{"max_steps": 2, "weight_updates": 2, "weight_steps": 2},
+                **{"max_steps": 2, "weight_steps": 2},
             }
         },
     }

@@ -397,7 +397,7 @@ def test_report_of_a_masked_survey(tmp_path, monkeypatch):
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
                 **{"warmup": 4, "store_every": 1, "max_samples": 3, "seed": 1},
-                **{"max_steps": 1},
+                **{"max_steps": 1, "weight_steps": 1},
             }
         },
     }

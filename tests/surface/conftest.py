@@ -27,7 +27,6 @@ _SMALL = {
             "warmup": 6,
             "max_samples": 8,
             "max_steps": 2,
-            "weight_updates": 2,
             "weight_steps": 2,
             "store_every": 2,
             "output_every": 3,

@@ -52,25 +52,6 @@ def test_resume_continues_to_the_bit(quick, tmp_path, options, run_until, same_f
         assert same_files(whole["output"], info["output"]), stop
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, 0),
-        ({"blocking": "gibbs"}, 2),
-        ({"phases": "fixed"}, 2),
-        ({"weight_updates": 1}, 1),
-        ({"blocking": "gibbs", "weight_updates": 3}, 3),
-    ],
-    ids=str,
-)
-def test_trajectories_of_the_weights_alone(quick, options, expected):
-    """By default where the first trajectory does not move phases and weights together."""
-    del quick["sampler"]["cobaya_neuralbias.QNHMC"]["weight_updates"]
-    _, sampler = run(prepared(quick, warmup=0, max_samples=4, **options))
-    assert sampler.weight_updates == expected
-    assert (sampler.costs.weight_evaluations > 0) == (expected > 0)
-
-
 def test_fixed_phases_cost_no_transform(small, tmp_path, monkeypatch):
     """The density is computed by Cobaya and by the sampler, once, however long the run."""
     calls = []
