@@ -41,12 +41,11 @@ class RunLog:
 
     def log_end_of_warmup(self):
         self.log.info(
-            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint), %.3g (weights). "
-            "%s",
+            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint)%s. %s",
             self.costs.gradients,
             self.costs.seconds,
             self.tuning.step_size,
-            self.tuning.dense_step_size,
+            f", {self.tuning.dense_step_size:.3g} (weights)" if self.weight_updates else "",
             "All tuning is frozen."
             if self.adapt == "warmup"
             else "All tuning but the quasi-Newton correction is frozen.",
@@ -109,8 +108,9 @@ class RunLog:
             )
         if self.n_divergent:
             self.log.warning(
-                "%d of %d joint trajectories ran away after warm-up and were rejected. A few are "
-                "harmless; if they are many, use a longer warmup or a higher target_acceptance.",
+                "%d of %d joint trajectories ran away after warm-up and were rejected. One in a "
+                "hundred is harmless; if more do, use a longer warmup or a higher "
+                "target_acceptance.",
                 self.n_divergent,
                 len(self.acceptance),
             )

@@ -4,14 +4,12 @@ import textwrap
 
 import numpy as np
 
-from .summary import ACCEPTANCE, FEW_SAMPLES, number, title
+from .summary import ACCEPTANCE, FEW_SAMPLES, number, runaways, title
 
 RHAT = 1.05
 # Beyond this a chain is not slow but on its way
 FAR = 1.5
 EBFMI = 0.3
-# Divergent trajectories among all, in per cent
-DIVERGENT = 1.0
 # Of a list of culprits, this many are named
 NAMED = 3
 POWER = "log_power_"
@@ -86,12 +84,9 @@ def _check_trajectories(result, add):
         else "the steps are shorter than need be: no error, but a longer warmup would tune them "
         "to cost less",
     )
-    share = 100 * result["divergences"] / max(result["trajectories"], 1)
     add(
         "divergences",
-        share <= DIVERGENT,
-        f"trajectories do not run away: {result['divergences']} of {result['trajectories']} did, "
-        f"wanted at most {DIVERGENT:g} %",
+        *runaways(result["divergences"], result["trajectories"]),
         f"there is a region that the chain cannot enter: {ANEW} or a higher target_acceptance",
     )
 

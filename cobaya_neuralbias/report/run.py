@@ -28,6 +28,7 @@ MODEL_BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
 REQUIRED = (
     *("n_grid", "box_size", "redshift", "samples", "acceptance", "gradients", "divergences"),
     *("seconds", "parameters", "initial/mean", "initial/variance", "final/mean"),
+    "trajectories/divergent",
     *("power/k", "power/n_modes", "power/spectrum", "power/whitened"),
 )
 STORED = ("samples/phases", "samples/point")
@@ -219,6 +220,7 @@ def load_run(prefix):
                 name: int(sum(part[name] for part in parts))
                 for name in ("samples", "gradients", "divergences")
             },
+            "trajectories": sum(len(part["trajectories/divergent"]) for part in parts),
         },
         initial_mean=mean("initial/mean"),
         final_mean=mean("final/mean"),

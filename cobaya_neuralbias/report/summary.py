@@ -11,6 +11,8 @@ from .statistics import mass_function_agreement
 # k [h/Mpc] below which the inferred initial conditions should follow the truth, and how closely
 R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
 ACCEPTANCE = (0.6, 0.95)
+# Divergent trajectories among all, in per cent
+DIVERGENT = 1.0
 LARGEST_Z = 3.0
 # Below this many effective samples a weight's mean and error are not to be trusted
 FEW_SAMPLES = 50
@@ -65,6 +67,14 @@ def summarise(run, analysis):
     return finite(summary)
 
 
+def runaways(divergences, trajectories):
+    """(met, text) of the verdict on divergent trajectories."""
+    return 100 * divergences <= DIVERGENT * trajectories, (
+        f"trajectories do not run away: {divergences} of {trajectories} did, "
+        f"wanted at most {DIVERGENT:g} %"
+    )
+
+
 def checks(summary):
     """The verdicts, one dictionary each: ``check``, ``met`` and a plain sentence ``text``."""
     out = []
@@ -93,6 +103,7 @@ def checks(summary):
             f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to "
             f"{high:g}",
         )
+        add("divergences", *runaways(summary["divergences"], summary["trajectories"]))
     zscores = summary["power_zscores"]
     if zscores and phases_move:
         k, z = max(zscores, key=lambda pair: abs(pair[1]))
@@ -148,11 +159,6 @@ def as_text(summary):
         lines.append(
             f"  note     the bands of the mass function and the maps of one sample and of the std "
             f"rest on {s['stored_fields']} stored fields; a smaller store_every keeps more."
-        )
-    if s["divergences"]:
-        lines.append(
-            f"  note     {s['divergences']} joint trajectories ran away and were rejected; a few "
-            "are harmless, many mean that the chain cannot enter a region: raise warmup."
         )
     for entry in s["mass_function"]:
         for miss in entry["outside_2sigma"]:

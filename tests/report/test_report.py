@@ -453,6 +453,8 @@ def good():
     return {
         "r_initial": [[x, 0.95] for x in k],
         "acceptance": 0.8,
+        "divergences": 5,
+        "trajectories": 500,
         "fixed": [],
         "weights": {},
         "power_zscores": [[x, -1.0] for x in k],
@@ -462,7 +464,7 @@ def good():
 
 def test_good_run_meets_every_check(good):
     verdicts = checks(good)
-    assert len(verdicts) == 5
+    assert len(verdicts) == 6
     assert all(check["met"] for check in verdicts)
 
 
@@ -476,6 +478,7 @@ def test_good_run_meets_every_check(good):
         ),
         (lambda s: s.update(acceptance=0.3), ["acceptance"]),
         (lambda s: s.update(acceptance=0.99), ["acceptance"]),
+        (lambda s: s.update(divergences=6), ["divergences"]),
         (lambda s: s["power_zscores"][3].__setitem__(1, -3.5), ["power"]),
         (
             lambda s: s["mass_function"][2].update(fraction_within_1sigma=0.5),

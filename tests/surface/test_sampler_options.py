@@ -35,6 +35,7 @@ def prepared(info, sigma8=False, **options):
         {"blocking": "gibbs", "momentum_refresh": 0.7, **NEWTON},
         {"phases": "fixed", "sigma8": True},
         {"weights": "fixed"},
+        {"weight_updates": 0},
         {"phases": "fixed", "weights": "fixed", "sigma8": True},
         {"adapt": "always", **NEWTON},
     ],
