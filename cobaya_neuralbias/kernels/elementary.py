@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from . import single
-from .jit import by_precision, inlined, jit, like
+from .jit import by_precision, jit, like
 
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
@@ -26,7 +26,7 @@ _SQRT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
 _INTEGER = 0x4330000000000000  # bits of 2^52: an integer below 2^52 added to them is 2^52 + itself
 
 
-@inlined()
+@jit
 def _exp(x):
     """``e^x`` of a float64, -708 <= x <= 709; beyond, the value there."""
     x = -708.0 if x < -708.0 else x
@@ -52,7 +52,7 @@ def _exp(x):
     return p * np.int64(bits).view(np.float64)
 
 
-@inlined()
+@jit
 def _log_ratio(s):
     """``ln((1 + s) / (1 - s))``, |s| <= 0.1716."""
     z = s * s
@@ -70,7 +70,7 @@ def _log_ratio(s):
     return 2 * s * p
 
 
-@inlined()
+@jit
 def _log(x):
     """``ln x`` of a float64 (not a subnormal one); -inf at 0, NaN below."""
     bits = np.float64(x).view(np.int64) - (_SQRT_HALF - _ONE)
@@ -83,7 +83,7 @@ def _log(x):
     return value if x >= 0 else math.nan
 
 
-@inlined()
+@jit
 def _log1p(x):
     """``ln(1 + x)`` of a float64 between -1/2 and 1, to its last digits near 0 too."""
     # ln(1 + x) or ln((1 + x) 2) - ln 2 or ln((1 + x) / 2) + ln 2
@@ -98,13 +98,13 @@ log = by_precision(_log, single.log)
 log1p = by_precision(_log1p, single.log1p)
 
 
-@inlined()
+@jit
 def overflowing_exp(x):
     """``e^x`` of a float64 >= -708, infinite beyond the range of floats."""
     return math.inf if x > 709.0 else exp(x)
 
 
-@inlined()
+@jit
 def softplus_and_slope(x):
     """``ln(1 + e^x)`` and its derivative."""
     zero, one = like(x, 0), like(x, 1)
@@ -113,7 +113,7 @@ def softplus_and_slope(x):
     return value, (e if x < zero else one) / (one + e)
 
 
-@inlined()
+@jit
 def log_softplus_and_slope(x):
     """``ln(ln(1 + e^x))`` and its derivative, also where the softplus underflows."""
     value, slope = softplus_and_slope(x)

@@ -6,8 +6,11 @@ contracted into fused multiply-adds but are never reordered between runs: the sa
 same machine gives the same bits. ``vectorised`` kernels may reorder their own inner sums.
 ``by_address`` functions have one signature and are called by their address: kernels compile faster
 when large code that they share is not part of each.
-``inlined`` is for functions of numbers that loops call: a call that is left in a loop keeps it from
-being vectorised.
+
+What a kernel calls becomes part of it (``forceinline``). A call left in a loop would keep it from
+being vectorised; and a function called would be compiled with each of its callers, rounding a
+little differently in each, and whichever of them a process meets first would serve all: a process
+that compiles and one that reads from disk would not give the same bits.
 
 Compiled code is kept on disk (:mod:`.cache`).
 """
@@ -26,7 +29,7 @@ def _kernel(function=None, **options):
     """``numba.njit`` with a cache that several processes may share."""
     if function is None:
         return partial(_kernel, **options)
-    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    kernel = numba.njit(nogil=True, error_model="numpy", forceinline=True, **options)(function)
     if not numba.config.DISABLE_JIT:
         kernel._cache = SharedCache(function)
     return kernel
@@ -47,7 +50,6 @@ def by_address(signature):
 
 jit = partial(_kernel, fastmath={"contract"})
 vectorised = partial(_kernel, fastmath={"contract", "reassoc", "nsz"})
-inlined = partial(jit, forceinline=True)
 
 # The same, of functions that compiled code takes in one of two forms, by the type of an argument.
 _INLINED = {"forceinline": True, "error_model": "numpy", "fastmath": {"contract"}}

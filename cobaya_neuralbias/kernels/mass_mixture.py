@@ -21,7 +21,7 @@ import numpy as np
 
 from .elementary import exp, log, softplus_and_slope
 from .halo_blocks import BLOCK, expand, largest_block, to_shares
-from .jit import inlined, jit, vectorised
+from .jit import jit, vectorised
 from .normal import HALF_LOG_2PI, log_mills, log_ndtr, truncation
 
 # ln kappa is held in this range: beyond it a component is a spike or flat to any data, and its
@@ -30,7 +30,7 @@ MAX_LOG_KAPPA = 200.0
 HALOS = 1024  # that have the same components, at a time
 
 
-@inlined()
+@jit
 def _moments(z, root, hazard):
     """:func:`moments` of z = beta / root, root = sqrt(kappa), and the hazard at z."""
     y = 1.0 / (z * z)

@@ -6,7 +6,7 @@ All of it comes from one smooth function, the upper tail over the density's shap
 """
 
 from .elementary import exp, log, log1p
-from .jit import inlined
+from .jit import jit
 
 HALF_LOG_2PI = 0.9189385332046727
 _SQRT_HALF = 0.7071067811865476
@@ -15,7 +15,7 @@ _INVERSE_SQRT_2PI = 0.3989422804014327
 _POLE = 3.5
 
 
-@inlined()
+@jit
 def _scaled_tail(y):
     """``erfcx(y) / 2``, y >= 0, to a few units in the last place."""
     s = 1.0 - 2 * _POLE / (y + _POLE)  # 1 at infinity
@@ -47,7 +47,7 @@ def _scaled_tail(y):
     return 0.5 * p / (1.0 + 2.0 * y)
 
 
-@inlined()
+@jit
 def log_ndtr(z):
     """ln of the normal cumulative distribution Phi, to machine precision on the whole line."""
     y = abs(z) * _SQRT_HALF
@@ -56,7 +56,7 @@ def log_ndtr(z):
     return above if z > 0 else below
 
 
-@inlined()
+@jit
 def log_mills(z):
     """``z^2/2 + ln Phi(z)``, without the cancellation at z << 0."""
     y = abs(z) * _SQRT_HALF
@@ -65,7 +65,7 @@ def log_mills(z):
     return above if z > 0 else below
 
 
-@inlined()
+@jit
 def truncation(z):
     """ln of what a cut at 0 leaves of a normal with its peak at z, and the hazard.
 

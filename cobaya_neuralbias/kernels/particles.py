@@ -18,7 +18,7 @@ the cache is needed cannot be foreseen: it is read in order, a few planes ahead 
 
 import numpy as np
 
-from .jit import inlined, jit
+from .jit import jit
 from .simd import add_to, dot, load, multiply_add, scaled, vector
 
 # Neighbouring particles share nodes; one that reads what its neighbour has just written waits for
@@ -65,7 +65,7 @@ def read_ahead(padded, i, first, j0, j1, scale):
 # Rows of arrays are indexed, not sliced: a slice costs as much as some particles.
 
 
-@inlined
+@jit
 def _locate(displacement, axis, i, j, origin, step, scale, n, stride, node, fraction):
     """Adds ``stride`` times the first node to ``node``; its distance goes to ``fraction``.
 
@@ -80,7 +80,7 @@ def _locate(displacement, axis, i, j, origin, step, scale, n, stride, node, frac
         fraction[axis, k] = x - first
 
 
-@inlined
+@jit
 def locate_row(displacement, i, j, frame, padded_shape, ghosts, node, fraction):
     """First nodes, as indices of the padded mesh, and fractions (3, length) of row (i, j)."""
     scale, offset_x, offset_y, offset_z = frame
@@ -94,7 +94,7 @@ def locate_row(displacement, i, j, frame, padded_shape, ghosts, node, fraction):
     _locate(displacement, 2, i, j, offset_z, scale, scale, n, 1.0, node, fraction)
 
 
-@inlined
+@jit
 def polynomials(coefficients, fraction, weights):
     """Weights (axes, S, length) at the fractions (3, length) of the first axes."""
     degree = len(coefficients) - 1

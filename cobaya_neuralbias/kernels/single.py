@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .jit import inlined
+from .jit import jit
 
 
 def _rounded(*numbers):
@@ -32,7 +32,7 @@ _FACTORIALS = _rounded(*(1 / math.factorial(k) for k in range(8)))
 _ODD = _rounded(1.0, 1 / 3, 1 / 5, 1 / 7, 1 / 9)
 
 
-@inlined()
+@jit
 def exp(x):
     """``e^x`` of a float32, -87 <= x <= 88; beyond, the value there."""
     x = _LOWEST if x < _LOWEST else x
@@ -52,7 +52,7 @@ def exp(x):
     return p * bits.view(np.float32)
 
 
-@inlined()
+@jit
 def _log_ratio(s):
     """``ln((1 + s) / (1 - s))``, |s| <= 0.1716."""
     z = s * s
@@ -64,7 +64,7 @@ def _log_ratio(s):
     return (s + s) * p
 
 
-@inlined()
+@jit
 def log(x):
     """``ln x`` of a float32 (not a subnormal one); -inf at 0, NaN below."""
     bits = np.int32(np.float32(x).view(np.int32) - np.int32(_SQRT_HALF - _ONE))
@@ -77,7 +77,7 @@ def log(x):
     return value if x >= _ZERO else _NAN
 
 
-@inlined()
+@jit
 def log1p(x):
     """``ln(1 + x)`` of a float32 between -1/2 and 1, to its last digits near 0 too."""
     # ln(1 + x) or ln((1 + x) 2) - ln 2 or ln((1 + x) / 2) + ln 2

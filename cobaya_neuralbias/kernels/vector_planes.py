@@ -6,7 +6,7 @@ layer i; those that read find its numbers there. In the cache, planes of the mes
 planes of real fields, which :mod:`cobaya_neuralbias.kernels.planes` transforms, and back.
 """
 
-from .jit import inlined, jit
+from .jit import jit
 from .planes import is_repeated, plane_to_field, plane_to_field_vjp
 
 
@@ -22,7 +22,7 @@ def _planes(space, layout):
     )
 
 
-@inlined
+@jit
 def _take(padded, a, b, add, x, y, z, w, j):
     """Row (a, b) of the mesh, ghosts included, set or added to row j of four planes."""
     n = len(x)
@@ -45,7 +45,7 @@ def _take(padded, a, b, add, x, y, z, w, j):
         w[j, k - n] += padded[a, b, k, 3]
 
 
-@inlined
+@jit
 def _put(x, y, z, w, j, padded, a, b):
     """The reverse of :func:`_take`: ghosts repeat the first numbers."""
     n = len(x)

@@ -68,6 +68,33 @@ def test_processes_that_compile_at_once(tmp_path):
     assert said(start(tmp_path, "halves.py", *kinds)) == [*kinds.values(), "2"]
 
 
+# The likelihood of halos at given masses calls half a dozen functions that are long
+HALOS = """
+    import numpy as np
+    from cobaya_neuralbias.kernels.halo_blocks import n_blocks
+    from cobaya_neuralbias.kernels.mass_mixture import sum_log_probability_with_vjp as total
+
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.3, 4000)
+    voxel = np.flatnonzero(counts)
+    first = np.concatenate([[0], np.cumsum(counts[voxel])])
+    t, psi = rng.exponential(size=first[-1]), rng.standard_normal((2, counts.size))
+    weights, blocks = np.linspace(-0.3, 0.3, 7), n_blocks(voxel)
+    bar, values, parts = np.zeros(psi.shape), np.empty(blocks), np.empty((blocks, 7))
+    total(0, blocks, psi, voxel, first, t, weights, bar, values, parts)
+    print(sum(total.stats.cache_hits.values()), bar.tobytes().hex())
+    print(values.tobytes().hex(), parts.tobytes().hex())
+"""
+
+
+def test_compiled_code_is_the_same_when_read_from_disk(tmp_path):
+    """To the last digit: a run begun by the process that compiles goes on in one that does not."""
+    (tmp_path / "halos.py").write_text(textwrap.dedent(HALOS))
+    compiled, read = (said(start(tmp_path, "halos.py")) for _ in range(2))
+    assert [compiled.pop(0), read.pop(0)] == ["0", "1"]
+    assert compiled == read
+
+
 def test_one_compiles_and_the_others_wait(tmp_path, monkeypatch):
     monkeypatch.setattr(SharedCache, "folder", str(tmp_path))
     code = (
