@@ -17,12 +17,11 @@ class RunLog:
     """Mixin for a sampler of a field: its log lines."""
 
     def log_moves(self):
-        n_others = len(self.target.other_names)
+        others = self.target.other_names
         self.mpi_info(
-            "Moving %d phases and %d weights by Hamiltonian trajectories, and %d other parameters%s"
-            " by Metropolis steps.",
-            *(self.moving.n_modes, self.moving.n_weights, n_others),
-            f" ({', '.join(self.target.other_names)})" if n_others else "",
+            "Moving %d phases and %d weights by Hamiltonian trajectories%s.",
+            *(self.moving.n_modes, self.moving.n_weights),
+            f", and {', '.join(others)} by Metropolis steps" if others else "",
         )
         if "phases" in self.fixed:
             self.mpi_info("The phases stay at '%s'.", self.target.theory.phases)
@@ -90,14 +89,14 @@ class RunLog:
     def log_end(self, words):
         self.log.info(
             "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
-            "mean acceptance %.2f; divergent: %d trajectories, %d of the weights alone.",
+            "mean acceptance %.2f; divergent: %d trajectories%s.",
             len(self.collection),
             self.costs.gradients,
             self.costs.weight_evaluations,
             self.costs.seconds,
             np.mean(self.acceptance) if self.acceptance else float("nan"),
             self.n_divergent,
-            self.n_weight_divergent,
+            f", {self.n_weight_divergent} of the weights alone" if self.weight_updates else "",
         )
         self._log_convergence(words)
         if self.adapt == "always":

@@ -8,6 +8,7 @@ read and written under a lock of the operating system, which dies with whoever h
 Without such locks a process alone does as numba does, and several ranks keep nothing.
 """
 
+import logging
 import os
 import threading
 from contextlib import contextmanager
@@ -61,16 +62,24 @@ class SharedCache(FunctionCache):
     """Numba's cache of one function, under the lock of its folder."""
 
     folder = None  #: of the function that was seen last
+    said = False  #: that this process compiles
 
     def __init__(self, function):
         super().__init__(function)
         SharedCache.folder = self.cache_path
 
     def load_overload(self, signature, target_context):
-        if not os.path.isdir(self.cache_path):
-            return None
-        with locked(self.cache_path, exclusive=False) as safe:
-            return super().load_overload(signature, target_context) if safe else None
+        found = None
+        if os.path.isdir(self.cache_path):
+            with locked(self.cache_path, exclusive=False) as safe:
+                found = super().load_overload(signature, target_context) if safe else None
+        if found is None and not SharedCache.said:
+            SharedCache.said = True
+            logging.getLogger("cobaya_neuralbias").info(
+                "Compiling, which takes about a minute; kept in %s for the next time.",
+                self.cache_path,
+            )
+        return found
 
     def save_overload(self, signature, data):
         with locked(self.cache_path, exclusive=True) as safe:

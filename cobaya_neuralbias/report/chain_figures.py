@@ -33,7 +33,7 @@ def weights_trace(run):
         for c, chain in enumerate(chains):
             style = {"color": colours[c % 7], "ls": ("-", "--", ":")[c % 3], "lw": 0.6}
             axes.plot(np.arange(1, len(chain) + 1), chain[:, i], label=f"chain {c + 1}", **style)
-        axes.set_title(f"${run.label(names[i])}$", pad=4.5)
+        _title(axes, run, names[i])
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.margins(x=0.01)
         if i + columns >= len(names):
@@ -43,6 +43,11 @@ def weights_trace(run):
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(len(chains), 6))
     return figure
+
+
+def _title(axes, run, name):
+    """The symbol of a parameter, and its name in the yaml file and in every table."""
+    axes.set_title(f"${run.label(name)}$   {name}", pad=4.5, fontsize=8)
 
 
 def warm_up(run):
@@ -82,7 +87,7 @@ def warm_up(run):
     power.axhline(1, color=BLACK, lw=0.6, ls="--", zorder=4)
     power.set_title("$P/P_\\mathrm{linear}$", pad=4.5)
     for axes, name in zip(weights, names, strict=False):
-        axes.set_title(f"${run.label(name)}$", pad=4.5)
+        _title(axes, run, name)
     for i, axes in enumerate(panels):
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))

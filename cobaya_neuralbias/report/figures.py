@@ -85,10 +85,13 @@ def mass_function(mass):
         [], [], yerr=[], color="0.3", fmt="o", mfc="white", mew=0.9, elinewidth=0.9
     )
     band = (Patch(color="0.3", alpha=0.25, lw=0), Line2D([], [], color="0.3"))
+    keys = {"halos, Poisson error": point, r"posterior mean, 1$\sigma$": band}
+    if any(_no_halos(mass.counts[q], mass.expected[q]).any() for q in range(len(QUARTILES))):
+        keys["no halos, upper limit"] = Line2D([], [], color="0.3", ls="", marker="$\\downarrow$")
     # Below the first legend, above the curves.
     main.legend(
-        [point, band],
-        ["halos, Poisson error", r"posterior mean, 1$\sigma$"],
+        list(keys.values()),
+        list(keys),
         loc="upper right",
         bbox_to_anchor=(1, 0.75),
     )
@@ -113,12 +116,17 @@ def _points(axes, x, y, low, high, keep, colour, marker):
     )
 
 
+def _no_halos(data, model):
+    """Bins without a halo where the model expects some."""
+    return (data < 0.5) & (model >= 0.5)
+
+
 def _mass_ratio(axes, x, data, model, scatter, style):
     """Data over posterior mean; where there is no halo, the upper limit as an arrow."""
     _, colour, marker, line = style
     low, high = poisson_interval(data)
     seen = data >= 0.5
-    empty = ~seen & (model >= 0.5)
+    empty = _no_halos(data, model)
     shown = seen | (model >= 0.5)
     band = scatter / model
     axes.fill_between(
