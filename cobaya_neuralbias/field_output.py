@@ -184,6 +184,7 @@ class FieldOutput:
                 **sampler.warmup_costs.to_dict("warmup_"),
                 divergences=snapshot["counters"]["n_divergent"],
                 weight_divergences=snapshot["counters"]["n_weight_divergent"],
+                weight_trajectories=sampler.n_weight_trajectories,
                 step_size=sampler.tuning.step_size,
                 parameters=sampler.sampled_params,
                 weights=sampler.target.weight_names,

@@ -210,6 +210,12 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
         """Which of "phases" and "weights" do not move though they could."""
         return [name for name in ("phases", "weights") if not getattr(self.moving, name)]
 
+    @property
+    def n_weight_trajectories(self):
+        """How many trajectories of the weights alone there were since the warm-up."""
+        moves = self.tuning.done and self.moving.n_weights > 0
+        return len(self.acceptance) * self.weight_updates if moves else 0
+
     def not_counted(self):
         """The target of the trajectories, for a state that was paid for before."""
         if self.moving.phases:

@@ -44,7 +44,9 @@ class RunLog:
             self.costs.gradients,
             self.costs.seconds,
             self.tuning.step_size,
-            f", {self.tuning.dense_step_size:.3g} (weights)" if self.weight_updates else "",
+            f", {self.tuning.dense_step_size:.3g} (weights)"
+            if self.weight_updates and self.moving.n_weights
+            else "",
             "All tuning is frozen."
             if self.adapt == "warmup"
             else "All tuning but the quasi-Newton correction is frozen.",
@@ -87,6 +89,7 @@ class RunLog:
         return "this chain" if self.chains.number == 1 else f"all {self.chains.number} chains"
 
     def log_end(self, words):
+        alone = self.n_weight_trajectories
         self.log.info(
             "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
             "mean acceptance %.2f; divergent: %d trajectories%s.",
@@ -96,7 +99,7 @@ class RunLog:
             self.costs.seconds,
             np.mean(self.acceptance) if self.acceptance else float("nan"),
             self.n_divergent,
-            f", {self.n_weight_divergent} of the weights alone" if self.weight_updates else "",
+            f", {self.n_weight_divergent} of {alone} of the weights alone" if alone else "",
         )
         self._log_convergence(words)
         if self.adapt == "always":
@@ -112,6 +115,12 @@ class RunLog:
                 "target_acceptance.",
                 self.n_divergent,
                 len(self.acceptance),
+            )
+        if self.n_weight_divergent:
+            self.log.info(
+                "Trajectories of the weights alone that ran away were rejected, too, so the chain "
+                "stays exact. One in ten or so is normal: their steps are drawn from a decade, and "
+                "the longest are too long where the posterior is narrow."
             )
 
     def _log_convergence(self, words):

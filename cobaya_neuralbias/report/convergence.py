@@ -21,7 +21,7 @@ REQUIRED = (
     *Costs().to_dict(),
     *Costs().to_dict("warmup_"),
     *("n_grid", "box_size", "samples", "divergences", "parameters", "weights", "power/whitened"),
-    *("traces/mode_index", "traces/mode_shell"),
+    *("weight_divergences", "traces/mode_index", "traces/mode_shell"),
 )
 SAME = ("n_grid", "box_size", "parameters", "weights", "traces/mode_index")
 # In the file only where they are not as usual
@@ -54,6 +54,7 @@ def load(prefixes):
         _check_whole(path, content)
         for name, usual in SPECIAL.items():
             content.setdefault(name, usual)
+        content.setdefault("weight_trajectories", 0)  # the first field files do not say how many
         for name in (*SAME, *SPECIAL):
             if not np.array_equal(content[name], chains[first][name]):
                 raise InputError(
@@ -158,6 +159,8 @@ def measure(prefixes, chains):
         "acceptance": float(np.mean(np.concatenate([p["trajectories/acceptance"] for p in parts]))),
         "divergences": int(sum(np.sum(part["trajectories/divergent"]) for part in parts)),
         "trajectories": int(sum(len(part["trajectories/divergent"]) for part in parts)),
+        "weight_divergences": int(sum(part["weight_divergences"] for part in parts)),
+        "weight_trajectories": int(sum(part["weight_trajectories"] for part in parts)),
         "ebfmi": float(np.min(ebfmi)),
         "ebfmi_by_chain": ebfmi,
         "warmup_gradients": sum(c.gradients for c in warmup),

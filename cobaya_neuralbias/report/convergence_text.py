@@ -170,6 +170,8 @@ def _paragraph(head, text):
 
 
 def _sampling(r):
+    alone = r["weight_trajectories"]
+    ran_away = f"{r['weight_divergences']:8d}   of {alone} trajectories of the weights alone"
     parts = [r["seconds_gradients"], r["seconds_weights"]]
     share = [100 * part / r["seconds"] for part in parts] if r["seconds"] else [np.nan] * 2
     price = f" of {r['weight_evaluation_cost']:.2f} gradients each" * bool(r["weight_evaluations"])
@@ -177,6 +179,7 @@ def _sampling(r):
         *title("Sampling"),
         f"  acceptance        {r['acceptance']:8.2f}",
         f"  divergences       {r['divergences']:8d}   of {r['trajectories']} joint trajectories",
+        *([f"                    {ran_away}"] if alone else []),
         f"  E-BFMI            {r['ebfmi']:8.2f}",
         f"  gradients         {r['gradients']:8d}   after {r['warmup_gradients']} in the warm-up",
         f"  weight-only       {r['weight_evaluations']:8d}   evaluations{price}",

@@ -19,7 +19,7 @@ from cobaya_neuralbias.sampling import diagnostics
 from cobaya_neuralbias.traces import choose_modes, random_modes
 
 NUMBERS = ("overhead_fraction", "ebfmi", "acceptance")
-COUNTS = ("warmup_gradients", "divergences", "chains", "samples")
+COUNTS = ("warmup_gradients", "divergences", "weight_divergences", "chains", "samples")
 DICTS = ("rhat", "ess", "ess_per_1000_gradients", "ess_per_second")
 SAMPLES = 20
 
@@ -119,6 +119,8 @@ def test_gradients_are_accounted_for(runs):
         of_shell = [c for n, c in by_mode.items() if r["modes"][n] == k]
         assert middle == pytest.approx(np.median(of_shell))
     assert r["trajectories"] == 2 * 2 * SAMPLES, "thin: 2, two chains"
+    assert r["weight_trajectories"] == 2 * r["trajectories"], "weight_updates: 2"
+    assert r["weight_divergences"] == sum(f.attrs["weight_divergences"] for f in files)
     for f in files:
         f.close()
 
@@ -239,6 +241,7 @@ def content(seed, samples=2000):
     index, shell = choose_modes(Grid(8, 250.0))
     return {
         "n_grid": 8, "box_size": 250.0, "samples": samples, "divergences": 0,
+        "weight_divergences": 3, "weight_trajectories": samples,
         "parameters": ["w", "h"], "weights": ["w"],
         "traces/log_posterior": rng.standard_normal(samples),
         "traces/parameters": rng.standard_normal((samples, 2)),
@@ -326,6 +329,18 @@ def test_bad_chains_are_told(spoil, both, failed, words):
     assert words in " ".join(text.split()) and words in result["verdict"]
     assert text.count("NOT MET") == sum(not check["met"] for check in result["checks"])
     assert "\n  do " in text
+
+
+def test_trajectories_of_the_weights_alone_are_not_judged():
+    """They are short tries, and rejected; but how many ran away is said."""
+    parts = [content(1), content(2)]
+    parts[0]["weight_divergences"] = 700
+    result, failed, text = judge(*parts)
+    assert (result["weight_divergences"], failed) == (703, [])
+    assert " 703 of 4000 trajectories of the weights alone" in " ".join(text.split())
+    for part in parts:
+        part["weight_trajectories"] = part["weight_divergences"] = 0
+    assert "weights alone" not in judge(*parts)[2]
 
 
 def test_what_never_moved_costs_infinitely_much():
