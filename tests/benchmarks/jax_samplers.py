@@ -90,6 +90,8 @@ def ours(n_grid, settling, seconds, seed):
         _, sampler = run(info)
         traces = sampler.field_output.traces()
     draws = np.column_stack([np.asarray(traces[name], dtype=float) for name in PER_SAMPLE])
+    # Cobaya's log posterior has the constants of the priors, those of the others do not.
+    draws[:, 0] += sampler.state.log_density - draws[-1, 0]
     spent = sampler.costs - begun["costs"]
     chain = Chain(
         draws[begun["sample"] :],
