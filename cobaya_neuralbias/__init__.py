@@ -8,13 +8,13 @@ from importlib import import_module
 __version__ = "0.2.0"
 
 _HOMES = {
-    "EisensteinHu": ".eisenstein_hu",
-    "LPT": ".lpt",
-    "NeuralBias": ".neural_bias",
-    "Neyrinck": ".neyrinck",
-    "ParticleMesh": ".particle_mesh",
-    "QNHMC": ".qnhmc",
-    "field_target": ".target",
+    "EisensteinHu": ".theories.eisenstein_hu",
+    "LPT": ".theories.lpt",
+    "NeuralBias": ".likelihoods.neural_bias",
+    "Neyrinck": ".likelihoods.neyrinck",
+    "ParticleMesh": ".theories.particle_mesh",
+    "QNHMC": ".qnhmc.sampler",
+    "field_target": ".posterior.target",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -164,7 +164,7 @@ def _add_density(parser):
 
 
 def _report(arguments):
-    from .report import make_report
+    from .report.commands import make_report
 
     text, folder = make_report(arguments.prefix, arguments.output)
     print(text)
@@ -174,14 +174,14 @@ def _report(arguments):
 def _diagnose(arguments):
     import json
 
-    from .report import make_diagnosis
-    from .report.summary import finite
+    from .atomic_files import as_json
+    from .report.commands import make_diagnosis
 
     to_stdout = arguments.json == "-"
     text, numbers = make_diagnosis(arguments.prefix, None if to_stdout else arguments.json)
     if to_stdout:
         print(text, file=sys.stderr)
-        print(json.dumps(finite(numbers), indent=1))
+        print(json.dumps(as_json(numbers), indent=1))
     else:
         print(text)
 
@@ -199,14 +199,14 @@ def _mock(arguments):
         kind = "a yaml file" if a.chain is None else "--chain" + (" without --keep" * (not a.keep))
         raise InputError(f"mock: {given[0]} has no meaning with {kind}.")
     if a.chain is not None:
-        from .report import make_predictive
+        from .report.commands import make_predictive
 
         n_draws = 100 if a.draws is None else a.draws
         text, folder = make_predictive(a.chain, a.output, n_draws, a.seed, a.keep, a.force)
         print(text)
         print(f"Figures and numbers: {folder}")
         return
-    from .mock import make_mock, parameter_values
+    from .mock.commands import make_mock, parameter_values
 
     if a.output is None:
         raise InputError("mock: expected -o FILE.h5, the catalogue to write.")
@@ -216,7 +216,7 @@ def _mock(arguments):
 
 
 def _fit(arguments):
-    from .fitting import make_fit
+    from .fitting.commands import make_fit
 
     a = arguments
     starts = a.starts, a.seed, a.scatter
@@ -227,7 +227,7 @@ def _fit(arguments):
 
 
 def _compare(arguments):
-    from .fitting import make_comparison
+    from .fitting.commands import make_comparison
 
     a = arguments
     models = None
@@ -241,8 +241,8 @@ def _compare(arguments):
 
 
 def _bench(arguments):
-    from .bench import make_bench
-    from .fitting.output import check_output, write_json
+    from .atomic_files import check_output, write_json
+    from .bench.commands import make_bench
 
     a = arguments
 

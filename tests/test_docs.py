@@ -209,9 +209,10 @@ def test_every_option_is_mentioned(component):
 
 def test_numbers_of_the_pages():
     """What the pages say of names and numbers that the code decides."""
-    from cobaya_neuralbias.field_output import SERIES
-    from cobaya_neuralbias.neural_bias import NeuralBias
-    from cobaya_neuralbias.qnhmc import LOWEST_POWER
+    from cobaya_neuralbias.qnhmc.sampler.sampler import LOWEST_POWER
+
+    from cobaya_neuralbias.likelihoods.neural_bias import NeuralBias
+    from cobaya_neuralbias.runs.field_file import SERIES
     from cobaya_neuralbias.sampling import hamiltonian
     from cobaya_neuralbias.sampling.adaptation import Warmup
 
@@ -241,7 +242,7 @@ def test_numbers_of_the_pages():
 
 
 def test_field_file_is_described(workplace):
-    from cobaya_neuralbias.field_output import read_field_file
+    from cobaya_neuralbias.runs.field_file import read_field_file
 
     described = set(in_backticks(DOCS / "quickstart.md"))
     assert set(read_field_file(workplace / "chains" / "quickstart.1.field.h5")) <= described

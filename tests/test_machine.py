@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cobaya_neuralbias.machine import memory_limit
+from cobaya_neuralbias.memory_limit import memory_limit
 
 PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 V1, V2 = "sys/fs/cgroup/memory/{}memory.limit_in_bytes", "sys/fs/cgroup/{}memory.max"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cobaya_neuralbias import costs
-from cobaya_neuralbias.costs import Costs
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.traces import choose_modes, columns, random_modes
+from cobaya_neuralbias.runs import costs
+from cobaya_neuralbias.runs.costs import Costs
+from cobaya_neuralbias.runs.traces import choose_modes, columns, random_modes
 
 
 @pytest.mark.parametrize("n", [4, 5, 8, 16, 33, 64])

@@ -16,11 +16,9 @@ from cobaya.model import get_model
 
 from ..catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
 from ..errors import InputError
-from ..fitting.model import build
 from ..gravity.lagrangian import ASSIGNMENTS
-from ..mock.model import read_yaml
-from ..report.run import quiet
-from ..target import FieldTarget, reference_point
+from ..posterior.from_yaml import build, quiet, read_yaml
+from ..posterior.target import FieldTarget, reference_point
 
 BUNDLED_GRID, BUNDLED_BOX = 64, 250.0
 MASS_THRESHOLD = 2e12

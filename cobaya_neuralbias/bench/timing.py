@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
-from ..kernels import memory
+from ..kernels import array_pool as memory
 
 # Transforms timed in each turn; the fastest counts, since what disturbs only adds.
 TRANSFORMS = 5

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import gammaln
 
-from ..kernels import memory
+from ..kernels import array_pool as memory
 from .likelihood import CatalogueLikelihood
 
 # A bin with halos of which fewer are expected [(h/Mpc)^3] makes the point impossible.

@@ -27,9 +27,9 @@ where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
 
 Densities are float64 or float32; an engine computes psi, and its way back, in that type or in
 float64. All else is float64, sums included; the gradient that ``log_likelihood_with_vjp`` gives in
-psi may be of its type. Arrays that are returned are
-the caller's, and are never written to again (:mod:`cobaya_neuralbias.kernels.memory`), so models
-may be evaluated by several threads at a time.
+psi may be of its type. Arrays that are returned are the caller's, and are never written to again
+(:mod:`cobaya_neuralbias.kernels.array_pool`), so models may be evaluated by several threads at a
+time.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import memory
+from ..kernels import array_pool as memory
 from ..kernels.threads import SERIAL, Threads
 from .scatter import Poisson
 from .weight import Weight

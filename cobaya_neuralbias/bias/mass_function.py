@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernels import mass_bins
-from ..kernels import mass_mixture as mixture
+from ..kernels.halos import mass_bins
+from ..kernels.halos import truncated_mixture as mixture
 from ..kernels.threads import SERIAL, Threads
 from .truncated_normal import above_zero
 from .weight import Weight

@@ -1,14 +1,16 @@
 """Mixture density network: the halo mass distribution function at given psi.
 
-The equations stand in :mod:`cobaya_neuralbias.kernels.mixture`; Charnock et al. (2020), eqs. 7-15.
+The equations stand in :mod:`~cobaya_neuralbias.kernels.halos.mdn_mixture`; Charnock et al. (2020),
+eqs. 7-15.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernels import memory, mixture
-from ..kernels.halo_blocks import n_blocks
+from ..kernels import array_pool as memory
+from ..kernels.halos import mdn_mixture as mixture
+from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
 from .rate_table import TABLE_SIZES, RateTable
@@ -115,7 +117,7 @@ class MixtureDensityNetwork:
         ----------
         psi : (m,) float64, of every voxel
         halos : tuple (voxel, first, t), see
-            :mod:`cobaya_neuralbias.kernels.halo_blocks`
+            :mod:`cobaya_neuralbias.kernels.halos.halo_blocks`
         weights : (n_weights,) float64
 
         Returns

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import memory, stencil
+from ..kernels import array_pool as memory
+from ..kernels.halos import stencil
 from ..kernels.threads import SERIAL
 
 # Y_lm = norm / r^l times a planar and an axial polynomial with integer coefficients.
@@ -92,7 +93,7 @@ class MultipoleKernels:
 
     @cached_property
     def stencil(self):
-        """:class:`~cobaya_neuralbias.kernels.stencil.Stencil` of all maps."""
+        """:class:`~cobaya_neuralbias.kernels.halos.stencil.Stencil` of all maps."""
         axis = np.arange(-self.radius, self.radius + 1)
         rows = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
         rows = rows[len(rows) // 2 :]  # one of each opposite pair

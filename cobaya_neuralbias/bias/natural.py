@@ -7,7 +7,7 @@ The engine makes two numbers a voxel of ``u = log(1 + delta + floor)``,
 
 and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over
 ``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their
-mass distribution (:mod:`cobaya_neuralbias.kernels.mass_mixture`).
+mass distribution (:mod:`cobaya_neuralbias.kernels.halos.truncated_mixture`).
 
     n(t | psi, x) = exp(psi + alpha_shift) p(t | x)
 
@@ -37,9 +37,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import log_rate, mass_bins, memory, shell_maps, stencil
-from ..kernels import mass_mixture as mixture
-from ..kernels.halo_blocks import n_blocks
+from ..kernels import array_pool as memory
+from ..kernels.halos import log_rate, mass_bins, stencil
+from ..kernels.halos import shell_features as shell_maps
+from ..kernels.halos import truncated_mixture as mixture
+from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .multipoles import MultipoleKernels
 from .truncated_normal import above_zero
@@ -103,7 +105,7 @@ class NaturalEngine:
 
     @cached_property
     def _layout(self):
-        """Arguments of :func:`~cobaya_neuralbias.kernels.shell_maps.combine_features`."""
+        """Arguments of :func:`~cobaya_neuralbias.kernels.halos.shell_features.combine_features`."""
         stencil = self._kernels.stencil
         of_map = np.array([h.degree for h in self._kernels.harmonics])
         shell = np.searchsorted(self.shells, self._kernels.distances)

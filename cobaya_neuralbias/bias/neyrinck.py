@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import local_bias, memory
+from ..kernels import array_pool as memory
+from ..kernels.halos import local_bias
 from ..kernels.threads import SERIAL, Threads
 from .mass_function import MassFunction
 from .weight import Weight

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import elementary, memory, stencil
+from ..kernels import array_pool as memory
+from ..kernels.halos import elementary, stencil
 from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
 from .multipoles import MultipoleKernels

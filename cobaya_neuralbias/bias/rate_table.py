@@ -2,14 +2,15 @@
 
 On large meshes most of the work of a likelihood is one and the same function of one number, voxel
 after voxel. It is evaluated at a few hundred nodes instead; see
-:mod:`cobaya_neuralbias.kernels.interpolation`.
+:mod:`cobaya_neuralbias.kernels.halos.interpolation`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import interpolation, memory
+from ..kernels import array_pool as memory
+from ..kernels.halos import interpolation
 from ..kernels.threads import SERIAL
 
 # Intervals of the table, tried in turn until the sum has the relative accuracy below.

@@ -16,7 +16,8 @@ The factor leaves the masses alone: given psi and the number they are independen
 
 import numpy as np
 
-from ..kernels import counts, memory
+from ..kernels import array_pool as memory
+from ..kernels.halos import negative_binomial as counts
 from ..kernels.threads import SERIAL
 from .weight import Weight
 

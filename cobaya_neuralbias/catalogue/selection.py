@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from . import read_field
+from .fields import read_field
 
 
 class Selected(NamedTuple):

@@ -8,9 +8,8 @@ import numpy as np
 
 from ..bias.fit import Fit, Objective, Term, fit
 from ..errors import InputError
-from ..mock.model import read_yaml
-from ..report.run import quiet
-from .model import build, class_of, load
+from ..posterior.from_yaml import build, quiet, read_yaml
+from .model import class_of, load
 from .problem import data_size, verdict
 
 # Options of a likelihood that say what the data are; the rest is the model.

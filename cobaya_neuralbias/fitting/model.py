@@ -1,7 +1,5 @@
 """A yaml file's model with the density to fit at; the fits' dealings with Cobaya."""
 
-import copy
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +8,8 @@ import numpy as np
 from ..catalogue import read_field, read_truth
 from ..errors import InputError
 from ..gravity import fourier
-from ..mock.model import read_yaml
-from ..report.run import MODEL_BLOCKS, load_run, quiet
+from ..posterior.from_yaml import build, quiet, read_yaml
+from ..runs.finished import load_run
 
 # A contrast has mean 0; one of a file may be off by its own precision, or by what it left out.
 LARGEST_MEAN = 0.05
@@ -98,27 +96,6 @@ def load(path, density=None, phases=None, chain=None, seed=0):
     return Setup(str(path), params, target, delta, description, start)
 
 
-def build(info, path):
-    """(block of all parameters, :class:`FieldTarget`) of the content of a yaml file."""
-    from cobaya.input import update_info
-    from cobaya.log import LoggedError
-    from cobaya.model import get_model
-
-    from ..target import FieldTarget
-
-    info = {block: info[block] for block in MODEL_BLOCKS if info.get(block)}
-    if missing := [block for block in ("theory", "likelihood") if block not in info]:
-        raise InputError(f"'{path}': no block {missing[0]!r}: expected theory and likelihood.")
-    try:
-        with quiet():
-            params = update_info(info)["params"]
-            target = FieldTarget(get_model(copy.deepcopy(info), debug=logging.CRITICAL))
-    except (LoggedError, ImportError, InputError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(message if str(path) in message else f"'{path}': {message}") from error
-    return params, target
-
-
 def class_of(name):
     """The likelihood's class of a name in a yaml file."""
     from cobaya.component import get_component_class
@@ -128,7 +105,7 @@ def class_of(name):
 
 def _reference(target, rng):
     """Where the searches start: each parameter's ``ref``; a weight without one has its default."""
-    from ..target import reference_point
+    from ..posterior.target import reference_point
 
     out = reference_point(target.model, rng)
     own = {

@@ -1,11 +1,10 @@
 """What a fit prints and writes."""
 
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic_files import check_output, write_text
 from ..errors import InputError
 from .problem import CORRELATED, verdict
 
@@ -56,12 +55,10 @@ def _result_lines(result):
     return lines
 
 
-def check_output(file):
-    """InputError unless ``file`` is the name of a file in an existing folder."""
-    path = Path(file).expanduser()
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"'{file}': expected the name of a file in an existing folder.")
-    if path.suffix == ".covmat":
+def check_parameter_file(file):
+    """As :func:`~cobaya_neuralbias.atomic_files.check_output`, of what :func:`write_fit` writes."""
+    check_output(file)
+    if Path(file).suffix == ".covmat":
         raise InputError(f"'{file}': expected another suffix, such as .yaml: .covmat is added.")
 
 
@@ -108,32 +105,7 @@ def write_fit(file, setup, results):
         covariance[at : at + len(block), at : at + len(block)] = block
         at += len(block)
     header = "# Bias weights at their best fit: put these into the block params of a run.\n"
-    _replace(path, header + yaml_dump({"params": params}))
+    write_text(path, header + yaml_dump({"params": params}))
     rows = "\n".join(" ".join(f"{x:.16e}" for x in row) for row in covariance)
-    _replace(covmat, f"# {' '.join(names)}\n{rows}\n")
+    write_text(covmat, f"# {' '.join(names)}\n{rows}\n")
     return f"'{path}': the weights, for the block params\n'{covmat}': their covariance"
-
-
-def write_json(file, content):
-    """Write ``content``; numbers that are not finite become null."""
-
-    def plain(value):
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [plain(v) for v in value]
-        return None if isinstance(value, float) and not np.isfinite(value) else value
-
-    _replace(Path(file).expanduser(), json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
-
-
-def _replace(path, text):
-    """Write a text file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"'{path}' could not be written ({error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)

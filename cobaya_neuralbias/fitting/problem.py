@@ -36,7 +36,7 @@ class Problem:
 
 def problems(setup):
     """The independent fits that make up a model."""
-    from ..target import WeightPriors
+    from ..posterior.target import WeightPriors
 
     target, out = setup.target, []
     sampled = list(target.model.parameterization.sampled_params())

@@ -14,7 +14,7 @@ there, and a gradient needs two transforms fewer.
 import numpy as np
 import scipy.fft
 
-from ..kernels import modes as kernels
+from ..kernels.transforms import real_modes as kernels
 
 
 def rfftn(field):
@@ -93,3 +93,8 @@ def bin_spectrum(modes, shells, n_bins, other=None):
     total = np.bincount(shells.ravel(), weights=product.ravel(), minlength=n_bins)[:n_bins]
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / count
+
+
+def linear_density(grid, phases, linear_power):
+    """Linear density contrast (n, n, n) of white noise, given P of each real mode."""
+    return from_modes(to_modes(phases) * np.sqrt(linear_power / grid.voxel_volume))

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import assignment as painting
-from ..kernels.memory import converted
+from ..kernels.array_pool import converted
+from ..kernels.particles import assignment as painting
 from .grid import Grid
 from .workspace import Workspace
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.memory import converted
+from ..kernels.array_pool import converted
 from .lagrangian import Lagrangian
 from .sublattices import Sublattices
 

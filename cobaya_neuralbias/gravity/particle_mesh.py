@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import assignment as painting
-from ..kernels import steps
-from ..kernels.memory import converted, empty, zeros
+from ..kernels.array_pool import converted, empty, zeros
+from ..kernels.particles import assignment as painting
+from ..kernels.particles import axpy as steps
 from .background import Growth
 from .orders import Orders
 from .sublattices import Sublattices

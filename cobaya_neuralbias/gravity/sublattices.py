@@ -15,8 +15,8 @@ from itertools import product
 
 import numpy as np
 
-from ..kernels import assignment as painting
-from ..kernels.memory import empty, zeros
+from ..kernels.array_pool import empty, zeros
+from ..kernels.particles import assignment as painting
 from .workspace import Workspace
 
 SHIFT = 0.25

@@ -1,17 +1,22 @@
 """Derivatives of potentials on one mesh, with all that does not depend on the cosmology.
 
 Real Fourier modes become real fields in two steps: along x for all (k_y, k_z), where factors of
-|k| act (:mod:`cobaya_neuralbias.kernels.mode_lines`), then along y and z for each x
-(:mod:`cobaya_neuralbias.kernels.planes`). In between are spectra in (x, k_y, k_z), one for each
-power of k_x: two give all first derivatives, three all second ones.
+|k| act (:mod:`~cobaya_neuralbias.kernels.transforms.modes_to_spectra`), then along y and z for each
+x (:mod:`~cobaya_neuralbias.kernels.transforms.yz_planes`). In between are spectra in
+(x, k_y, k_z), one for each power of k_x: two give all first derivatives, three all second ones.
 """
 
 import numpy as np
 
-from ..kernels import force_lines, mode_lines, planes, second_order, shifts, vector_planes
-from ..kernels.fft import LineTransform
-from ..kernels.memory import empty, zeros
+from ..kernels.array_pool import empty, zeros
 from ..kernels.threads import Threads
+from ..kernels.transforms import forces as force_lines
+from ..kernels.transforms import modes_to_spectra as mode_lines
+from ..kernels.transforms import second_order
+from ..kernels.transforms import sublattice_shifts as shifts
+from ..kernels.transforms import vector_mesh as vector_planes
+from ..kernels.transforms import yz_planes as planes
+from ..kernels.transforms.fft import LineTransform
 from .grid import Grid
 
 # Powers of k_x, k_y and k_z. Odd ones leave out the Nyquist frequency.
@@ -184,7 +189,7 @@ class Workspace:
         ----------
         factors : see :meth:`factors`; with 1/n^3
         scale : float
-        mesh : see :func:`~cobaya_neuralbias.kernels.assignment.vector_mesh`; overwritten
+        mesh : see :func:`~cobaya_neuralbias.kernels.particles.assignment.vector_mesh`; overwritten
         """
         spectra, z_factors = self._spectra, self._z_factors
         self._run(planes.derivatives_vjp, self._flat(density), DENSITY, z_factors, spectra)

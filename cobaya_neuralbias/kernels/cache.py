@@ -12,7 +12,9 @@ import logging
 import os
 import threading
 from contextlib import contextmanager
+from functools import cache
 
+import numba
 from numba.core.caching import FunctionCache
 
 try:
@@ -61,12 +63,7 @@ def locked(folder, exclusive):
 class SharedCache(FunctionCache):
     """Numba's cache of one function, under the lock of its folder."""
 
-    folder = None  #: of the function that was seen last
     said = False  #: that this process compiles
-
-    def __init__(self, function):
-        super().__init__(function)
-        SharedCache.folder = self.cache_path
 
     def load_overload(self, signature, target_context):
         found = None
@@ -87,6 +84,12 @@ class SharedCache(FunctionCache):
                 super().save_overload(signature, data)
 
 
+@cache
+def lock_folder():
+    """Where :func:`one_compiles` keeps its lock: one folder, whichever room a kernel is in."""
+    return FunctionCache(lock_folder.__wrapped__).cache_path
+
+
 _compiling = threading.local()
 
 
@@ -97,14 +100,14 @@ def one_compiles():
     Those that come meanwhile wait until it is through, and find its code on disk. They then go on
     all at once: nobody waits for more than one.
     """
-    if SharedCache.folder is None or getattr(_compiling, "now", False):
+    if numba.config.DISABLE_JIT or getattr(_compiling, "now", False):
         yield
         return
     descriptor = None
     _compiling.now = True
     try:
         try:
-            descriptor = _open(SharedCache.folder, "first")
+            descriptor = _open(lock_folder(), "first")
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,33 +1,22 @@
 """A yaml file's model, evaluated at one point to draw from; the mocks' dealings with Cobaya."""
 
-import copy
-import logging
 import numbers
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..gravity import fourier
-from ..report.run import MODEL_BLOCKS, linear_density, quiet
+from ..gravity.fourier import from_modes, linear_density
+from ..posterior.from_yaml import (
+    all_parameters,
+    model_blocks,
+    model_errors,
+    quiet,
+    read_yaml,
+    target_of,
+)
 from .files import ModelPoint
 
 DRAWS = ("ref", "prior")
-
-
-def read_yaml(path, what):
-    """The mapping in a yaml file; InputError if there is none."""
-    from cobaya.yaml import yaml_load_file
-
-    if not Path(path).is_file():
-        raise InputError(f"'{path}': no such file.")
-    try:
-        content = yaml_load_file(str(path))
-    except Exception as error:  # Cobaya's own, the yaml library's, the disk's
-        raise InputError(f"'{path}': unreadable ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputError(f"'{path}': expected {what}, found {type(content).__name__}.")
-    return content
 
 
 def model_at(path, values, draw, phases_rng, parameters_rng):
@@ -45,26 +34,14 @@ def model_at(path, values, draw, phases_rng, parameters_rng):
     -------
     ModelPoint
     """
-    from cobaya.input import update_info
-    from cobaya.log import LoggedError
-    from cobaya.model import get_model
-
-    from ..target import FieldTarget
-
-    info = read_yaml(path, "theory, likelihood and params")
-    info = {block: info[block] for block in MODEL_BLOCKS if info.get(block)}
-    if missing := [block for block in ("theory", "likelihood") if block not in info]:
-        raise InputError(f"'{path}': no block {missing[0]!r}: expected theory and likelihood.")
-    try:
+    info = model_blocks(read_yaml(path, "theory, likelihood and params"), path)
+    with model_errors(path):
+        info = _with_fixed(info, all_parameters(info), values, path)
+        target = target_of(info)
         with quiet():
-            info = _with_fixed(info, update_info(info)["params"], values, path)
-            target = FieldTarget(get_model(copy.deepcopy(info), debug=logging.CRITICAL))
             sampled = _sampled(target.model, draw, parameters_rng)
             sampled.update({name: values[name] for name in sampled if name in values})
             return _evaluate(info, target, sampled, phases_rng)
-    except (LoggedError, ImportError, InputError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(message if str(path) in message else f"'{path}': {message}") from error
 
 
 def _with_fixed(info, params, values, path):
@@ -87,7 +64,7 @@ def _with_fixed(info, params, values, path):
 
 def _sampled(model, draw, rng):
     """Sampled parameters -> drawn values (empty if the model samples none)."""
-    from ..target import reference_point
+    from ..posterior.target import reference_point
 
     names = list(model.parameterization.sampled_params())
     if draw == "prior" and names:
@@ -112,7 +89,7 @@ def _evaluate(info, target, sampled, phases_rng):
         known = {**model.parameterization.constant_params(), **sampled}
         at = ", ".join(f"{p} = {v:g}" for p, v in known.items() if p not in target.weight_names)
         raise InputError(f"the matter density cannot be computed at {at}.")
-    white_noise = fourier.from_modes(theory.get_modes())
+    white_noise = from_modes(theory.get_modes())
     current = model.provider.params
     return ModelPoint(
         info=info,

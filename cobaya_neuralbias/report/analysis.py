@@ -6,7 +6,7 @@ import numpy as np
 
 from ..bias.likelihood import flat
 from ..gravity import fourier
-from .run import linear_density
+from ..gravity.fourier import linear_density
 from .statistics import (
     N_QUARTILES,
     MassFunction,
@@ -53,7 +53,7 @@ class Analysis:
 
 
 def analyse(run):
-    """The :class:`Analysis` of a :class:`~cobaya_neuralbias.report.run.Run`."""
+    """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
     grid, n = run.grid, run.grid.n
     n_bins = run.whitened.shape[1]
     truth = {name: fourier.resample(f, n) for name, f in (run.truth or {}).items()}

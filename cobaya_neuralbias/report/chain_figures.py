@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .run import quiet
+from ..posterior.from_yaml import quiet
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, PINK, RED, SKY, new_figure
 
 TRIANGLE_SIZE = 6

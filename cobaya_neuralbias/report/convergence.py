@@ -6,14 +6,14 @@ They come from the field files alone, which are whole at any moment: the run may
 import numpy as np
 
 from .. import __version__
-from ..costs import Costs
 from ..errors import InputError
-from ..field_output import read_field_file
 from ..gravity.grid import Grid
+from ..runs.costs import Costs
+from ..runs.field_file import read_field_file
+from ..runs.finished import field_files
+from ..runs.traces import PER_SAMPLE, PER_TRAJECTORY, columns, random_modes
 from ..sampling import diagnostics
 from ..sampling.diagnostics import FEWEST
-from ..traces import PER_SAMPLE, PER_TRAJECTORY, columns, random_modes
-from .run import field_files
 
 REQUIRED = (
     *PER_SAMPLE,

@@ -3,10 +3,11 @@
 import numpy as np
 
 from ..errors import InputError
+from ..gravity.fourier import linear_density
 from ..mock.draw import place_halos
 from ..mock.files import ModelPoint, file_names, write_mocks
+from ..posterior.from_yaml import MODEL_BLOCKS
 from .predictive import joined, predictive
-from .run import MODEL_BLOCKS, linear_density
 
 
 def predict(run, n_draws, seed, folder=None, overwrite=False):

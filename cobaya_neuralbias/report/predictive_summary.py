@@ -3,8 +3,8 @@
 import dataclasses
 
 from .. import __version__
+from ..atomic_files import as_json, number, title
 from .predictive import compare
-from .summary import finite, number, title
 
 # The table is of the scales that a bias model should get right [h/Mpc]
 TABLE_K = 0.2
@@ -20,7 +20,7 @@ def summarise(prefix, results, n_samples, seed):
     n_samples : int, stored samples that draws were made from
     seed : int
     """
-    return finite(
+    return as_json(
         {
             "run": prefix,
             "version": __version__,

@@ -1,10 +1,9 @@
 """The report in words: ``summary.json`` as a dictionary, and the text a person reads."""
 
-import math
-
 import numpy as np
 
 from .. import __version__
+from ..atomic_files import as_json
 from ..sampling.diagnostics import equal_lengths, ess_bulk, rhat
 from .statistics import mass_function_agreement
 
@@ -64,7 +63,7 @@ def summarise(run, analysis):
         "stored_fields": len(run.phases),
     }
     summary["checks"] = checks(summary)
-    return finite(summary)
+    return as_json(summary)
 
 
 def runaways(divergences, trajectories):
@@ -220,16 +219,3 @@ def number(value, width, digits):
 
 def _pairs(k, values):
     return [[a, b] for a, b in zip(k.tolist(), values.tolist(), strict=False)]
-
-
-def finite(value):
-    """``value`` in the types of JSON."""
-    if isinstance(value, dict):
-        return {str(k): finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return finite(value.tolist())
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

@@ -17,7 +17,7 @@ import numpy as np
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
-from cobaya_neuralbias.report import make_diagnosis
+from cobaya_neuralbias.report.commands import make_diagnosis
 
 YAML = Path(__file__).parents[2] / "yaml" / "quickstart.yaml"
 CASES = [(blocking, memory) for memory in (0, 10, 30) for blocking in ("joint", "gibbs")]

@@ -15,9 +15,9 @@ import numpy as np
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
-from cobaya_neuralbias import qnhmc
 from cobaya_neuralbias.catalogue import read_truth
 from cobaya_neuralbias.gravity import fourier
+from cobaya_neuralbias.qnhmc.sampler import sampler as qnhmc
 
 YAML = Path(__file__).parents[2] / "yaml" / "quickstart.yaml"
 SHELLS = 6

@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 
-from cobaya_neuralbias.bench import make_bench
+from cobaya_neuralbias.bench.commands import make_bench
 from cobaya_neuralbias.report.style import BLUE, COLUMN, GREEN, ORANGE, RED, STYLE, new_figure
 
 CASES = {

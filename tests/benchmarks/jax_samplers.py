@@ -36,8 +36,8 @@ import scipy.fft
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
+from cobaya_neuralbias.runs.traces import PER_SAMPLE, random_modes
 from cobaya_neuralbias.sampling import diagnostics
-from cobaya_neuralbias.traces import PER_SAMPLE, random_modes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jax

@@ -3,10 +3,10 @@
     modes m -> delta_lin(k) -> psi = psi1 + psi2 -> TSC density -> log-rate and mass index
             -> ln L of a Poisson point process -> + priors
 
-A twin of :class:`cobaya_neuralbias.target.FieldTarget` for other packages' samplers to move in, and
-an independent check of its gradient. It takes no code from the package, only the data: linear
-amplitude, halos, options. One model only: second order, TSC, the natural parametrisation with 3^3
-kernels, l = 0 and 1, two components, normal priors. Equations: docs/conventions.md.
+A twin of :class:`cobaya_neuralbias.posterior.target.FieldTarget` for other packages' samplers to
+move in, and an independent check of its gradient. It takes no code from the package, only the data:
+linear amplitude, halos, options. One model only: second order, TSC, the natural parametrisation
+with 3^3 kernels, l = 0 and 1, two components, normal priors. Equations: docs/conventions.md.
 """
 
 from typing import NamedTuple

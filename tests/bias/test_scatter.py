@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, stats
 
 from cobaya_neuralbias.bias.scatter import NegativeBinomial, Poisson
-from cobaya_neuralbias.kernels import counts
+from cobaya_neuralbias.kernels.halos import negative_binomial as counts
 
 EXPECTED = np.array([0.0, 1e-30, 1e-4, 0.003, 0.5, 3.0, 40.0, 900.0, 2.0])
 VOXEL, NUMBER = np.array([2, 4, 5, 6, 7]), np.array([1, 3, 1, 60, 850])

@@ -11,7 +11,7 @@ from cobaya_neuralbias import NeuralBias, Neyrinck
 from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
-from cobaya_neuralbias.fitting import make_comparison
+from cobaya_neuralbias.fitting.commands import make_comparison
 from cobaya_neuralbias.fitting.compare import halves
 
 DENSITY = {"density": "nbody", "n_starts": 1}

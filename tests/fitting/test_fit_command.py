@@ -13,7 +13,7 @@ from cobaya_neuralbias.bias.fit import Fit
 from cobaya_neuralbias.catalogue import read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
-from cobaya_neuralbias.fitting import make_fit
+from cobaya_neuralbias.fitting.commands import make_fit
 from cobaya_neuralbias.fitting.problem import verdict
 
 LPT = "cobaya_neuralbias.LPT"

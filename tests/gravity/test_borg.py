@@ -11,7 +11,7 @@ from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.lagrangian import Lagrangian, mode_amplitude
 from cobaya_neuralbias.gravity.power import LinearPower
-from cobaya_neuralbias.kernels import modes as packing
+from cobaya_neuralbias.kernels.transforms import real_modes as packing
 
 N, BOX, RATIO = 64, 250.0, -3 / 7
 PAIRS = ((0, 1), (0, 2), (1, 2))

@@ -5,7 +5,7 @@ import pytest
 
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.kernels import modes as kernels
+from cobaya_neuralbias.kernels.transforms import real_modes as kernels
 
 sizes = pytest.mark.parametrize("n", [4, 5, 8, 9])
 

@@ -9,7 +9,7 @@ from cobaya_neuralbias.catalogue import read_truth
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.particle_mesh import Schedule
-from cobaya_neuralbias.kernels import memory
+from cobaya_neuralbias.kernels import array_pool as memory
 
 
 def noise(n, seed=0):

@@ -4,9 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from cobaya_neuralbias.kernels.particles.scatter_gather.assignment import Lattice, refined
 
-from cobaya_neuralbias.kernels import assignment, ghosts, particle_vectors, particles
-from cobaya_neuralbias.kernels.assignment import Lattice, refined
+from cobaya_neuralbias.kernels.particles.scatter_gather import assignment, ghosts
+from cobaya_neuralbias.kernels.particles.scatter_gather import kicks as particle_vectors
+from cobaya_neuralbias.kernels.particles.scatter_gather import scatter_gather as particles
 from cobaya_neuralbias.kernels.threads import Threads
 
 each_name = pytest.mark.parametrize("name", list(assignment.SPLINES))

@@ -11,7 +11,7 @@ import pytest
 
 import cobaya_neuralbias
 from cobaya_neuralbias.kernels import cache
-from cobaya_neuralbias.kernels.cache import SharedCache, locked, one_compiles
+from cobaya_neuralbias.kernels.cache import locked, one_compiles
 
 pytest.importorskip("fcntl")
 ROOT = Path(cobaya_neuralbias.__file__).parents[1]
@@ -71,8 +71,8 @@ def test_processes_that_compile_at_once(tmp_path):
 # The likelihood of halos at given masses calls half a dozen functions that are long
 HALOS = """
     import numpy as np
-    from cobaya_neuralbias.kernels.halo_blocks import n_blocks
-    from cobaya_neuralbias.kernels.mass_mixture import sum_log_probability_with_vjp as total
+    from cobaya_neuralbias.kernels.halos.halo_blocks import n_blocks
+    from cobaya_neuralbias.kernels.halos import truncated_mixture
 
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.3, 4000)
@@ -81,6 +81,7 @@ HALOS = """
     t, psi = rng.exponential(size=first[-1]), rng.standard_normal((2, counts.size))
     weights, blocks = np.linspace(-0.3, 0.3, 7), n_blocks(voxel)
     bar, values, parts = np.zeros(psi.shape), np.empty(blocks), np.empty((blocks, 7))
+    total = truncated_mixture.sum_log_probability_with_vjp
     total(0, blocks, psi, voxel, first, t, weights, bar, values, parts)
     print(sum(total.stats.cache_hits.values()), bar.tobytes().hex())
     print(values.tobytes().hex(), parts.tobytes().hex())
@@ -96,12 +97,12 @@ def test_compiled_code_is_the_same_when_read_from_disk(tmp_path):
 
 
 def test_one_compiles_and_the_others_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr(SharedCache, "folder", str(tmp_path))
+    monkeypatch.setattr(cache, "lock_folder", lambda: str(tmp_path))
     code = (
-        "from cobaya_neuralbias.kernels.cache import SharedCache, one_compiles\n"
-        f"SharedCache.folder = {str(tmp_path)!r}\n"
+        "from cobaya_neuralbias.kernels import cache\n"
+        f"cache.lock_folder = lambda: {str(tmp_path)!r}\n"
         "print('here', flush=True)\n"
-        "with one_compiles(), one_compiles():\n"
+        "with cache.one_compiles(), cache.one_compiles():\n"
         "    print('through', flush=True)\n"
         "    input()\n"
     )
@@ -145,6 +146,6 @@ def test_without_locks(tmp_path, monkeypatch, several):
     monkeypatch.setattr(cache, "SEVERAL_RANKS", several)
     with locked(str(tmp_path), exclusive=True) as safe:
         assert safe is not several
-    monkeypatch.setattr(SharedCache, "folder", str(tmp_path))
+    monkeypatch.setattr(cache, "lock_folder", lambda: str(tmp_path))
     with one_compiles():
         pass

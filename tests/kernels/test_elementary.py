@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import elementary, single
+from cobaya_neuralbias.kernels.halos import elementary
+from cobaya_neuralbias.kernels.halos import elementary_float32 as single
 
 RNG = np.random.default_rng(0)
 EVERYWHERE = np.concatenate([RNG.normal(0, 3, 2000), RNG.uniform(-700, 700, 2000), [0.0, -0.0]])

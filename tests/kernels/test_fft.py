@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import fft, lanes
+from cobaya_neuralbias.kernels.array_pool import zeros
 from cobaya_neuralbias.kernels.jit import jit
-from cobaya_neuralbias.kernels.memory import zeros
+from cobaya_neuralbias.kernels.transforms import fft
+from cobaya_neuralbias.kernels.transforms import registers as lanes
 
 # Powers of two, each radix, first, last and in between, and primes without one of their own.
 SIZES = (

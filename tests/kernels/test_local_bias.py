@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cobaya_neuralbias.kernels import local_bias
+from cobaya_neuralbias.kernels.halos import local_bias
 
 PSI = np.array([-1.0, -0.999, -0.5, 0.0, 0.7, 12.0])
 BAR = np.array([1.0, -2.0, 0.5, 1.0, 3.0, -1.0])

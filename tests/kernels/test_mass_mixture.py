@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from cobaya_neuralbias.kernels import mass_mixture as mixture
+from cobaya_neuralbias.kernels.halos import truncated_mixture as mixture
 
 Z = (-1e8, -1e3, -300.0, -35.1, -34.9, -8.0, -1.0, 0.0, 0.5, 6.0, 30.0)
 

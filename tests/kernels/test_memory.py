@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from cobaya_neuralbias.kernels import memory
+from cobaya_neuralbias.kernels import array_pool as memory
 
 SHAPE = (40, 30, 20)
 

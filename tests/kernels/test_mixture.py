@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.kernels import mixture
+from cobaya_neuralbias.kernels.halos import mdn_mixture as mixture
 
 every_family = pytest.mark.parametrize(
     ("measure", "spacing"),

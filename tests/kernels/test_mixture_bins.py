@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, special
 
 from cobaya_neuralbias.bias.mdn import ABOVE_THRESHOLD, MixtureDensityNetwork
-from cobaya_neuralbias.kernels import mixture
+from cobaya_neuralbias.kernels.halos import mdn_mixture as mixture
 
 every_family = pytest.mark.parametrize(
     ("measure", "spacing"),

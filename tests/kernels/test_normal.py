@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from cobaya_neuralbias.kernels import normal
+from cobaya_neuralbias.kernels.halos import normal
 
 Z = np.concatenate([np.linspace(-60, 12, 2003), [-1e150, -1e8, -1e3, -1e-9, 0.0, 1e-9, 40.0]])
 

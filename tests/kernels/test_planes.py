@@ -5,8 +5,11 @@ import pytest
 import scipy.fft
 
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.kernels import fft, mode_lines, modes, planes
-from cobaya_neuralbias.kernels.memory import zeros
+from cobaya_neuralbias.kernels.array_pool import zeros
+from cobaya_neuralbias.kernels.transforms import fft
+from cobaya_neuralbias.kernels.transforms import modes_to_spectra as mode_lines
+from cobaya_neuralbias.kernels.transforms import real_modes as modes
+from cobaya_neuralbias.kernels.transforms import yz_planes as planes
 
 TOLERANCE = {"float64": 2e-15, "float32": 5e-7}
 # Meshes smaller than a register, odd ones, such that rows or columns are left over, and 64.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cobaya_neuralbias.bias.natural import NaturalEngine
-from cobaya_neuralbias.kernels import log_rate, shell_maps, stencil
+from cobaya_neuralbias.kernels.halos import log_rate, stencil
+from cobaya_neuralbias.kernels.halos import shell_features as shell_maps
 
 
 def arguments(size=3, multipoles=(0, 1, 2), n=5, seed=0):

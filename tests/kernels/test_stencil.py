@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cobaya_neuralbias.kernels import stencil
+from cobaya_neuralbias.kernels.halos import stencil
 
 PLANAR_PARITY = np.array([1.0, -1.0, 1.0])
 PLANAR = np.array([0, 1, 2, 0, 1])

@@ -12,6 +12,7 @@ from cobaya.yaml import yaml_dump_file, yaml_load
 from scipy.stats import kstest
 
 from cobaya_neuralbias import field_target
+from cobaya_neuralbias.atomic_files import read_tree
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
@@ -21,9 +22,8 @@ from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity.fourier import from_modes
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.mock import make_mock, parameter_values
+from cobaya_neuralbias.mock.commands import make_mock, parameter_values
 from cobaya_neuralbias.mock.draw import MARGIN, HaloDraw, draw_halos, expected_number, place_halos
-from cobaya_neuralbias.store import read_tree
 
 BOX = 250.0
 INFO = {

@@ -12,11 +12,11 @@ import pytest
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.report import make_diagnosis
+from cobaya_neuralbias.report.commands import make_diagnosis
 from cobaya_neuralbias.report.convergence import measure
 from cobaya_neuralbias.report.convergence_text import as_text, checks, verdict
+from cobaya_neuralbias.runs.traces import choose_modes, random_modes
 from cobaya_neuralbias.sampling import diagnostics
-from cobaya_neuralbias.traces import choose_modes, random_modes
 
 NUMBERS = ("overhead_fraction", "ebfmi", "acceptance")
 COUNTS = ("warmup_gradients", "divergences", "weight_divergences", "chains", "samples")

@@ -16,9 +16,9 @@ from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.mock import make_mock
+from cobaya_neuralbias.mock.commands import make_mock
 from cobaya_neuralbias.mock.draw import draw_halos
-from cobaya_neuralbias.report import make_predictive, make_report
+from cobaya_neuralbias.report.commands import make_predictive, make_report
 from cobaya_neuralbias.report.predictive import (
     STATISTICS,
     Predictive,
@@ -31,8 +31,8 @@ from cobaya_neuralbias.report.predictive import (
     joined,
     predictive,
 )
-from cobaya_neuralbias.report.run import load_run
 from cobaya_neuralbias.report.statistics import mass_edges, quartiles
+from cobaya_neuralbias.runs.finished import load_run
 
 GRID = Grid(16, 200.0)
 FIGURES = ("mass_function", "cells", "power", "cross")

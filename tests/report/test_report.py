@@ -18,11 +18,12 @@ from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.report import make_report, statistics
+from cobaya_neuralbias.report import statistics
 from cobaya_neuralbias.report.analysis import analyse
 from cobaya_neuralbias.report.chain_figures import triangle
-from cobaya_neuralbias.report.run import load_run
+from cobaya_neuralbias.report.commands import make_report
 from cobaya_neuralbias.report.summary import as_text, checks
+from cobaya_neuralbias.runs.finished import load_run
 
 FIGURES = (
     *("mass_function", "weights_trace", "warm_up"),

@@ -11,14 +11,7 @@ from cobaya_neuralbias.sampling.hamiltonian import Info, State
 from cobaya_neuralbias.sampling.metric import Metric
 from cobaya_neuralbias.sampling.metropolis import Metropolis
 from cobaya_neuralbias.sampling.moments import Moments
-from cobaya_neuralbias.sampling.pooling import (
-    average,
-    moments,
-    pool,
-    pooled,
-    total,
-    within,
-)
+from cobaya_neuralbias.sampling.pooling import average, moments, pool, pooled, total, within
 
 COUNTS = (7, 1, 0, 30)
 GROUPS = np.repeat(np.arange(3), (2, 5, 9))

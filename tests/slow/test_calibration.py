@@ -20,9 +20,9 @@ from cobaya.yaml import yaml_dump_file
 from prior_model import N, model_info, write_placeholder
 
 from cobaya_neuralbias import NeuralBias
+from cobaya_neuralbias.atomic_files import read_tree
 from cobaya_neuralbias.gravity.fourier import bin_spectrum, to_modes
-from cobaya_neuralbias.mock import make_mock
-from cobaya_neuralbias.store import read_tree
+from cobaya_neuralbias.mock.commands import make_mock
 
 pytestmark = pytest.mark.slow
 

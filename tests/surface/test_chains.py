@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cobaya import mpi
 from cobaya.log import LoggedError, get_logger
+from cobaya_neuralbias.qnhmc.sampler.parallel import Chains
 
-from cobaya_neuralbias import chains
-from cobaya_neuralbias.chains import Chains
+from cobaya_neuralbias.qnhmc.sampler import parallel as chains
 
 
 class Door:

@@ -16,7 +16,7 @@ from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
 
 import cobaya_neuralbias
-from cobaya_neuralbias.field_output import read_field_file
+from cobaya_neuralbias.runs.field_file import read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 

@@ -6,8 +6,9 @@ import pytest
 from cobaya.log import LoggedError
 from cobaya.model import get_model
 
-from cobaya_neuralbias import field_target, matter_density
+from cobaya_neuralbias import field_target
 from cobaya_neuralbias.bench.timing import peak_memory
+from cobaya_neuralbias.theories import matter_density
 
 LPT, MESH = "cobaya_neuralbias.LPT", "cobaya_neuralbias.ParticleMesh"
 N = 40

@@ -20,10 +20,10 @@ from cobaya.tools import load_DataFrame
 from cobaya.yaml import yaml_dump_file, yaml_load_file
 
 import cobaya_neuralbias
-from cobaya_neuralbias.field_output import read_field_file
+from cobaya_neuralbias.atomic_files import load_state
+from cobaya_neuralbias.runs.field_file import read_field_file
+from cobaya_neuralbias.runs.traces import PER_SAMPLE
 from cobaya_neuralbias.sampling.diagnostics import rhat_bulk, rhat_folded
-from cobaya_neuralbias.store import load_state
-from cobaya_neuralbias.traces import PER_SAMPLE
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 ROOT = Path(cobaya_neuralbias.__file__).parents[1]

@@ -13,7 +13,7 @@ from scipy import stats
 from cobaya_neuralbias import Neyrinck, field_target
 from cobaya_neuralbias.catalogue import BUNDLED, read_truth
 from cobaya_neuralbias.gravity import fourier
-from cobaya_neuralbias.report import make_report
+from cobaya_neuralbias.report.commands import make_report
 
 RATES = {
     "neyrinck": ["ln_nbar", "ln_alpha", "ln_A", "ln_epsilon"],

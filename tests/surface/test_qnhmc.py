@@ -11,9 +11,9 @@ import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
+from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC as QNHMCSampler
 
-from cobaya_neuralbias.field_output import read_field_file
-from cobaya_neuralbias.qnhmc import QNHMC as QNHMCSampler
+from cobaya_neuralbias.runs.field_file import read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 

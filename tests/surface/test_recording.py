@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from cobaya.run import run
 from cobaya.tools import load_DataFrame
+from cobaya_neuralbias.qnhmc.sampler.sampler import LOWEST_POWER, QNHMC
 
-from cobaya_neuralbias.field_output import read_field_file
 from cobaya_neuralbias.gravity import fourier
-from cobaya_neuralbias.qnhmc import LOWEST_POWER, QNHMC
+from cobaya_neuralbias.posterior.target import FieldTarget
+from cobaya_neuralbias.runs.field_file import read_field_file
+from cobaya_neuralbias.runs.traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP
 from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.diagnostics import rhat_bulk, rhat_folded
-from cobaya_neuralbias.target import FieldTarget
-from cobaya_neuralbias.traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP
 
 
 def options(info):

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
+from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC as Sampler
 
-from cobaya_neuralbias import identity
+from cobaya_neuralbias.atomic_files import load_state
 from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
 from cobaya_neuralbias.errors import InputError
-from cobaya_neuralbias.field_output import FieldOutput, read_field_file
-from cobaya_neuralbias.neyrinck import Neyrinck
-from cobaya_neuralbias.qnhmc import QNHMC as Sampler
-from cobaya_neuralbias.store import load_state
+from cobaya_neuralbias.likelihoods.neyrinck import Neyrinck
+from cobaya_neuralbias.runs import fingerprint as identity
+from cobaya_neuralbias.runs.field_file import FieldOutput, read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
+from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC
 
 from cobaya_neuralbias.cli import main
-from cobaya_neuralbias.field_output import read_field_file
 from cobaya_neuralbias.gravity.lagrangian import Lagrangian
-from cobaya_neuralbias.qnhmc import QNHMC
-from cobaya_neuralbias.report import make_diagnosis
+from cobaya_neuralbias.report.commands import make_diagnosis
+from cobaya_neuralbias.runs.field_file import read_field_file
 
 TRUTH = "bundled::truth/white_noise"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}

@@ -1,0 +1,21 @@
+"""Where a catalogue's file is: the one that ships with the package has a name of its own."""
+
+import os
+from pathlib import Path
+
+from ..errors import InputError
+
+BUNDLED = "bundled"
+_BUNDLED_FILE = Path(__file__).parents[1] / "data" / "nbody_250mpch_64.h5"
+
+
+def resolve(path):
+    """The existing file that ``path`` (or the name ``bundled``) stands for, as a Path."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"Expected the name of a file or '{BUNDLED}', got {path!r}.")
+    file = _BUNDLED_FILE if path == BUNDLED else Path(os.path.expanduser(path))
+    if file.is_dir():
+        raise InputError(f"{path}: this is a folder, expected a file.")
+    if not file.is_file():
+        raise InputError(f"{path}: no such file (looked in {Path.cwd()}).")
+    return file

@@ -1,0 +1,1 @@
+"""Particles and the mesh: assignment, its adjoint, kicks and drifts."""

@@ -1,0 +1,1 @@
+"""Fourier transforms of the forward model, plane by plane."""

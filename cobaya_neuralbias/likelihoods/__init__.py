@@ -1,0 +1,1 @@
+"""Cobaya likelihoods of a halo catalogue, given the matter density."""

@@ -1,0 +1,344 @@
+"""What the likelihoods of a halo catalogue share at Cobaya's surface: data, mesh, weights."""
+
+from itertools import pairwise
+
+import numpy as np
+from cobaya.likelihood import Likelihood
+from cobaya.log import LoggedError
+
+from ..bias.binned_counts import BinnedCounts
+from ..bias.point_process import PointProcess
+from ..bias.scatter import SCATTERS
+from ..catalogue import join, read_catalogues
+from ..catalogue.selection import Survey
+from ..component import (
+    BOOLEAN,
+    POSITIVE_INTEGER,
+    POSITIVE_NUMBER,
+    FieldRevision,
+    check_option,
+    is_number,
+    logged_errors,
+)
+from ..kernels.cache import one_compiles
+from ..kernels.threads import SERIAL, Threads
+
+LIKELIHOODS = ("point_process", "binned", "counts")
+BOUNDARIES = ("periodic", "open")
+
+
+def _are_mass_bins(edges):
+    """Whether ``edges`` ascend from a positive number; the last may be infinite."""
+    return (
+        isinstance(edges, list | tuple)
+        and len(edges) > 1
+        and all(is_number(edge) for edge in edges[:-1])
+        and (is_number(edges[-1]) or edges[-1] == float("inf"))
+        and edges[0] > 0
+        and all(a < b for a, b in pairwise(edges))
+    )
+
+
+MASS_BINS = (
+    "null or a list of at least two ascending masses [Msun/h], the last of which may be .inf",
+    lambda v: v is None or _are_mass_bins(v),
+)
+
+
+class HaloLikelihood(FieldRevision, Likelihood):
+    """A bias model compared with a halo catalogue.
+
+    A subclass says which model: :meth:`bias_model` builds its two halves from the options
+    (:mod:`cobaya_neuralbias.bias.likelihood` says what they must have).
+
+    Without a Cobaya model, ``Subclass({"box_size": 250.0})`` gives :meth:`log_likelihood` and
+    :meth:`value_and_gradient` for a density of any mesh.
+    """
+
+    catalogue: str | list
+    columns: dict | None
+    wrap: bool
+    length_unit: str
+    mass_unit: str
+    box_size: float | None
+    mass_threshold: float
+    likelihood: str
+    mass_bins: list | None
+    scatter: str
+    completeness: str | None
+    drop_masked: bool
+    boundary: str
+    threads: int
+    parameter_prefix: str
+
+    _at_resume_prefer_new = [*Likelihood._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
+    # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
+    # Cobaya takes public class attributes for options.
+    _OPTIONS = {
+        "wrap": BOOLEAN,
+        "mass_threshold": POSITIVE_NUMBER,
+        "likelihood": LIKELIHOODS,
+        "mass_bins": MASS_BINS,
+        "scatter": tuple(SCATTERS),
+        "drop_masked": BOOLEAN,
+        "boundary": BOUNDARIES,
+        "threads": POSITIVE_INTEGER,
+        "parameter_prefix": ("a string", lambda v: isinstance(v, str)),
+    }
+
+    @classmethod
+    def bias_model(cls, options, mean_density=None, threads=SERIAL):
+        """(engine, network) of a mapping of valid ``options``.
+
+        ``mean_density`` [(h/Mpc)^3] is that of the halos above threshold; None while the names
+        of the weights are all that is wanted.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def default_prior(cls, options):
+        """Cobaya prior of a weight that has none of its own."""
+        raise NotImplementedError
+
+    @classmethod
+    def weights(cls, options):
+        """Name (prefix included) -> Weight, in the order of the likelihood."""
+        prefix = options["parameter_prefix"]
+        parts = *cls.bias_model(options), SCATTERS[options["scatter"]]()
+        return {prefix + name: w for part in parts for name, w in part.weights().items()}
+
+    @classmethod
+    def get_modified_defaults(cls, defaults, input_options=None):
+        """Adds the weights of the chosen architecture to ``params``."""
+        options = {**defaults, **{k: v for k, v in (input_options or {}).items() if k != "params"}}
+        try:
+            weights = cls.weights(options)
+        except (TypeError, ValueError, KeyError, IndexError):
+            return defaults  # `initialize` says what is wrong
+        params = {
+            name: {
+                "prior": weight.prior or cls.default_prior(options),
+                "ref": weight.start,
+                "proposal": 0.02,
+                "latex": weight.latex,
+            }
+            for name, weight in weights.items()
+        }
+        defaults["params"] = {**params, **(defaults.get("params") or {})}
+        return defaults
+
+    def initialize(self):
+        for name, allowed in self._OPTIONS.items():
+            check_option(self.log, name, getattr(self, name), allowed)
+        if self.box_size is not None:
+            check_option(self.log, "box_size", self.box_size, POSITIVE_NUMBER)
+        self._check_bins()
+        if self.drop_masked and self.completeness is None:
+            raise LoggedError(
+                self.log, "Option 'drop_masked' is of no use without the option 'completeness'."
+            )
+        self._threads = Threads(self.threads)
+        if self.threads > 1:
+            self.log.info("%d threads share the loops over voxels.", self.threads)
+        self._data_model = {}
+        self._halos = None
+        self.n_impossible = 0
+        weights = self.weights(vars(self))
+        self.weight_names = list(weights)
+        self.default_weights = np.array([weight.start for weight in weights.values()])
+        with logged_errors(self.log):
+            self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
+        if self.box_size is not None:
+            self._read()
+
+    def _check_bins(self):
+        """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
+        if (self.mass_bins is not None) != (self.likelihood == "binned"):
+            raise LoggedError(
+                self.log,
+                "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for "
+                "'binned', and for no other.",
+                self.mass_bins,
+                self.likelihood,
+            )
+        edges = self.mass_bins or [self.mass_threshold, np.inf]
+        if edges[0] < self.mass_threshold:
+            raise LoggedError(
+                self.log,
+                "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g Msun/h.",
+                edges[0],
+                self.mass_threshold,
+            )
+        self._bins = np.log(np.array(edges, dtype=float) / self.mass_threshold)
+
+    def _read(self):
+        with logged_errors(self.log):
+            parts = read_catalogues(
+                self.catalogue,
+                self.box_size,
+                columns=self.columns,
+                wrap=self.wrap,
+                length_unit=self.length_unit,
+                mass_unit=self.mass_unit,
+            )
+            everything = join(parts)
+            self._halos = everything.above(self.mass_threshold)
+        self._files = [(part.source, len(part)) for part in parts]
+        self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
+        self._t = np.log(self._halos.mass / self.mass_threshold)
+        reach = float(everything.position.max())
+        if reach < 0.75 * self.box_size and self.completeness is None:
+            self.log.warning(
+                "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
+                "is that the right box?",
+                everything.source,
+                reach,
+                self.box_size,
+            )
+        density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
+        self.engine, self.network = self.bias_model(vars(self), density, self._threads)
+        self.log.info(
+            "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
+            len(self._halos.mass),
+            len(everything.mass),
+            everything.source,
+            self.mass_threshold,
+            density,
+        )
+        inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
+        if not inside.any():
+            raise LoggedError(self.log, "No halo lies in the mass bins %r.", self.mass_bins)
+        if not inside.all():
+            self.log.info(
+                "%d of them lie outside the mass bins, %g to %g Msun/h, and are left out.",
+                np.count_nonzero(~inside),
+                self.mass_bins[0],
+                self.mass_bins[-1],
+            )
+        self._warm_up()
+
+    def _name_of(self, halo):
+        """File of a halo above the threshold, and its number there."""
+        row = self._rows[halo]
+        for file, length in self._files:
+            if row < length:
+                return f"{file}, halo {row} (from 0)"
+            row -= length
+
+    def initialize_with_provider(self, provider):
+        super().initialize_with_provider(provider)
+        theory = provider.requirement_providers["matter_density"]
+        grid = theory.grid
+        if self.box_size is None:
+            self.box_size = grid.box_size
+            self._read()
+        elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
+            raise LoggedError(
+                self.log,
+                "Option 'box_size' is %g Mpc/h, but the density's box has %g Mpc/h.",
+                self.box_size,
+                grid.box_size,
+            )
+        self.data_model(grid.n)
+        if theory.dtype != "float64":
+            self._warm_up(theory.dtype)
+
+    def get_requirements(self):
+        return {"matter_density": None, **dict.fromkeys(self.weight_names)}
+
+    def field_revision(self):
+        return self.provider.requirement_providers["matter_density"].field_revision()
+
+    # The likelihood, with or without a Cobaya model
+
+    @property
+    def halos(self):
+        """:class:`~cobaya_neuralbias.catalogue.HaloCatalogue` above the threshold."""
+        if self._halos is None:
+            raise LoggedError(
+                self.log, "Option 'box_size' is needed to use this likelihood without a theory."
+            )
+        return self._halos
+
+    @property
+    def data(self):
+        """Arrays that the posterior depends on: positions and masses above threshold, the mask."""
+        mask = self._survey.completeness
+        return [self.halos.position, self.halos.mass, *([] if mask is None else [mask])]
+
+    @property
+    def options_from_catalogue(self):
+        """Options that may be left to the catalogue, with the values in use: those of a mock."""
+        return {}
+
+    def data_model(self, n_grid):
+        """:class:`~cobaya_neuralbias.bias.likelihood.CatalogueLikelihood` on n_grid^3 voxels."""
+        if n_grid not in self._data_model:
+            halos = self.halos
+            with logged_errors(self.log):
+                selected = self._survey.select(halos, n_grid, self.engine.radius, self._name_of)
+            for message in selected.messages:
+                self.log.info(message)
+            self._data_model[n_grid] = self._compare(n_grid, selected.enters, selected.completeness)
+        return self._data_model[n_grid]
+
+    def _compare(self, n_grid, enters, completeness):
+        """Data model of the halos that enter, of the kind that the options say."""
+        data = {
+            "engine": self.engine,
+            "network": self.network,
+            "voxel_volume": (self.box_size / n_grid) ** 3,
+            "voxel": self._halos.voxel(n_grid)[enters],
+            "t": self._t[enters],
+            "completeness": completeness,
+            "scatter": SCATTERS[self.scatter](),
+            "threads": self._threads,
+        }
+        if self.likelihood == "point_process":
+            return PointProcess(**data)
+        return BinnedCounts(**data, edges=self._bins)
+
+    @property
+    def _n_grid_of_warm_up(self):
+        """Of a mesh large enough for the model."""
+        return 4
+
+    @one_compiles()
+    def _warm_up(self, dtype="float64"):
+        """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
+        n_grid = self._n_grid_of_warm_up
+        masked = self._survey.completeness is not None or self._survey.open
+        model = self._compare(n_grid, slice(None), np.ones(n_grid**3) if masked else None)
+        model.value_and_gradient(np.zeros(3 * (n_grid,), dtype), self.default_weights)
+
+    def value_and_gradient(self, density, weights):
+        """Log-likelihood and its gradients with respect to the density and to the weights.
+
+        Parameters
+        ----------
+        density : (n, n, n) float64 or float32, matter density contrast
+        weights : (n_weights,) float64, in the order of ``weight_names``
+
+        Returns
+        -------
+        float, (n, n, n) of the type of ``density``, (n_weights,) float64
+            An impossible point gives -inf and zero gradients, and is counted in ``n_impossible``.
+        """
+        result = self.data_model(density.shape[0]).value_and_gradient(density, weights)
+        self.n_impossible += not np.isfinite(result[0])
+        return result
+
+    def log_likelihood(self, density, **weights):
+        """Log-likelihood of the density contrast (n, n, n) and the weights given by name."""
+        return self.value_and_gradient(density, [weights[name] for name in self.weight_names])[0]
+
+    def logp(self, _derived=None, **params_values):
+        return self.log_likelihood(
+            self.provider.get_matter_density(), **{p: params_values[p] for p in self.weight_names}
+        )
+
+    def close(self):
+        if self.n_impossible:
+            self.log.info(
+                "%d proposed points had no finite likelihood and were rejected.", self.n_impossible
+            )

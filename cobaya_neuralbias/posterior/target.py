@@ -1,0 +1,283 @@
+"""The posterior of phases and bias weights at fixed cosmology, as the sampler sees it.
+
+    ln p(x, w) = sum_likelihoods ln L(delta(x), w) - |x|^2 / 2 + ln prior(w)
+
+with the constants of the priors dropped. It equals Cobaya's log posterior at the same point, less
+the terms of the parameters not moved here, up to ``log_prior_constant``:
+
+    value = sum of the field likelihoods - |x|^2 / 2
+            + (1-d log priors of the weights) - log_prior_constant
+
+A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
+"""
+
+import numpy as np
+from cobaya.log import LoggedError, get_logger
+
+from ..gravity import fourier
+from ..likelihoods.halo_likelihood import HaloLikelihood
+from ..theories.lpt import LPT
+from ..theories.particle_mesh import ParticleMesh
+
+THEORIES = (LPT, ParticleMesh)
+LIKELIHOODS = (HaloLikelihood,)
+
+
+class WeightPriors:
+    """Log density, constants dropped, and its derivative for one-dimensional Cobaya priors."""
+
+    # Exact HMC needs the energy exact; a gradient off by a finite difference costs acceptance only.
+    STEP = 1e-5
+
+    def __init__(self, pdfs):
+        self._pdfs = pdfs
+        self._normal = np.array([pdf.dist.name == "norm" for pdf in pdfs], dtype=bool)
+        moments = [
+            (pdf.mean(), pdf.std()) if n else (0, 1)
+            for pdf, n in zip(pdfs, self._normal, strict=True)
+        ]
+        self._loc, self._scale = np.array(moments, dtype=float).reshape(-1, 2).T
+        self._bounds = np.array([pdf.interval(1) for pdf in pdfs]).reshape(-1, 2)
+        self.constant = -float(
+            np.sum(np.log(self._scale[self._normal] * np.sqrt(2 * np.pi)))
+        ) - sum(
+            np.log(pdf.interval(1)[1] - pdf.interval(1)[0])
+            for pdf in pdfs
+            if pdf.dist.name == "uniform"
+        )
+
+    @property
+    def bounds(self):
+        """(n, 2) float64, the ends of each prior's support."""
+        return self._bounds
+
+    def curvature(self, weights):
+        """(n,) minus the second derivatives of the log density."""
+        out = np.where(self._normal, self._scale**-2.0, 0.0)
+        others = ~self._normal & np.array(
+            [p.dist.name != "uniform" for p in self._pdfs], dtype=bool
+        )
+        if others.any():
+            step = 1e-3 * others
+            ends = [self.value_and_gradient(weights + sign * step)[1] for sign in (1, -1)]
+            out[others] = ((ends[1] - ends[0]) / 2e-3)[others]
+        return out
+
+    def value_and_gradient(self, weights):
+        pull = (weights - self._loc) / self._scale
+        value = -0.5 * float(np.sum(pull[self._normal] ** 2))
+        gradient = np.where(self._normal, -pull / self._scale, 0.0)
+        if np.any(weights < self._bounds[:, 0]) or np.any(weights > self._bounds[:, 1]):
+            return -np.inf, np.zeros_like(gradient)
+        for i in np.flatnonzero(~self._normal):
+            pdf = self._pdfs[i]
+            if pdf.dist.name == "uniform":
+                continue
+            value += float(pdf.logpdf(weights[i]))
+            with np.errstate(invalid="ignore"):
+                ends = pdf.logpdf(weights[i] + self.STEP * np.array([-1, 1]))
+                slope = (ends[1] - ends[0]) / (2 * self.STEP)
+            gradient[i] = slope if np.isfinite(slope) else 0.0
+        return value, gradient
+
+
+def reference_point(model, rng=None):
+    """Sampled parameters -> values drawn from their ``ref`` (empty if the model samples none)."""
+    names = list(model.parameterization.sampled_params())
+    if not names:
+        return {}  # Cobaya's own draw divides by the number of parameters
+    return dict(zip(names, model.prior.reference(max_tries=1000, random_state=rng), strict=True))
+
+
+class FieldTarget:
+    """Log posterior of (phases, weights) and its gradient at the model's current cosmology.
+
+    Attributes
+    ----------
+    grid : Grid
+    weight_names : list of str, the sampled weights, in the order of the ``weights`` arguments
+    other_names : list of str, the model's other sampled parameters
+    theory, likelihoods : the components of the model that it composes
+    likelihood_power : float, of the field likelihoods, 1 for the posterior itself
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self._log = log = get_logger("field_target")
+        theory = model.provider.requirement_providers.get("matter_density")
+        if not isinstance(theory, THEORIES):
+            raise LoggedError(
+                log,
+                "The model has no field to sample: expected a theory among %s and a likelihood "
+                "among %s.",
+                [t.__name__ for t in THEORIES],
+                [t.__name__ for t in LIKELIHOODS],
+            )
+        self.theory = theory
+        self.grid = theory.grid
+        self.likelihoods = {
+            name: like for name, like in model.likelihood.items() if isinstance(like, LIKELIHOODS)
+        }
+        for name, like in model.likelihood.items():
+            if name not in self.likelihoods and "matter_density" in like.get_requirements():
+                raise LoggedError(
+                    log, "Likelihood '%s' uses the density but gives no gradient for it.", name
+                )
+        sampled = list(model.parameterization.sampled_params())
+        names = [w for like in self.likelihoods.values() for w in like.weight_names]
+        if len(set(names)) < len(names):
+            log.warning(
+                "Likelihoods %s share weights; give each a parameter_prefix if it shall have "
+                "its own.",
+                list(self.likelihoods),
+            )
+        elsewhere = {
+            p
+            for component in model.components
+            if component not in self.likelihoods.values()
+            for p in component.input_params
+        } | {p for depends in model.parameterization.input_dependencies.values() for p in depends}
+        self.weight_names = [w for w in dict.fromkeys(names) if w in sampled and w not in elsewhere]
+        self.other_names = [p for p in sampled if p not in self.weight_names]
+        if shared := model.prior.external_dependence.intersection(self.weight_names):
+            raise LoggedError(
+                log,
+                "The external prior on %s has no gradient; give bias weights one-dimensional "
+                "priors.",
+                sorted(shared),
+            )
+        self.priors = WeightPriors([model.prior.pdf[sampled.index(p)] for p in self.weight_names])
+        self.log_prior_constant = self.priors.constant
+        self.likelihood_power = 1.0
+        self._forward_model = None
+        self._fixed = {}
+
+    def evaluate(self, weights, others=()):
+        """``model.logposterior`` at these sampled parameters and the theory's current phases.
+
+        Makes its cosmology (and fixed weights) the one this target uses.
+        """
+        point = dict(zip(self.weight_names, map(float, weights), strict=True))
+        point.update(zip(self.other_names, map(float, others), strict=True))
+        result = self.model.logposterior(point)
+        if np.isfinite(result.logpost):
+            self.refresh()
+        return result
+
+    def refresh(self):
+        """Take cosmology and fixed weights from the last point that the model evaluated.
+
+        A model that has evaluated none yet is evaluated at its reference point, unless that would
+        mean to pick a value for a sampled cosmology.
+        """
+        if not self.theory.evaluated:
+            if self.other_names:
+                raise LoggedError(
+                    self._log,
+                    "The model has no current value of %s yet: call model.logposterior(point) or "
+                    "target.evaluate(weights, others) first.",
+                    self.other_names,
+                )
+            self.model.logposterior(reference_point(self.model))
+        self._forward_model = self.theory.get_forward_model()
+        values = self.model.provider.params
+        self._fixed = {
+            w: values[w]
+            for like in self.likelihoods.values()
+            for w in like.weight_names
+            if w not in self.weight_names
+        }
+
+    @property
+    def fixed(self):
+        """Name -> value of the weights that are not sampled, after :meth:`refresh`."""
+        return dict(self._fixed)
+
+    @property
+    def forward_model(self):
+        if self._forward_model is None:
+            self.refresh()
+        return self._forward_model
+
+    def likelihood_and_gradient(self, delta, weights):
+        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
+        total, delta_bar = 0.0, None
+        weights_bar = np.zeros(len(self.weight_names))
+        values = {**self._fixed, **dict(zip(self.weight_names, weights, strict=True))}
+        for like in self.likelihoods.values():
+            names = like.weight_names
+            value, d_delta, d_weights = like.value_and_gradient(
+                delta, np.array([values[w] for w in names])
+            )
+            total += value
+            delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
+            for name, derivative in zip(names, d_weights, strict=True):
+                if name in self.weight_names:
+                    weights_bar[self.weight_names.index(name)] += derivative
+        power = self.likelihood_power
+        if power != 1:
+            total, delta_bar, weights_bar = power * total, power * delta_bar, power * weights_bar
+        return total, delta_bar, weights_bar
+
+    def modes_value_and_gradient(self, modes, weights):
+        """As :meth:`value_and_gradient` for the orthogonal real Fourier modes of the phases."""
+        prior, prior_bar = self.priors.value_and_gradient(weights)
+        if not np.isfinite(prior):
+            return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
+        forward_model = self.forward_model
+        evolved = forward_model.density(modes)
+        value, delta_bar, weights_bar = self.likelihood_and_gradient(evolved.delta, weights)
+        if not np.isfinite(value):
+            return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
+        modes_bar = forward_model.density_vjp(evolved, delta_bar)
+        modes_bar -= modes
+        value += prior - 0.5 * float(np.vdot(modes, modes))
+        return value, modes_bar, weights_bar + prior_bar
+
+    def value_and_gradient(self, phases, weights):
+        """Log posterior and its gradients at the model's current cosmology.
+
+        Parameters
+        ----------
+        phases : (n, n, n) float64, white noise
+        weights : (n_weights,) float64, in the order of ``weight_names``
+
+        Returns
+        -------
+        log_posterior : float, field prior included, constants of the priors dropped
+        d_phases : (n, n, n) float64
+        d_weights : (n_weights,) float64
+        """
+        self.refresh()
+        value, modes_bar, weights_bar = self.modes_value_and_gradient(
+            fourier.to_modes(np.asarray(phases, dtype=float)), np.asarray(weights, dtype=float)
+        )
+        return value, fourier.from_modes(modes_bar), weights_bar
+
+    # For the sampler: one flat vector, modes first
+
+    def flat(self, z):
+        """(log density, gradient) of the flat position (modes, weights)."""
+        n = self.grid.n**3
+        value, modes_bar, weights_bar = self.modes_value_and_gradient(
+            z[:n].reshape(self.grid.shape), z[n:]
+        )
+        return value, np.concatenate([modes_bar.ravel(), weights_bar])
+
+    def weights_only(self, modes):
+        """Function weights -> (log density, gradient) at the fixed density of ``modes``."""
+        delta = self.forward_model.density(modes).delta
+
+        def target(weights):
+            prior, prior_bar = self.priors.value_and_gradient(weights)
+            if not np.isfinite(prior):
+                return -np.inf, np.zeros(prior_bar.shape)
+            value, _, weights_bar = self.likelihood_and_gradient(delta, weights)
+            return value + prior, weights_bar + prior_bar
+
+        return target
+
+
+def field_target(model):
+    """The target that the sampler uses for ``model``: see :class:`FieldTarget`."""
+    return FieldTarget(model)

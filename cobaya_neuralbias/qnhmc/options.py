@@ -1,0 +1,77 @@
+"""What the options of the sampler may be."""
+
+from cobaya.log import LoggedError
+
+from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number
+
+_COUNT = ("an integer >= 0", lambda v: is_integer(v, 0))
+_LIMIT = ("a positive number, or nothing", lambda v: v is None or POSITIVE_NUMBER[1](v))
+_MOVES = ("sample", "fixed")
+ALLOWED = {
+    "max_samples": POSITIVE_INTEGER,
+    "Rminus1_stop": _LIMIT,
+    "Rminus1_cl_stop": _LIMIT,
+    "check_every": POSITIVE_INTEGER,
+    "warmup": _COUNT,
+    "phases": _MOVES,
+    "weights": _MOVES,
+    "blocking": ("joint", "gibbs"),
+    "memory": _COUNT,
+    "adapt": ("warmup", "always"),
+    "trajectory_length": POSITIVE_NUMBER,
+    "max_steps": POSITIVE_INTEGER,
+    "momentum_refresh": (
+        "a number above 0 and at most 1",
+        lambda v: is_number(v, 0) and 0 < v <= 1,
+    ),
+    "weight_updates": _COUNT,
+    "weight_steps": POSITIVE_INTEGER,
+    "metropolis_updates": POSITIVE_INTEGER,
+    "target_acceptance": ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
+    "step_size": POSITIVE_NUMBER,
+    "thin": POSITIVE_INTEGER,
+    "store_every": _COUNT,
+    "callback_every": POSITIVE_INTEGER,
+}
+# A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
+MAY_CHANGE = [
+    *("max_samples", "Rminus1_stop", "Rminus1_cl_stop"),
+    *("output_every", "callback_function", "callback_every"),
+]
+
+
+def check_options(sampler):
+    """Refuse a sampler's options that are not as in ``ALLOWED``."""
+    for name, allowed in ALLOWED.items():
+        check_option(sampler.log, name, getattr(sampler, name), allowed)
+    both_move = sampler.phases == sampler.weights == "sample"
+    if sampler.blocking == "gibbs" and both_move and not sampler.weight_updates:
+        raise LoggedError(
+            sampler.log,
+            "Option 'weight_updates' is 0, and with 'blocking: gibbs' nothing else moves the "
+            "weights; expected at least 1.",
+        )
+    if sampler.adapt == "always" and not sampler.memory:
+        raise LoggedError(
+            sampler.log,
+            "Option 'adapt' is 'always', but 'memory' is 0: there is no quasi-Newton correction "
+            "that could go on changing. Set 'memory', to 10 for example.",
+        )
+
+
+def check_what_moves(sampler):
+    """Refuse fixed phases that were not given, and a run in which nothing moves."""
+    target, moving = sampler.target, sampler.moving
+    if not moving.phases and target.theory.phases is None:
+        raise LoggedError(
+            sampler.log,
+            "Option 'phases' is 'fixed', but none are given to fix them at: set the option "
+            "'phases' of '%s' to a file.",
+            target.theory.get_name(),
+        )
+    if not (moving.n_modes or moving.n_weights or target.other_names):
+        raise LoggedError(
+            sampler.log,
+            "Nothing moves: the phases are fixed, no bias weight is sampled, and there is no "
+            "other parameter.",
+        )

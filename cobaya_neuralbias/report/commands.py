@@ -1,0 +1,137 @@
+"""Report of a run: figures, numbers and a verdict; its convergence; what its posterior predicts."""
+
+import os
+from pathlib import Path
+
+from ..atomic_files import check_output, write_json, write_text
+from ..errors import InputError, check_integer, check_seed
+
+
+def make_report(prefix, folder=None):
+    """Write the figures and the summary of a run.
+
+    Parameters
+    ----------
+    prefix : str or Path
+        The ``output`` of the run's yaml file; all its chains are taken together.
+    folder : str or Path, optional
+        Where to write; by default ``PREFIX_report``. Files of an earlier report are replaced.
+
+    Returns
+    -------
+    text : str, the summary
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has no samples yet, or a file of it is missing or damaged.
+    """
+    from ..runs.finished import load_run
+    from . import figures
+    from .analysis import analyse
+    from .summary import as_text, summarise
+
+    run = load_run(prefix)
+    folder = Path(f"{os.fspath(prefix)}_report" if folder is None else folder)
+    analysis = analyse(run)
+    summary = summarise(run, analysis)
+    text = as_text(summary)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "summary.txt", text)
+        write_json(folder / "summary.json", summary)
+        figures.draw_all(run, analysis, folder)
+    except OSError as error:
+        raise InputError(f"'{folder}': the report could not be written ({error}).") from error
+    return text, folder
+
+
+def make_diagnosis(prefixes, json_file=None):
+    """Judge whether runs have converged, and what their samples cost.
+
+    Parameters
+    ----------
+    prefixes : list of str or Path
+        The ``output`` of the runs' yaml files, which all sample the same posterior. Their chains
+        are compared with each other; they may still be going on.
+    json_file : str or Path, optional, where to write the numbers
+
+    Returns
+    -------
+    text : str, for people
+    numbers : dict, see docs/diagnostics.md
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has fewer than 8 samples yet, a file of it is damaged, or the
+        runs are not of the same mesh and parameters.
+    """
+    from .convergence import load, measure
+    from .convergence_text import as_text, checks, verdict
+
+    prefixes = [os.fspath(prefix) for prefix in prefixes]
+    if json_file is not None:
+        check_output(json_file)
+    numbers = measure(prefixes, load(prefixes))
+    numbers["checks"] = checks(numbers)
+    numbers["verdict"] = verdict([check for check in numbers["checks"] if not check["met"]])
+    if json_file is not None:
+        write_json(json_file, numbers)
+    return as_text(numbers), numbers
+
+
+def make_predictive(prefix, folder=None, n_draws=100, seed=None, keep=False, overwrite=False):
+    """Draw catalogues from the posterior of a run and compare them with the data.
+
+    Parameters
+    ----------
+    prefix : str or Path
+        The ``output`` of the run's yaml file.
+    folder : str or Path, optional
+        Where figures, ``predictive.json`` and ``predictive.txt`` go (earlier ones are replaced);
+        by default ``PREFIX_predictive``.
+    n_draws : int
+        Catalogues, spread evenly over the stored samples: some samples have several if there are
+        more draws than samples.
+    seed : int, optional, by default another one each time
+    keep : bool
+        Write the catalogues, too, into ``folder/draws``: the files of
+        :func:`cobaya_neuralbias.mock.make_mock`.
+    overwrite : bool, False refuses to replace kept catalogues
+
+    Returns
+    -------
+    text : str, the table
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If there is no such run, it has no samples yet, or a sample's draw is impossible.
+    """
+    from ..runs.finished import load_run
+    from .predictive_figures import draw_all
+    from .predictive_run import predict
+    from .predictive_summary import as_text, summarise
+
+    seed = check_seed(seed)
+    n_draws = check_integer("draws", n_draws, 2)
+    run = load_run(prefix)
+    folder = Path(f"{os.fspath(prefix)}_predictive" if folder is None else folder)
+    try:
+        if keep:
+            (folder / "draws").mkdir(parents=True, exist_ok=True)
+        results, n_samples = predict(
+            run, n_draws, seed, folder / "draws" if keep else None, overwrite
+        )
+        summary = summarise(run.prefix, results, n_samples, seed)
+        text = as_text(summary)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "predictive.txt", text)
+        write_json(folder / "predictive.json", summary)
+        draw_all(run, results, folder)
+    except OSError as error:
+        raise InputError(f"'{folder}': the comparison could not be written ({error}).") from error
+    return text, folder

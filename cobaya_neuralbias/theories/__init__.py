@@ -1,0 +1,1 @@
+"""Cobaya theories: linear power, and the matter density that it and the white noise make."""

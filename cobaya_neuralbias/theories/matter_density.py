@@ -1,0 +1,285 @@
+"""What the theories of the matter density share: options, phases, and the linear power."""
+
+import numpy as np
+from cobaya.log import LoggedError
+from cobaya.theory import Theory
+from scipy.interpolate import CubicSpline
+
+from ..catalogue import read_field
+from ..component import (
+    POSITIVE_INTEGER,
+    POSITIVE_NUMBER,
+    FieldRevision,
+    check_option,
+    is_integer,
+    is_number,
+    logged_errors,
+)
+from ..gravity import fourier
+from ..gravity.background import Growth, scale_factors
+from ..gravity.grid import Grid
+from ..gravity.lagrangian import ASSIGNMENTS, mode_amplitude
+from ..gravity.sublattices import OFFSETS
+from ..gravity.workspace import Workspace
+from ..kernels.cache import one_compiles
+from ..memory_limit import memory_limit
+
+DTYPES = ("float64", "float32")
+OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
+AXES = {"none": None, "x": 0, "y": 1, "z": 2}
+
+# Bytes, measured: docs/performance.md. A process with all its libraries and no mesh yet; for each
+# voxel, what is float64 whatever the fields are, and what the sampler and its files keep beside a
+# gradient.
+OF_PROCESS = 3e8
+OF_MODES = 5 * 8
+OF_SAMPLER = 23 * 8
+
+
+class MatterDensity(FieldRevision, Theory):
+    """Whitened phases and linear power -> matter density at the catalogue's redshift.
+
+    Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power,
+    the matter density parameter and, where growth is needed, the expansion rate come from
+    whichever Cobaya theory is in the yaml file. The phases belong to this component:
+    :meth:`set_phases` changes them, and every cached result that used the old ones is dropped.
+
+    A subclass has :meth:`build`, and may extend :meth:`check_options`.
+    """
+
+    n_grid: int
+    box_size: float
+    assignment: str
+    particles_per_voxel: int
+    rsd: str
+    redshift: float
+    phases: str | None
+    phases_seed: int
+    dtype: str
+    threads: int
+
+    _at_resume_prefer_new = [*Theory._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
+
+    def build(self, workspace, amplitude, omega_m, growth):
+        """The forward model, with the interface of :class:`Lagrangian`.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        amplitude : (n, n, n//2+1) float64, see :func:`mode_amplitude`
+        omega_m : float, matter over critical density at the catalogue's redshift
+        growth : Growth, None where :attr:`growth_from` is
+        """
+        raise NotImplementedError
+
+    @property
+    def growth_from(self):
+        """First scale factor at which growth must be known, None if it is not needed."""
+        return None if self.rsd == "none" else self.a_last
+
+    def fields(self):
+        """Most fields of ``dtype`` alive at once in a gradient with the default bias model."""
+        raise NotImplementedError
+
+    def memory(self):
+        """Most bytes that a gradient of the log posterior holds at once, for each voxel."""
+        return np.dtype(self.dtype).itemsize * self.fields() + OF_MODES
+
+    def check_options(self):
+        """Refuse options that make no sense, before any work is done."""
+        for name, allowed in {
+            "n_grid": ("an integer of at least 4", lambda v: is_integer(v, 4)),
+            "box_size": POSITIVE_NUMBER,
+            "assignment": tuple(ASSIGNMENTS),
+            "particles_per_voxel": tuple(OFFSETS),
+            "rsd": tuple(AXES),
+            "redshift": ("a number >= 0", lambda v: is_number(v, 0)),
+            "phases_seed": ("an integer >= 0", lambda v: is_integer(v, 0)),
+            "dtype": DTYPES,
+            "threads": POSITIVE_INTEGER,
+        }.items():
+            check_option(self.log, name, getattr(self, name), allowed)
+
+    def initialize(self):
+        self.check_options()
+        self._check_memory()
+        self.grid = Grid(self.n_grid, float(self.box_size))
+        self._revision = 0
+        self._modes = None
+        if self.phases is None:
+            rng = np.random.default_rng(self.phases_seed)
+            self.set_modes(rng.standard_normal(self.grid.shape))
+        else:
+            with logged_errors(self.log):
+                field = read_field(self.phases)
+            self.set_phases(fourier.resample(field, self.n_grid))
+        self._compile()
+        self._workspace = Workspace(self.grid, self.dtype, self.threads)
+        self.log.info(
+            "%s, %s, %d^3 voxels of %.3g Mpc/h; %s with %d thread%s.",
+            *(self.describe(), self.assignment, self.n_grid, self.grid.voxel_side),
+            *(self.dtype, self.threads, "" if self.threads == 1 else "s"),
+        )
+
+    def describe(self):
+        """The model in a few words, for the log."""
+        raise NotImplementedError
+
+    def _check_memory(self):
+        available = memory_limit()
+        if available is None:
+            return
+        voxels = self.n_grid**3
+        needed = OF_PROCESS + self.memory() * voxels
+        if needed > available:
+            raise LoggedError(
+                self.log,
+                "A gradient on %d^3 voxels takes about %.3g GB, and this machine (or its "
+                "container) has %.3g.",
+                self.n_grid,
+                needed / 1e9,
+                available / 1e9,
+            )
+        if needed + OF_SAMPLER * voxels > available:
+            self.log.warning(
+                "A gradient on %d^3 voxels takes about %.3g GB, with the sampler %.3g, and this "
+                "machine (or its container) has %.3g.",
+                self.n_grid,
+                needed / 1e9,
+                (needed + OF_SAMPLER * voxels) / 1e9,
+                available / 1e9,
+            )
+
+    @one_compiles()
+    def _compile(self):
+        """Compile now, where an error shows, rather than inside the first likelihood."""
+        tiny = Grid(4, self.box_size)
+        a = scale_factors(self.growth_from or self.a_last, self.a_last)
+        model = self.build(
+            Workspace(tiny, self.dtype),
+            mode_amplitude(tiny, np.full(3 * 2**2 + 1, 1.0)),
+            1.0,
+            Growth.integrate(a, a**-1.5, 1.0),
+        )
+        model.density_vjp(model.density(np.zeros(tiny.shape)), np.zeros(tiny.shape))
+
+    @property
+    def a_last(self):
+        """Scale factor of the catalogue."""
+        return 1 / (1 + float(self.redshift))
+
+    @property
+    def redshift_axis(self):
+        return AXES[self.rsd]
+
+    @property
+    def _growth_redshifts(self):
+        """Where the expansion rate must be known, or None."""
+        if self.growth_from is None:
+            return None
+        return 1 / scale_factors(self.growth_from, self.a_last) - 1
+
+    def get_requirements(self):
+        z = [float(self.redshift)]
+        table = self._growth_redshifts
+        return {
+            # k_max in 1/Mpc: that of the mesh for any h <= 1.
+            "Pk_grid": {
+                "z": z,
+                "k_max": 1.01 * self.grid.k_max,
+                "nonlinear": False,
+                "vars_pairs": [("delta_tot", "delta_tot")],
+            },
+            "Hubble": {"z": [0.0] if table is None else [0.0, *table]},
+            **{omega: {"z": z} for omega in OMEGAS},
+        }
+
+    def get_can_provide(self):
+        return ["matter_density"]
+
+    # Phases
+
+    def set_phases(self, white_noise):
+        """Make ``white_noise`` (n_grid,)*3, N(0, 1) a voxel, the current phases (copied)."""
+        white_noise = np.asarray(white_noise, dtype=float)
+        if white_noise.shape != self.grid.shape:
+            raise LoggedError(
+                self.log,
+                "Phases have shape %r; expected %r.",
+                white_noise.shape,
+                self.grid.shape,
+            )
+        self.set_modes(fourier.to_modes(white_noise))
+
+    def get_phases(self):
+        """The current phases as white noise (n_grid,)*3."""
+        return fourier.from_modes(self._modes)
+
+    def set_modes(self, modes):
+        """The same as :meth:`set_phases` for their orthogonal real Fourier modes (copied)."""
+        modes = np.array(modes, dtype=float)
+        if modes.shape != self.grid.shape or not np.isfinite(modes).all():
+            raise LoggedError(
+                self.log, "Phases must be finite numbers of shape %r.", self.grid.shape
+            )
+        self._modes = modes
+        self._revision += 1
+
+    def get_modes(self):
+        """Orthogonal real Fourier modes (n_grid,)*3 of the current phases; not to be written to."""
+        return self._modes
+
+    def field_revision(self):
+        return self._revision
+
+    # Physics
+
+    def linear_power(self):
+        """(3 (n//2)^2 + 1,) linear power [(Mpc/h)^3] as :func:`mode_amplitude` takes it."""
+        grid = self.grid
+        h = self.provider.get_Hubble(0.0)[0] / 100
+        k, z, power = self.provider.get_Pk_grid(("delta_tot", "delta_tot"), nonlinear=False)
+        power = power[int(np.argmin(np.abs(np.asarray(z) - self.redshift)))]
+        k_mesh = grid.k_fundamental * np.sqrt(np.arange(1, 3 * (grid.n // 2) ** 2 + 1)) * h
+        if k_mesh[0] < k[0] or k_mesh[-1] > k[-1]:
+            raise LoggedError(
+                self.log,
+                "The linear power spectrum covers k = %g to %g 1/Mpc; the mesh needs %g to %g.",
+                k[0],
+                k[-1],
+                k_mesh[0],
+                k_mesh[-1],
+            )
+        power_mesh = np.exp(CubicSpline(np.log(k), np.log(power))(np.log(k_mesh))) * h**3
+        return np.concatenate([[0.0], power_mesh])
+
+    def forward_model(self):
+        """The forward model at the provider's cosmology."""
+        omegas = [self.provider.get_result(omega, z=self.redshift) for omega in OMEGAS]
+        omega_m = float(np.squeeze(sum(omegas)))
+        growth, table = None, self._growth_redshifts
+        if table is not None:
+            growth = Growth.integrate(1 / (1 + table), self.provider.get_Hubble(table), omega_m)
+        amplitude = mode_amplitude(self.grid, self.linear_power())
+        return self.build(self._workspace, amplitude, omega_m, growth)
+
+    def calculate(self, state, want_derived=True, **params_values_dict):
+        model = self.forward_model()
+        state["forward_model"] = model
+        state["matter_density"] = model.density(self._modes).delta
+        if want_derived:
+            state["derived"] = {"chi2_phases": float(np.sum(self._modes**2))}
+        return True
+
+    def get_matter_density(self):
+        """(n_grid,)*3 matter density contrast at voxel centres; not to be written to."""
+        return self.current_state["matter_density"]
+
+    @property
+    def evaluated(self):
+        """Whether some point has been evaluated, so that there is a current cosmology."""
+        return hasattr(self, "_current_state")
+
+    def get_forward_model(self):
+        """The forward model of the last evaluated point."""
+        return self.current_state["forward_model"]
