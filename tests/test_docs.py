@@ -209,9 +209,8 @@ def test_every_option_is_mentioned(component):
 
 def test_numbers_of_the_pages():
     """What the pages say of names and numbers that the code decides."""
-    from cobaya_neuralbias.qnhmc.sampler.sampler import LOWEST_POWER
-
     from cobaya_neuralbias.likelihoods.neural_bias import NeuralBias
+    from cobaya_neuralbias.qnhmc.sampler import LOWEST_POWER
     from cobaya_neuralbias.runs.field_file import SERIES
     from cobaya_neuralbias.sampling import hamiltonian
     from cobaya_neuralbias.sampling.adaptation import Warmup

@@ -149,7 +149,7 @@ def test_a_forgotten_field_prior_is_seen(tmp_path, monkeypatch):
         return value + 0.25 * np.vdot(modes, modes), modes_bar + 0.5 * modes, weights_bar
 
     monkeypatch.setattr(FieldTarget, "modes_value_and_gradient", forgetful)
-    from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC
+    from cobaya_neuralbias.qnhmc.sampler import QNHMC
 
     monkeypatch.setattr(QNHMC, "_check_consistent", lambda self, result, weights: None)
     _, _, prior_z, _ = recover(1, tmp_path)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cobaya.run import run
-from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC
 
 from cobaya_neuralbias import atomic_files as store
+from cobaya_neuralbias.qnhmc.sampler import QNHMC
 from cobaya_neuralbias.runs.field_file import read_field_file
 
 _SMALL = {

@@ -13,9 +13,9 @@ import time
 from cobaya import mpi
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
-from cobaya_neuralbias.qnhmc.sampler.parallel import Chains
 
 from cobaya_neuralbias.atomic_files import load_state
+from cobaya_neuralbias.qnhmc.parallel import Chains
 
 INFO = yaml_load_file("info.yaml")
 SAMPLER = "cobaya_neuralbias.QNHMC"

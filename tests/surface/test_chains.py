@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from cobaya import mpi
 from cobaya.log import LoggedError, get_logger
-from cobaya_neuralbias.qnhmc.sampler.parallel import Chains
 
+from cobaya_neuralbias.qnhmc.parallel import Chains
 from cobaya_neuralbias.qnhmc.sampler import parallel as chains
 
 

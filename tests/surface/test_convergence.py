@@ -7,8 +7,8 @@ import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
-from cobaya_neuralbias.qnhmc.sampler.convergence import Meetings
 
+from cobaya_neuralbias.qnhmc.convergence import Meetings
 from cobaya_neuralbias.runs.field_file import read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"

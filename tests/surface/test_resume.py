@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
-from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC as Sampler
 
 from cobaya_neuralbias.atomic_files import load_state
 from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.likelihoods.neyrinck import Neyrinck
+from cobaya_neuralbias.qnhmc.sampler import QNHMC as Sampler
 from cobaya_neuralbias.runs import fingerprint as identity
 from cobaya_neuralbias.runs.field_file import FieldOutput, read_field_file
 

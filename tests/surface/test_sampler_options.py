@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from cobaya.log import LoggedError
 from cobaya.run import run
-from cobaya_neuralbias.qnhmc.sampler.sampler import QNHMC
 
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.gravity.lagrangian import Lagrangian
+from cobaya_neuralbias.qnhmc.sampler import QNHMC
 from cobaya_neuralbias.report.commands import make_diagnosis
 from cobaya_neuralbias.runs.field_file import read_field_file
 
