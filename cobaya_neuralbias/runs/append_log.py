@@ -36,7 +36,7 @@ class Table:
         return self._rows[: self._n]
 
 
-class Journal:
+class AppendLog:
     """Named series of rows: collected, appended to a file, read again.
 
     Parameters
