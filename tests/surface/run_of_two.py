@@ -89,7 +89,7 @@ def stopped_and_resumed(name, **options):
 
 
 def killed(place):
-    """The second process is killed just after a reduction, when the first one has gone on from it."""
+    """The second process is killed after a reduction, when the first one has gone on from it."""
     reduce = ParallelChains.reduce
 
     def reduce_and_die(self, cycle, part, combine):
