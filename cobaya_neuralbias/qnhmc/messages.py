@@ -106,7 +106,7 @@ class RunLog:
             self.log.warning(
                 "%s It was reset %d times.",
                 INEXACT,
-                sum(one.resets for one in self.tuning.corrections.values()),
+                sum(one.resets for one in self.tuning.quasi_newton.values()),
             )
         if self.n_divergent:
             self.log.warning(

@@ -99,8 +99,8 @@ class QNHMC(Starting, Meetings, RunFiles, RunLog, Sampler):
             *(self.warmup, metric, self.step_size, self.step_size, self.target_acceptance),
             # Phases that were given are not to be forgotten.
             lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
-            apart=self.blocking == "gibbs" and self.moving.phases,
-            memory=self.memory,
+            gibbs=self.blocking == "gibbs" and self.moving.phases,
+            bfgs_pairs=self.memory,
             always=self.adapt == "always",
         )
         self.metropolis = Metropolis(self.proposal_scales())

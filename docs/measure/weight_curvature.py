@@ -30,7 +30,7 @@ def main(n_grid, samples, window):
         n = sampler.moving.n_modes
         target = sampler.moving.conditional(sampler.state.position)
         state = hamiltonian.init(target, sampler.state.position[n:])
-        root = np.linalg.cholesky(sampler.tuning.conditional)
+        root = np.linalg.cholesky(sampler.tuning.conditional_covariance)
         hessians.append(blocks.curvature(target, state, root))
         gradients.append(state.gradient)
 
