@@ -51,7 +51,7 @@ class _Place(NamedTuple):
         return self.offset + np.dtype(self.dtype).itemsize * prod(self.shape)
 
 
-class Journal:
+class AppendLog:
     """Named series of rows: collected, appended to a file, and read again.
 
     Parameters

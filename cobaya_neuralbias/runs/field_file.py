@@ -19,7 +19,7 @@ from ..atomic_files import DamagedError, GrowingFile, load_state, previous, repl
 from ..errors import InputError
 from ..gravity.fourier import bin_spectrum, from_modes
 from ..sampling.moments import Moments
-from .append_log import Journal
+from .append_log import AppendLog
 from .fingerprint import difference, identity
 from .traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP, choose_modes
 
@@ -67,7 +67,7 @@ class FieldOutput:
             )
             self.chain = GrowingFile(chain_path)
             self._identity = identity(sampler)
-        self.journal = Journal(journal_path, SMALL, LARGE)
+        self.journal = AppendLog(journal_path, SMALL, LARGE)
 
     # Recording
 
