@@ -16,6 +16,7 @@ from cobaya.model import get_model
 
 from ..catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
 from ..errors import InputError
+from ..gravity import fourier
 from ..gravity.lagrangian import ASSIGNMENTS
 from ..posterior.from_yaml import build, quiet, read_yaml
 from ..posterior.target import FieldTarget, reference_point
@@ -133,8 +134,8 @@ class Setup(Timed):
                 }
             )
             target = FieldTarget(model)
-            target.theory.set_phases(tiled_phases(n_grid))
-            target.refresh()
+            weights, others = target.split(reference_point(model))
+            target.evaluate(fourier.to_modes(tiled_phases(n_grid)), weights, others)
         finally:
             logging.disable(logging.NOTSET)
         super().__init__(target)

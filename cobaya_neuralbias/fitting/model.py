@@ -67,18 +67,18 @@ def load(path, density=None, phases=None, chain=None, seed=0):
     if not given and theory.phases is None:
         raise InputError(f"'{path}': which density? Expected {CHOICES}.")
     description = f"that of the option phases, {theory.phases}"
-    n = target.grid.n
+    n, modes = target.grid.n, theory.get_modes()
     if density == "truth":
-        theory.set_phases(fourier.resample(_truth(target, "white_noise", path), n))
+        modes = fourier.to_modes(fourier.resample(_truth(target, "white_noise", path), n))
         description = "that of the catalogue's own phases"
     elif phases:
-        theory.set_phases(fourier.resample(read_field(phases), n))
+        modes = fourier.to_modes(fourier.resample(read_field(phases), n))
         description = f"that of the phases {phases}"
     start = _reference(target, np.random.default_rng(seed))
     with quiet():
-        target.model.logposterior(start)
+        target.evaluate(modes, *target.split(start))
     if not theory.evaluated:
-        at = ", ".join(f"{p} = {start[p]:g}" for p in target.other_names)
+        at = ", ".join(f"{p} = {start[p]:g}" for p in target.metropolis_names)
         raise InputError(f"'{path}': the matter density cannot be computed at {at}.")
     target.refresh()
     if density == "nbody":

@@ -13,8 +13,8 @@ def fit_text(setup, results):
     """The fits in words and tables."""
     target = setup.target
     lines = [f"Density: {setup.description}; {target.grid.n}^3 voxels."]
-    if target.other_names:
-        held = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.other_names)
+    if target.metropolis_names:
+        held = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.metropolis_names)
         lines.append(f"Held at their ref: {held}.")
     for result in results:
         lines += ["", *_result_lines(result)]

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from ..errors import InputError
-from ..gravity.fourier import from_modes, linear_density
+from ..gravity.fourier import from_modes, linear_density, to_modes
 from ..posterior.from_yaml import (
     all_parameters,
     model_blocks,
@@ -74,8 +74,9 @@ def _sampled(model, draw, rng):
 
 def _evaluate(info, target, sampled, phases_rng):
     model, theory, grid = target.model, target.theory, target.grid
+    modes = theory.get_modes()
     if theory.phases is None:
-        theory.set_phases(phases_rng.standard_normal(grid.shape))
+        modes = to_modes(phases_rng.standard_normal(grid.shape))
     if not np.isfinite(model.logpriors(sampled)).all():
         outside = [
             f"{name} = {sampled[name]:g}"
@@ -84,12 +85,12 @@ def _evaluate(info, target, sampled, phases_rng):
         ]
         raise InputError(f"outside the prior: {', '.join(outside) or 'this point'}.")
     # How likely the present catalogue is there does not matter.
-    model.logposterior(sampled)
+    target.evaluate(modes, *target.split(sampled))
     if not theory.evaluated:
         known = {**model.parameterization.constant_params(), **sampled}
         at = ", ".join(f"{p} = {v:g}" for p, v in known.items() if p not in target.weight_names)
         raise InputError(f"the matter density cannot be computed at {at}.")
-    white_noise = from_modes(theory.get_modes())
+    white_noise = from_modes(modes)
     current = model.provider.params
     return ModelPoint(
         info=info,

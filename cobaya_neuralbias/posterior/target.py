@@ -18,67 +18,10 @@ from ..gravity import fourier
 from ..likelihoods.halo_likelihood import HaloLikelihood
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
+from .priors import WeightPriors
 
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
-
-
-class WeightPriors:
-    """Log density, constants dropped, and its derivative for one-dimensional Cobaya priors."""
-
-    # Exact HMC needs the energy exact; a gradient off by a finite difference costs acceptance only.
-    STEP = 1e-5
-
-    def __init__(self, pdfs):
-        self._pdfs = pdfs
-        self._normal = np.array([pdf.dist.name == "norm" for pdf in pdfs], dtype=bool)
-        moments = [
-            (pdf.mean(), pdf.std()) if n else (0, 1)
-            for pdf, n in zip(pdfs, self._normal, strict=True)
-        ]
-        self._loc, self._scale = np.array(moments, dtype=float).reshape(-1, 2).T
-        self._bounds = np.array([pdf.interval(1) for pdf in pdfs]).reshape(-1, 2)
-        self.constant = -float(
-            np.sum(np.log(self._scale[self._normal] * np.sqrt(2 * np.pi)))
-        ) - sum(
-            np.log(pdf.interval(1)[1] - pdf.interval(1)[0])
-            for pdf in pdfs
-            if pdf.dist.name == "uniform"
-        )
-
-    @property
-    def bounds(self):
-        """(n, 2) float64, the ends of each prior's support."""
-        return self._bounds
-
-    def curvature(self, weights):
-        """(n,) minus the second derivatives of the log density."""
-        out = np.where(self._normal, self._scale**-2.0, 0.0)
-        others = ~self._normal & np.array(
-            [p.dist.name != "uniform" for p in self._pdfs], dtype=bool
-        )
-        if others.any():
-            step = 1e-3 * others
-            ends = [self.value_and_gradient(weights + sign * step)[1] for sign in (1, -1)]
-            out[others] = ((ends[1] - ends[0]) / 2e-3)[others]
-        return out
-
-    def value_and_gradient(self, weights):
-        pull = (weights - self._loc) / self._scale
-        value = -0.5 * float(np.sum(pull[self._normal] ** 2))
-        gradient = np.where(self._normal, -pull / self._scale, 0.0)
-        if np.any(weights < self._bounds[:, 0]) or np.any(weights > self._bounds[:, 1]):
-            return -np.inf, np.zeros_like(gradient)
-        for i in np.flatnonzero(~self._normal):
-            pdf = self._pdfs[i]
-            if pdf.dist.name == "uniform":
-                continue
-            value += float(pdf.logpdf(weights[i]))
-            with np.errstate(invalid="ignore"):
-                ends = pdf.logpdf(weights[i] + self.STEP * np.array([-1, 1]))
-                slope = (ends[1] - ends[0]) / (2 * self.STEP)
-            gradient[i] = slope if np.isfinite(slope) else 0.0
-        return value, gradient
 
 
 def reference_point(model, rng=None):
@@ -96,7 +39,7 @@ class FieldTarget:
     ----------
     grid : Grid
     weight_names : list of str, the sampled weights, in the order of the ``weights`` arguments
-    other_names : list of str, the model's other sampled parameters
+    metropolis_names : list of str, the model's other sampled parameters
     theory, likelihoods : the components of the model that it composes
     likelihood_power : float, of the field likelihoods, 1 for the posterior itself
     """
@@ -138,7 +81,7 @@ class FieldTarget:
             for p in component.input_params
         } | {p for depends in model.parameterization.input_dependencies.values() for p in depends}
         self.weight_names = [w for w in dict.fromkeys(names) if w in sampled and w not in elsewhere]
-        self.other_names = [p for p in sampled if p not in self.weight_names]
+        self.metropolis_names = [p for p in sampled if p not in self.weight_names]
         if shared := model.prior.external_dependence.intersection(self.weight_names):
             raise LoggedError(
                 log,
@@ -152,17 +95,64 @@ class FieldTarget:
         self._forward_model = None
         self._fixed = {}
 
-    def evaluate(self, weights, others=()):
-        """``model.logposterior`` at these sampled parameters and the theory's current phases.
+    def evaluate(self, modes, weights, others=()):
+        """``model.logposterior`` at these modes and sampled parameters.
 
         Makes its cosmology (and fixed weights) the one this target uses.
+
+        Parameters
+        ----------
+        modes : (n, n, n) float64, real Fourier modes of the white noise; they become the theory's
+        weights : (n_weights,) float64, in the order of ``weight_names``
+        others : (n_others,) float64, in the order of ``metropolis_names``
+
+        Returns
+        -------
+        cobaya.model.LogPosterior
         """
-        point = dict(zip(self.weight_names, map(float, weights), strict=True))
-        point.update(zip(self.other_names, map(float, others), strict=True))
-        result = self.model.logposterior(point)
+        self.theory.set_modes(modes)
+        result = self.model.logposterior(self.point(weights, others))
         if np.isfinite(result.logpost):
             self.refresh()
         return result
+
+    def point(self, weights, others=()):
+        """Name -> value of all sampled parameters, as Cobaya's model takes them."""
+        point = dict(zip(self.weight_names, map(float, weights), strict=True))
+        point.update(zip(self.metropolis_names, map(float, others), strict=True))
+        return point
+
+    def split(self, point):
+        """(weights, others) of a :meth:`point`."""
+        return (
+            np.array([point[name] for name in self.weight_names]),
+            np.array([point[name] for name in self.metropolis_names]),
+        )
+
+    def check_two_routes(self, result, modes, weights, log_density):
+        """Cobaya's value and a trajectory's are two routes to one number: they must agree.
+
+        Parameters
+        ----------
+        result : cobaya.model.LogPosterior, as :meth:`evaluate` gave it at these modes and weights
+        modes, weights : arrays
+        log_density : float, as :meth:`modes_value_and_gradient` gave it, at full power
+        """
+        likelihood = sum(
+            value
+            for name, value in zip(self.model.likelihood, result.loglikes, strict=True)
+            if name in self.likelihoods
+        )
+        prior = self.priors.value_and_gradient(weights)[0]
+        expected = log_density - prior + 0.5 * float(np.vdot(modes, modes))
+        if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
+            raise LoggedError(
+                self._log,
+                "The log-likelihood through Cobaya is %.12g, along the trajectory %.12g: "
+                "a component changed between two evaluations of the same point.",
+                likelihood,
+                expected,
+            )
 
     def refresh(self):
         """Take cosmology and fixed weights from the last point that the model evaluated.
@@ -171,12 +161,12 @@ class FieldTarget:
         mean to pick a value for a sampled cosmology.
         """
         if not self.theory.evaluated:
-            if self.other_names:
+            if self.metropolis_names:
                 raise LoggedError(
                     self._log,
                     "The model has no current value of %s yet: call model.logposterior(point) or "
-                    "target.evaluate(weights, others) first.",
-                    self.other_names,
+                    "target.evaluate(modes, weights, others) first.",
+                    self.metropolis_names,
                 )
             self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
@@ -187,6 +177,11 @@ class FieldTarget:
             for w in like.weight_names
             if w not in self.weight_names
         }
+
+    @property
+    def other_names(self):
+        """Former name of ``metropolis_names``, for one release."""
+        return self.metropolis_names
 
     @property
     def fixed(self):

@@ -1,6 +1,6 @@
-"""When the chains of a run meet: at the ends of the windows of the warm-up, and to be compared.
+"""How the chains of a run are compared, and when they agree.
 
-Cycles and samples alone decide where, so a run can be repeated, and resumed, to the bit.
+Pure functions: of the traces that chains have recorded, and of the checks so far.
 """
 
 import datetime
@@ -9,95 +9,105 @@ import numpy as np
 
 from ..runs.traces import PER_SAMPLE, columns
 from ..sampling import diagnostics
-from ..sampling.adaptation import Warmup
-from ..sampling.metropolis import Metropolis
-from ..sampling.pooling import pool
 
-POOLING = {"tuning": Warmup.POOLING, "metropolis": Metropolis.POOLING}
-# Of a longer chain every second, third, ... sample is looked at, so that a check costs no time.
-ENOUGH = 2000
+# Of a longer chain every second, third, ... sample is compared, so that a check costs no time.
+MOST_DRAWS = 2000
 
 
-class Meetings:
-    """Mixin for a sampler whose ``chains`` (:class:`~.chains.Chains`) are compared by traces.
+def trace_of(traces, acceptance, parameters, fixed, weight_names, most=None):
+    """What one chain is compared by.
 
-    ``progress`` has a row for each check: see :meth:`row_of`.
+    Parameters
+    ----------
+    traces : dict, see :meth:`~cobaya_neuralbias.runs.field_file.FieldOutput.traces`
+    acceptance : list of float
+    parameters : list of str, sampled ones
+    fixed : list of str, "phases" or "weights", which are left out
+    weight_names : list of str
+    most : int, optional: of a longer chain evenly chosen samples, about so many
+
+    Returns
+    -------
+    dict: ``samples`` (their number), ``draws`` (n, n_columns), ``energies``, ``acceptance``
     """
+    n = len(traces[PER_SAMPLE[0]])
+    some = slice(None, None, max(1, n // most) if most else 1)
+    thinned = {name: traces[name][some] for name in PER_SAMPLE}
+    return {
+        "samples": n,
+        "draws": columns(thinned, parameters, fixed, weight_names)[1],
+        "energies": traces["trajectories/energy"],
+        "acceptance": np.mean(acceptance),
+    }
 
-    def meet_if_due(self):
-        n = len(self.collection)
-        if self.tuning.ends_window:
-            self._learn()
-        elif n % self.check_every == 0 and self.n_checked < n <= self.max_samples:
-            row = self._meet(self.n_cycles, self._traces(ENOUGH), self.row_of)
-            self.n_checked = n
-            if len(row):
-                self.progress = np.vstack([self.progress, row])
-                self.log_check(row)
-            self.converged = self.has_converged()
 
-    def meet_at_the_end(self):
-        """Compare the chains as they are, which decides nothing: a ``row``, ``words`` on it."""
-        return self.chains.meet(None, self._traces(), self._last_comparison)
+def row_of(chains):
+    """N samples, time, acceptance, and R-hat - 1, once of ranks and once of folded ranks.
 
-    def _meet(self, place, mine, join):
-        if self.chains.number > 1:
-            self.save()
-        return self.chains.meet(place, mine, join)
+    The largest R-hat of the log posterior, the parameters and the followed modes of the field; NaN
+    as long as one of them has never moved. Empty before there are samples enough.
 
-    def _learn(self):
-        """Move on to what the window that has ended taught, by the draws of all chains."""
-        mine = {"tuning": self.tuning.statistics(), "metropolis": self.metropolis.statistics()}
-        of_all = self._meet(self.n_cycles, mine, lambda parts: pool(parts, POOLING))
-        self.metropolis.learn(of_all["metropolis"], renew=self.tuning.renews_metric)
-        self.tuning.learn(of_all["tuning"])
-        if self.tuning.done:
-            self.end_warmup()
+    Parameters
+    ----------
+    chains : list of dict, see :func:`trace_of`
+    """
+    if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
+        return np.empty(0)
+    draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
+    return np.array(
+        [
+            sum(chain["samples"] for chain in chains),
+            datetime.datetime.now().timestamp(),
+            np.mean([chain["acceptance"] for chain in chains]),
+            np.max(diagnostics.rhat_bulk(draws)) - 1,
+            np.max(diagnostics.rhat_folded(draws)) - 1,
+        ]
+    )
 
-    def _traces(self, enough=None):
-        """What this chain is compared by; of a longer one than ``enough`` some of the samples."""
-        traces = self.field_output.traces()
-        n = len(self.collection)
-        some = slice(None, None, max(1, n // enough) if enough else 1)
-        some_traces = {name: traces[name][some] for name in PER_SAMPLE}
-        return {
-            "samples": n,
-            "draws": self.compared(some_traces)[1],
-            "energies": traces["trajectories/energy"],
-            "acceptance": np.mean(self.acceptance),
-        }
 
-    def compared(self, traces):
-        """Names and draws of what moves."""
-        return columns(traces, self.sampled_params, self.fixed, self.target.weight_names)
+def has_converged(progress, limits):
+    """Whether at two checks in a row all that there is a limit for was below it.
 
-    @staticmethod
-    def row_of(chains):
-        """N samples, time, acceptance, and R-hat - 1, once of ranks and once of folded ranks.
+    Parameters
+    ----------
+    progress : (n_checks, 5), rows of :func:`row_of`
+    limits : pair of float or None, for the last two columns
+    """
+    limits = np.array(limits, dtype=float)
+    asked = ~np.isnan(limits)
+    last = progress[-2:, -2:]
+    return bool(asked.any() and len(last) == 2 and (last < limits)[:, asked].all())
 
-        The largest of the log posterior, the parameters and the followed modes of the field; NaN
-        as long as one of them has never moved (fixed ones are left out). Empty before there are
-        samples enough.
-        """
-        if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
-            return np.empty(0)
-        draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
-        return np.array(
-            [
-                sum(chain["samples"] for chain in chains),
-                datetime.datetime.now().timestamp(),
-                np.mean([chain["acceptance"] for chain in chains]),
-                np.max(diagnostics.rhat_bulk(draws)) - 1,
-                np.max(diagnostics.rhat_folded(draws)) - 1,
-            ]
-        )
 
-    def _last_comparison(self, chains):
-        return {"row": self.row_of(chains), "words": self.words_on(chains)}
+def worst(chains, names, n_parameters, modes_free, moving):
+    """The worst numbers of all chains together.
 
-    def has_converged(self):
-        """Whether at two checks in a row all that there is a limit for was below it."""
-        limits = np.array([self.Rminus1_stop, self.Rminus1_cl_stop], dtype=float)
-        asked = ~np.isnan(limits)
-        last = self.progress[-2:, -2:]
-        return bool(asked.any() and len(last) == 2 and (last < limits)[:, asked].all())
+    Parameters
+    ----------
+    chains : list of dict, see :func:`trace_of`
+    names : list of str, the columns of their draws: log posterior, parameters, modes
+    n_parameters : int, of these
+    modes_free : bool
+    moving : bool, whether trajectories move anything
+
+    Returns
+    -------
+    dict: ``parameters`` (R-hat, effective samples, name), ``modes`` (R-hat, effective samples),
+    ``ebfmi``, where there are any; empty before there are samples enough
+    """
+    if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
+        return {}
+    draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
+    rhat, ess = diagnostics.rhat(draws), diagnostics.ess_bulk(draws)
+    out = {}
+    parameters = slice(1, 1 + n_parameters)
+    if n_parameters:
+        # A parameter that never moved has NaN.
+        lowest = parameters.start + int(np.argmin(np.nan_to_num(ess[parameters])))
+        out["parameters"] = np.max(rhat[parameters]), ess[lowest], names[lowest]
+    if modes_free:
+        modes = slice(parameters.stop, None)
+        out["modes"] = np.max(rhat[modes]), np.min(ess[modes])
+    if moving:
+        out["ebfmi"] = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
+    return out

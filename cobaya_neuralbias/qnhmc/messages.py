@@ -1,167 +1,133 @@
-"""What a field sampler says while it runs, and its convergence in a few words."""
-
-import os
+"""What a run says: functions of its state and options that return the words, and log nothing."""
 
 import numpy as np
-
-from ..sampling import diagnostics
 
 LOW_ACCEPTANCE = 0.2
 INEXACT = (
     "INEXACT: with 'adapt: always' the metric goes on changing with the chain's own past, so the "
     "samples are not those of the posterior. For comparison only; 'adapt: warmup' is exact."
 )
+FIXED_WEIGHTS = (
+    "The weights stay at their `ref`, also where it is a distribution: their columns of the chain "
+    "are constant."
+)
+WEIGHT_DIVERGENCES = (
+    "Divergent trajectories of the weights alone were rejected, too, so the chain stays exact. One "
+    "in ten or so is normal: their steps are drawn from a decade, and the longest are too long "
+    "where the posterior is narrow."
+)
+CONVERGED = "Converged: R-hat - 1 was below its limits at two checks in a row."
 
 
-class RunLog:
-    """Mixin for a sampler of a field: its log lines."""
+def free_blocks(layout, metropolis_names):
+    others = f", and {', '.join(metropolis_names)} by Metropolis steps" if metropolis_names else ""
+    return (
+        f"Moving {layout.n_modes} modes of the white noise and {layout.n_weights} weights by "
+        f"Hamiltonian trajectories{others}."
+    )
 
-    def log_moves(self):
-        others = self.target.other_names
-        self.mpi_info(
-            "Moving %d phases and %d weights by Hamiltonian trajectories%s.",
-            *(self.moving.n_modes, self.moving.n_weights),
-            f", and {', '.join(others)} by Metropolis steps" if others else "",
-        )
-        if "phases" in self.fixed:
-            self.mpi_info("The phases stay at '%s'.", self.target.theory.phases)
-        if "weights" in self.fixed:
-            self.mpi_info(
-                "The weights stay at their `ref`, also where it is a distribution: their columns "
-                "of the chain are constant."
-            )
-        if self.adapt == "always":
-            self.mpi_warning("%s", INEXACT)
 
-    def log_start_of_warmup(self):
-        tempered = self.tuning.tempered_cycles
-        words = f"; the likelihood counts in full after {tempered}" if tempered else ""
-        self.mpi_info("Warm-up: %d cycles%s.", self.warmup, words)
+def start_of_warmup(tuning):
+    tempered = tuning.tempered_cycles
+    words = f"; the likelihood counts in full after {tempered}" if tempered else ""
+    return f"Warm-up: {tuning.n_cycles} cycles{words}."
 
-    def log_end_of_warmup(self):
-        self.log.info(
-            "Warm-up done after %d gradients and %.0f s; step sizes %.3g (joint)%s. %s",
-            self.costs.gradients,
-            self.costs.seconds,
-            self.tuning.step_size,
-            f", {self.tuning.dense_step_size:.3g} (weights)"
-            if self.weight_updates and self.moving.n_weights
-            else "",
-            "All tuning is frozen."
-            if self.adapt == "warmup"
-            else "All tuning but the quasi-Newton correction is frozen.",
-        )
 
-    def log_stage(self):
-        recent = np.mean(self.acceptance[-50:]) if self.acceptance else float("nan")
-        stage = (
-            f"sample {len(self.collection)} of {self.max_samples}"
-            if self.tuning.done
-            else f"warm-up cycle {self.n_cycles} of {self.warmup}"
-        )
-        if self.tuning.likelihood_power < 1:
-            stage += f", likelihood to the power {self.tuning.likelihood_power:.2g}"
-        self.log.info(
-            "%s: %d gradients in %.0f s, acceptance %.2f, step %.3g, ln posterior %.1f.",
-            stage,
-            self.costs.gradients,
-            self.costs.seconds,
-            recent,
-            self.tuning.step_size,
-            self.state.log_density,
-        )
-        if self.tuning.done and recent < LOW_ACCEPTANCE:
-            self.log.warning(
-                "The mean acceptance of the last 50 trajectories is %.2f: the chain nearly stands "
-                "still, its frozen steps too long for where it is. Start anew with a longer "
-                "warmup or a higher target_acceptance.",
-                recent,
-            )
+def end_of_warmup(state, weights_move, exact):
+    dense = f", {state.tuning.dense_step_size:.3g} (weights)" if weights_move else ""
+    frozen = "All tuning is frozen." if exact else "All tuning but the preconditioner is frozen."
+    return (
+        f"Warm-up done after {state.costs.gradients} gradients and {state.costs.seconds:.0f} s; "
+        f"step sizes {state.tuning.step_size:.3g} (joint){dense}. {frozen}"
+    )
 
-    def log_check(self, row):
-        self.mpi_info(
-            "%d samples of %s: R-hat - 1 is %.3g, of the widths %.3g (the worst of parameters and "
-            "field).",
-            *(row[0], self._which_chains(), *row[-2:]),
-        )
 
-    def _which_chains(self):
-        return "this chain" if self.chains.number == 1 else f"all {self.chains.number} chains"
+def recent_acceptance(state):
+    """Mean over the last 50 joint trajectories."""
+    return np.mean(state.acceptance[-50:]) if state.acceptance else float("nan")
 
-    def log_end(self, words):
-        alone = self.n_weight_trajectories
-        self.log.info(
-            "Done: %d samples, %d gradients, %d weight-only evaluations, %.0f s; "
-            "mean acceptance %.2f; divergent: %d trajectories%s.",
-            len(self.collection),
-            self.costs.gradients,
-            self.costs.weight_evaluations,
-            self.costs.seconds,
-            np.mean(self.acceptance) if self.acceptance else float("nan"),
-            self.n_divergent,
-            f", {self.n_weight_divergent} of {alone} of the weights alone" if alone else "",
-        )
-        self._log_convergence(words)
-        if self.adapt == "always":
-            self.log.warning(
-                "%s It was reset %d times.",
-                INEXACT,
-                sum(one.resets for one in self.tuning.quasi_newton.values()),
-            )
-        if self.n_divergent:
-            self.log.warning(
-                "%d of %d joint trajectories ran away after warm-up and were rejected. One in a "
-                "hundred is harmless; if more do, use a longer warmup or a higher "
-                "target_acceptance.",
-                self.n_divergent,
-                len(self.acceptance),
-            )
-        if self.n_weight_divergent:
-            self.log.info(
-                "Trajectories of the weights alone that ran away were rejected, too, so the chain "
-                "stays exact. One in ten or so is normal: their steps are drawn from a decade, and "
-                "the longest are too long where the posterior is narrow."
-            )
 
-    def _log_convergence(self, words):
-        if self.converged:
-            self.mpi_info("Converged: R-hat - 1 was below its limits at two checks in a row.")
-        elif self.Rminus1_stop is not None or self.Rminus1_cl_stop is not None:
-            self.mpi_warning(
-                "Not converged: R-hat - 1 is %s, and not below its limits at two checks in a row. "
-                "Resume with more max_samples.",
-                " and ".join(f"{value:.3g}" for value in self.progress[-1:, -2:].ravel()) or "?",
-            )
-        if words:
-            self.mpi_info("%s", words)
-        if words and self.output and self.output.prefix:
-            prefix = os.path.join(self.output.folder, self.output.prefix)
-            self.mpi_info("What to make of it: cobaya-neuralbias diagnose %s", prefix)
+def stage(state, max_samples):
+    tuning = state.tuning
+    where = (
+        f"sample {state.n_samples} of {max_samples}"
+        if tuning.done
+        else f"warm-up cycle {state.n_cycles} of {tuning.n_cycles}"
+    )
+    if tuning.likelihood_power < 1:
+        where += f", likelihood to the power {tuning.likelihood_power:.2g}"
+    return (
+        f"{where}: {state.costs.gradients} gradients in {state.costs.seconds:.0f} s, acceptance "
+        f"{recent_acceptance(state):.2f}, step {tuning.step_size:.3g}, ln posterior "
+        f"{state.current.log_density:.1f}."
+    )
 
-    def words_on(self, chains):
-        """The worst numbers of the chains together, of the parameters and of the field."""
-        if min(chain["samples"] for chain in chains) < diagnostics.FEWEST:
-            return ""
-        names = self.compared(self.field_output.traces())[0]
-        n_parameters = sum(name in self.sampled_params for name in names)
-        draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
-        rhat, ess = diagnostics.rhat(draws), diagnostics.ess_bulk(draws)
-        parameters = slice(1, 1 + n_parameters)
-        parts = []
-        if n_parameters:
-            # A parameter that never moved has NaN.
-            worst = parameters.start + int(np.argmin(np.nan_to_num(ess[parameters])))
-            parts.append(
-                f"parameters {np.max(rhat[parameters]):.2f} and {ess[worst]:.0f} ('{names[worst]}')"
-            )
-        if "phases" not in self.fixed:
-            field = slice(parameters.stop, None)
-            parts.append(f"field modes {np.max(rhat[field]):.2f} and {np.min(ess[field]):.0f}")
-        words = (
-            f"Worst R-hat and fewest effective samples of {self._which_chains()}: "
-            f"{', '.join(parts)}"
-        )
-        if len(self.state.position):
-            ebfmi = min(diagnostics.ebfmi(chain["energies"]) for chain in chains)
-            words += f"; E-BFMI {ebfmi:.2f}"
-        return words + "."
+
+def low_acceptance(state):
+    """A warning where the chain nearly stands still, else None."""
+    recent = recent_acceptance(state)
+    if not (state.tuning.done and recent < LOW_ACCEPTANCE):
+        return None
+    return (
+        f"The mean acceptance of the last 50 trajectories is {recent:.2f}: the chain nearly stands "
+        "still, its frozen steps too long for where it is. Start anew with a longer warmup or a "
+        "higher target_acceptance."
+    )
+
+
+def which_chains(number):
+    return "this chain" if number == 1 else f"all {number} chains"
+
+
+def check(row, n_chains):
+    return (
+        f"{row[0]:.0f} samples of {which_chains(n_chains)}: R-hat - 1 is {row[-2]:.3g}, of the "
+        f"widths {row[-1]:.3g} (the worst of parameters and field)."
+    )
+
+
+def end(state, n_weight_trajectories):
+    alone = (
+        f", {state.n_weight_divergent} of {n_weight_trajectories} of the weights alone"
+        if n_weight_trajectories
+        else ""
+    )
+    mean = np.mean(state.acceptance) if state.acceptance else float("nan")
+    return (
+        f"Done: {state.n_samples} samples, {state.costs.gradients} gradients, "
+        f"{state.costs.weight_evaluations} weight-only evaluations, {state.costs.seconds:.0f} s; "
+        f"mean acceptance {mean:.2f}; divergent: {state.n_divergent} trajectories{alone}."
+    )
+
+
+def divergences(state):
+    return (
+        f"{state.n_divergent} of {len(state.acceptance)} joint trajectories diverged after the "
+        "warm-up and were rejected. One in a hundred is harmless; if more do, use a longer warmup "
+        "or a higher target_acceptance."
+    )
+
+
+def not_converged(progress):
+    numbers = " and ".join(f"{value:.3g}" for value in progress[-1:, -2:].ravel()) or "?"
+    return (
+        f"Not converged: R-hat - 1 is {numbers}, and not below its limits at two checks in a row. "
+        "Resume with more max_samples."
+    )
+
+
+def worst_numbers(worst, n_chains):
+    """:func:`~.convergence.worst` in words; nothing where it is empty."""
+    if not worst:
+        return ""
+    parts = []
+    if "parameters" in worst:
+        rhat, ess, name = worst["parameters"]
+        parts.append(f"parameters {rhat:.2f} and {ess:.0f} ('{name}')")
+    if "modes" in worst:
+        parts.append("field modes {:.2f} and {:.0f}".format(*worst["modes"]))
+    ebfmi = f"; E-BFMI {worst['ebfmi']:.2f}" if "ebfmi" in worst else ""
+    return (
+        f"Worst R-hat and fewest effective samples of {which_chains(n_chains)}: "
+        f"{', '.join(parts)}{ebfmi}."
+    )

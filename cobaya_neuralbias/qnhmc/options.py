@@ -59,19 +59,18 @@ def check_options(sampler):
         )
 
 
-def check_what_moves(sampler):
-    """Refuse fixed phases that were not given, and a run in which nothing moves."""
-    target, moving = sampler.target, sampler.moving
-    if not moving.phases and target.theory.phases is None:
+def check_free_blocks(log, target, layout):
+    """Refuse fixed phases that were not given, and a run in which nothing is free."""
+    if not layout.modes_free and target.theory.phases is None:
         raise LoggedError(
-            sampler.log,
+            log,
             "Option 'phases' is 'fixed', but none are given to fix them at: set the option "
             "'phases' of '%s' to a file.",
             target.theory.get_name(),
         )
-    if not (moving.n_modes or moving.n_weights or target.other_names):
+    if not (layout.n_modes or layout.n_weights or target.metropolis_names):
         raise LoggedError(
-            sampler.log,
+            log,
             "Nothing moves: the phases are fixed, no bias weight is sampled, and there is no "
             "other parameter.",
         )

@@ -1,10 +1,9 @@
-"""The chains of a run, one to an MPI process, and how they meet.
+"""The chains of a run, one to an MPI process, and how they synchronise.
 
-At a meeting every chain brings something small, the first makes one result of all, and all get it.
-Nobody enters before everybody stands at the door, so a chain that fails is noticed there, and
-nothing hangs on it. A chain saves its state before it goes to a meeting and remembers the last
-result: whatever a kill leaves behind, either no chain has been at a meeting, or one of them
-remembers what came of it.
+At a reduction every chain gives something small, the first makes one result of all, and all get it.
+A barrier comes first, so a chain that fails is noticed there, and no other waits for it forever. A
+chain saves its state before a reduction and remembers the last result: whatever a kill leaves
+behind, either no chain has the result, or one of them remembers it.
 """
 
 import time
@@ -16,19 +15,19 @@ from cobaya.log import LoggedError
 
 # How long a chain that failed waits for the others to end their cycle and to save what they have
 TIME_TO_SAVE = 120.0
-# When a chain gives up on the others: after so many times what it itself took to come here, and
-# some time more
+# A chain gives up on the others after so many times what it itself took since the last reduction,
+# and some time more
 PATIENCE = (10.0, 600.0)
 POLL = 0.01
 
 
-class Chains:
-    """How this chain meets the others; without any, :meth:`meet` is a call.
+class ParallelChains:
+    """Reductions over the chains; for a single one, :meth:`reduce` is a call.
 
     Attributes
     ----------
     number : int, of chains
-    last : dict or None, ``place`` and ``result`` of the last meeting
+    last : dict or None, ``cycle`` and ``result`` of the last reduction
     """
 
     def __init__(self, log):
@@ -39,8 +38,8 @@ class Chains:
         self._since = time.monotonic()
 
     @contextmanager
-    def together(self, name):
-        """Around all meetings: an error of one chain ends every chain, with a word of it."""
+    def running(self, name):
+        """Around all reductions: an error of one chain ends every chain, with a message."""
         self._since = time.monotonic()
         process = (
             mpi.ProcessState(name, time_out_seconds=TIME_TO_SAVE)
@@ -50,47 +49,47 @@ class Chains:
         with process as self._process:
             yield
 
-    def listen(self):
+    def check_others(self):
         """Raise Cobaya's ``OtherProcessError`` if another chain has failed."""
         if self._process is not None:
             self._process.check_error()
 
-    def meet(self, place, mine, join):
-        """Result of ``join([what the first chain brings, the second, ...])``, for all chains.
+    def reduce(self, cycle, part, combine):
+        """Result of ``combine([part of the first chain, of the second, ...])``, for all chains.
 
         Parameters
         ----------
-        place : int or None
-            Where the meeting is, a different number for each. What came of it is remembered, and
-            not computed again by those that resume from before. None for one without consequences.
-        mine : what this chain brings
-        join : callable, carried out by the first chain alone
+        cycle : int or None
+            Where in the run the reduction is, a different number for each. Its result is kept, and
+            not computed again by chains that resume from before. None for one without consequences.
+        part : what this chain gives
+        combine : callable, carried out by the first chain alone
         """
         if self.number == 1:
-            return join([mine])
-        if place is not None and self.last is not None and self.last["place"] == place:
+            return combine([part])
+        if cycle is not None and self.last is not None and self.last["cycle"] == cycle:
             return self.last["result"]
-        self._wait()
-        places, parts = zip(*(mpi.gather((place, mine)) or [(place, mine)]), strict=True)
-        result = self._result(places, parts, join)
-        if place is not None:
-            self.last = {"place": place, "result": result}
+        self._barrier()
+        cycles, parts = zip(*(mpi.gather((cycle, part)) or [(cycle, part)]), strict=True)
+        result = self._result(cycles, parts, combine)
+        if cycle is not None:
+            self.last = {"cycle": cycle, "result": result}
         self._since = time.monotonic()
         return result
 
     @mpi.from_root
-    def _result(self, places, parts, join):
-        if len(set(places)) > 1:
+    def _result(self, cycles, parts, combine):
+        if len(set(cycles)) > 1:
             raise LoggedError(
                 self._log,
-                "The chains are not at the same place of the run (cycles %s): do their files "
-                "belong together?",
-                list(places),
+                "The chains are not at the same cycle of the run (%s): do their files belong "
+                "together?",
+                list(cycles),
             )
-        return join(list(parts))
+        return combine(list(parts))
 
-    def _wait(self):
-        """Until all chains are at the door."""
+    def _barrier(self):
+        """Wait for all chains."""
         arrived = time.monotonic()
         patience = PATIENCE[0] * (arrived - self._since) + PATIENCE[1]
         self._process.set(mpi.State.READY)
@@ -107,6 +106,6 @@ class Chains:
                 )
 
     def recall(self, last):
-        """Take up the last meeting that this chain (None: none) or any other remembers."""
+        """Take up the last reduction that this chain (None: none) or any other remembers."""
         every = [one for one in mpi.allgather(last) if one is not None]
-        self.last = max(every, key=lambda one: int(one["place"]), default=None)
+        self.last = max(every, key=lambda one: int(one["cycle"]), default=None)

@@ -112,7 +112,7 @@ def _bands(run):
 
 def triangle(run):
     """Marginal posteriors of cosmology (if sampled) and of the first bias weights."""
-    names = [*run.target.other_names, *run.weight_names][:TRIANGLE_SIZE]
+    names = [*run.target.metropolis_names, *run.weight_names][:TRIANGLE_SIZE]
     values = np.concatenate(run.columns(names))
     moving = np.ptp(values, axis=0) > 0 if len(values) > 1 else np.zeros(len(names), dtype=bool)
     names, values = [n for n, m in zip(names, moving, strict=True) if m], values[:, moving]

@@ -3,14 +3,17 @@
 * ``field.h5``, for people and plots: running mean and variance of the initial white noise and the
   final density, the power of every sample, a few full samples, and the traces that convergence is
   judged by;
-* ``journal``: the rows that the field file is made of, as they come;
+* ``journal``: the append log, the rows that the field file is made of, as they come;
 * ``state.h5``: everything the run needs to go on to the bit, in float64, and how much of the
-  chain and of the journal belongs to it.
+  chain and of the append log belongs to it.
 """
 
 import json
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -18,9 +21,10 @@ import numpy as np
 from ..atomic_files import DamagedError, GrowingFile, load_state, previous, replacing, save_state
 from ..errors import InputError
 from ..gravity.fourier import bin_spectrum, from_modes
+from ..gravity.grid import Grid
 from ..sampling.moments import Moments
 from .append_log import AppendLog
-from .fingerprint import difference, identity
+from .fingerprint import difference
 from .traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP, choose_modes
 
 LARGE = ("samples/phases",)
@@ -31,9 +35,25 @@ SMALL = (
     *PER_WARMUP,
 )
 SERIES = (*LARGE, *SMALL)
-# The field file is made anew whenever the journal has grown by this factor: then all that is ever
-# written to it is some ten times its final size, however often the run saves its state.
+# The field file is written anew whenever the append log has grown by this factor: then all that is
+# ever written to it is some ten times its final size, however often the run saves its state.
 GROWTH = 1.1
+
+
+class RunPaths(NamedTuple):
+    """The files of one chain."""
+
+    chain: Path  #: the text chain, written by Cobaya
+    append_log: Path
+    fields: Path
+    state: Path
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike, prefix: str, chain: int) -> "RunPaths":
+        """Names as Cobaya gives its chains: without a dot where the prefix is only a folder."""
+        stem = f"{prefix}.{chain}" if prefix else str(chain)
+        kinds = ("txt", "journal", "field.h5", "state.h5")
+        return cls(*(Path(folder) / f"{stem}.{kind}" for kind in kinds))
 
 
 class FieldOutput:
@@ -41,89 +61,97 @@ class FieldOutput:
 
     Parameters
     ----------
-    sampler : QNHMC
-    output : cobaya Output; without one nothing is written, and the products stay in memory
-    chain : int, 1-based number of the chain
+    grid : Grid
+    paths : RunPaths, or None to keep the products in memory
+    fingerprint : dict, see :func:`~.fingerprint.fingerprint`; of what is written and read again
+    store_every : int, the full white noise of every so many samples is kept; 0: of none
+    modes_fixed : bool, whether the modes of all samples are the same
     """
 
-    def __init__(self, sampler, output, chain):
-        self._sampler = sampler
-        grid = sampler.target.grid
+    def __init__(
+        self,
+        grid: Grid,
+        paths: RunPaths | None = None,
+        fingerprint: dict[str, str] | None = None,
+        store_every: int = 0,
+        modes_fixed: bool = False,
+    ) -> None:
         self.grid = grid
+        self.paths = paths
         self.n_bins = grid.n // 2
         self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
         self.mode_index, self.mode_shell = choose_modes(grid)
+        self._fingerprint = fingerprint or {}
+        self._store_every, self._modes_fixed = store_every, modes_fixed
         self._recorded = 0
         self._power = Moments((self.n_bins,))
-        self._size_at_export = None
-        self._fixed_phases = None
-        journal_path = None
-        if output:
-            # As Cobaya names its chains: without a dot where `output` is only a folder.
-            stem = Path(output.folder) / (f"{output.prefix}." if output.prefix else "")
-            chain_path, journal_path, self.field_path, self.state_path = (
-                Path(f"{stem}{'' if output.prefix else os.sep}{chain}.{kind}")
-                for kind in ("txt", "journal", "field.h5", "state.h5")
-            )
-            self.chain = GrowingFile(chain_path)
-            self._identity = identity(sampler)
-        self.journal = AppendLog(journal_path, SMALL, LARGE)
+        self._size_at_export: int | None = None
+        self._fixed_white_noise: np.ndarray | None = None
+        if paths:
+            self.chain = GrowingFile(paths.chain)
+        self.append_log = AppendLog(paths and paths.append_log, SMALL, LARGE)
 
     # Recording
 
-    def record(self, modes, theory, point, log_posterior):
-        """Add one sample: its modes, and the density the theory has just computed from them.
+    def record(
+        self,
+        modes: np.ndarray,
+        density: np.ndarray,
+        linear_power: np.ndarray,
+        point: np.ndarray,
+        log_posterior: float,
+    ) -> None:
+        """Add one sample.
 
         Parameters
         ----------
         modes : (n, n, n) float64
-        theory : with ``get_matter_density`` and ``get_forward_model``
+        density : (n, n, n), the evolved matter density contrast
+        linear_power : (n, n, n) float64 [(Mpc/h)^3], of each real mode
         point : (n_parameters,) float64
-        log_posterior : float, with the prior of the phases
+        log_posterior : float, with the prior of the modes
         """
         white_noise = self._white_noise(modes)
         self.fields["initial"].update(white_noise)
-        self.fields["final"].update(theory.get_matter_density())
+        self.fields["final"].update(density)
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
         self._power.update(whitened)
-        self.journal.add("power/whitened", whitened)
-        scale = theory.get_forward_model().packed_power
-        spectrum = bin_spectrum(modes * scale, self.grid.shells, self.n_bins, modes)
-        self.journal.add("power/spectrum", spectrum)
+        self.append_log.add("power/whitened", whitened)
+        spectrum = bin_spectrum(modes * linear_power, self.grid.shells, self.n_bins, modes)
+        self.append_log.add("power/spectrum", spectrum)
         row = (log_posterior, point, modes.ravel()[self.mode_index].astype(np.float32))
         for name, value in zip(PER_SAMPLE, row, strict=True):
-            self.journal.add(name, value)
-        every = self._sampler.store_every
-        if every and self._recorded % every == 0:
-            self.journal.add("samples/phases", white_noise.astype(np.float32))
-            self.journal.add("samples/point", np.array(point))
-            self.journal.add("samples/index", np.int64(self._recorded))
+            self.append_log.add(name, value)
+        if self._store_every and self._recorded % self._store_every == 0:
+            self.append_log.add("samples/phases", white_noise.astype(np.float32))
+            self.append_log.add("samples/point", np.array(point))
+            self.append_log.add("samples/index", np.int64(self._recorded))
         self._recorded += 1
 
-    def _white_noise(self, modes):
-        """Phases of ``modes``; fixed ones are transformed once."""
-        if "phases" not in self._sampler.fixed:
+    def _white_noise(self, modes: np.ndarray) -> np.ndarray:
+        """White noise of ``modes``; fixed ones are transformed once."""
+        if not self._modes_fixed:
             return from_modes(modes)
-        if self._fixed_phases is None:
-            self._fixed_phases = from_modes(modes)
-        return self._fixed_phases
+        if self._fixed_white_noise is None:
+            self._fixed_white_noise = from_modes(modes)
+        return self._fixed_white_noise
 
     def record_trajectory(self, info):
         """Add what one joint trajectory did, a ``hamiltonian.Info``."""
         row = (info.energy, info.accept_probability, info.divergent)
         for name, value in zip(PER_TRAJECTORY, row, strict=True):
-            self.journal.add(name, value)
+            self.append_log.add(name, value)
 
     def record_warmup(self, modes, point, likelihood_power):
         """Add where a cycle of the warm-up has ended, and the power of the likelihood in it."""
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
         row = (np.float64(likelihood_power), point, whitened)
         for name, value in zip(PER_WARMUP, row, strict=True):
-            self.journal.add(name, value)
+            self.append_log.add(name, value)
 
     def traces(self):
         """Name -> all rows so far, of each series in ``PER_SAMPLE`` and ``PER_TRAJECTORY``."""
-        return {name: self.journal.rows(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
+        return {name: self.append_log.rows(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
 
     def moments(self):
         """Name -> ``Moments`` so far, of the fields and of the whitened power in each shell."""
@@ -143,57 +171,43 @@ class FieldOutput:
 
     # Files
 
-    def save(self, snapshot, final=False):
+    def save(self, run: dict, attributes: dict, final: bool = False) -> None:
         """Bring the files up to date, after Cobaya has done so with its chain.
 
         First what only grows, then the state, since it says how much of that counts. The field
         file follows when it has fallen behind, or when this is the ``final`` time.
+
+        Parameters
+        ----------
+        run : dict, all that is to be known of the run itself when it is resumed
+        attributes : dict, name -> value, of the field file
+        final : bool
         """
+        assert self.paths is not None and self.append_log.file is not None
         self.chain.take_in()
-        self.journal.write()
+        self.append_log.write()
         save_state(
-            self.state_path,
+            self.paths.state,
             {
-                "identity": json.dumps(self._identity),
-                "run": snapshot,
+                "fingerprint": json.dumps(self._fingerprint),
+                "run": run,
                 "fields": {name: field.to_dict() for name, field in self.fields.items()},
                 "power": self._power.to_dict(),
                 "recorded": self._recorded,
                 "chain": self.chain.to_dict(),
-                "journal": self.journal.file.to_dict(),
+                "append_log": self.append_log.file.to_dict(),
             },
         )
-        size = self.journal.file.size
+        size = self.append_log.file.size
         if final or self._size_at_export is None or size > GROWTH * self._size_at_export:
-            self._export(snapshot)
+            self._export(attributes)
             self._size_at_export = size
 
-    def _export(self, snapshot):
+    def _export(self, attributes: dict) -> None:
         """Write the field file."""
-        sampler = self._sampler
-        acceptance = snapshot["acceptance"]
-        with replacing(self.field_path) as file:
-            file.attrs.update(
-                n_grid=self.grid.n,
-                box_size=self.grid.box_size,
-                redshift=sampler.target.theory.redshift,
-                samples=snapshot["samples"],
-                warmup=sampler.warmup,
-                acceptance=float(np.mean(acceptance)) if len(acceptance) else np.nan,
-                **sampler.costs.to_dict(),
-                **sampler.warmup_costs.to_dict("warmup_"),
-                divergences=snapshot["counters"]["n_divergent"],
-                weight_divergences=snapshot["counters"]["n_weight_divergent"],
-                weight_trajectories=sampler.n_weight_trajectories,
-                step_size=sampler.tuning.step_size,
-                parameters=sampler.sampled_params,
-                weights=sampler.target.weight_names,
-            )
-            # What makes a run special, and the diagnosis must know
-            if sampler.fixed:
-                file.attrs["fixed"] = sampler.fixed
-            if sampler.adapt != "warmup":
-                file.attrs["adapt"] = sampler.adapt
+        assert self.paths is not None
+        with replacing(self.paths.fields) as file:
+            file.attrs.update(n_grid=self.grid.n, box_size=self.grid.box_size, **attributes)
             for name, field in self.fields.items():
                 for moment in ("mean", "variance"):
                     file[f"{name}/{moment}"] = getattr(field, moment)
@@ -203,33 +217,38 @@ class FieldOutput:
             file["traces/mode_index"] = self.mode_index
             file["traces/mode_shell"] = self.mode_shell
             for name in SMALL:
-                _append(file, name, self.journal.rows(name))
+                _append(file, name, self.append_log.rows(name))
             for name in LARGE:
-                for rows in self.journal.blocks(name):
+                for rows in self.append_log.blocks(name):
                     _append(file, name, rows)
 
-    def load(self):
-        """Go back to the last state on disk that is whole, and so are the files it speaks of.
+    def load(self, warn: Callable[[str], None] = warnings.warn) -> dict | None:
+        """Go back to the last state on disk that is whole, and so are the files it describes.
 
-        What the chain and the journal have beyond it is cut off.
+        What the chain and the append log have beyond it is cut off.
+
+        Parameters
+        ----------
+        warn : callable, told in words where the last state was damaged
 
         Returns
         -------
-        dict, the ``snapshot`` of :meth:`save`; None if no state was ever written
+        dict, the ``run`` of :meth:`save`; None if no state was ever written
 
         Raises
         ------
         InputError
             If there is no such state, or if it belongs to another run. Then nothing was changed.
         """
-        problems = []
-        for path in (self.state_path, previous(self.state_path)):
+        assert self.paths is not None and self.append_log.file is not None
+        problems: list[str] = []
+        for path in (self.paths.state, previous(self.paths.state)):
             if path.exists():
                 try:
                     stored = load_state(path)
-                    self._check_identity(stored, path)
+                    self._check_fingerprint(stored, path)
                     self.chain.restore(stored["chain"])
-                    self.journal.file.restore(stored["journal"])
+                    self.append_log.file.restore(stored["append_log"])
                     break
                 except DamagedError as error:
                     problems.append(str(error))
@@ -237,24 +256,22 @@ class FieldOutput:
             if problems:
                 raise InputError("The run cannot be resumed. " + " ".join(problems))
             return None
-        if path != self.state_path:
+        if path != self.paths.state:
             if problems:
-                self._sampler.log.warning(
-                    "Going back to the state before the last: %s", " ".join(problems)
-                )
+                warn(f"Going back to the state before the last: {' '.join(problems)}")
             # A damaged state must not become the one that is kept.
-            os.replace(path, self.state_path)
+            os.replace(path, self.paths.state)
         self.chain.cut()
-        self.journal.file.cut()
-        self.journal.read()
+        self.append_log.file.cut()
+        self.append_log.read()
         for name, field in self.fields.items():
             field.restore(stored["fields"][name])
         self._power.restore(stored["power"])
         self._recorded = int(stored["recorded"])
         return stored["run"]
 
-    def _check_identity(self, stored, path):
-        if found := difference(json.loads(stored["identity"]), self._identity):
+    def _check_fingerprint(self, stored: dict, path: Path) -> None:
+        if found := difference(json.loads(stored["fingerprint"]), self._fingerprint):
             raise InputError(
                 f"'{path}' belongs to another run: {found}. Resume with what it was started with, "
                 "or start anew (-f)."

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from .. import __version__
 
@@ -12,33 +13,30 @@ _IRRELEVANT = {
 }
 
 
-def identity(sampler):
-    """Everything that decides which chain ``sampler`` makes, once it has started.
-
-    Options that its class or a component's has in Cobaya's ``_at_resume_prefer_new`` may change.
+def fingerprint(
+    info: dict, changeable: dict[str, Iterable[str]], data: dict[str, Iterable], n_chains: int
+) -> dict[str, str]:
+    """Everything that decides which chain a run makes.
 
     Parameters
     ----------
-    sampler : QNHMC
+    info : dict, Cobaya's blocks, with all defaults
+    changeable : dict, component -> its options that do not matter
+    data : dict, likelihood -> arrays, of its halos and its mask
+    n_chains : int
 
     Returns
     -------
     dict of str: dotted path of an option -> its value as JSON; ``data.NAME`` -> the digest of the
-    halos and the mask of a likelihood, whatever files they came from
+    data of a likelihood, whatever files they came from
     """
-    model = sampler.model
-    components = {**model.likelihood, **model.theory}
-    info = model.info()
-    info["sampler"] = {sampler.get_name(): sampler.info()}
-    components[sampler.get_name()] = sampler
     out = {"version of cobaya_neuralbias": json.dumps(__version__)}
-    out["number of chains"] = str(sampler.chains.number)
+    out["number of chains"] = str(n_chains)
     for block in ("params", "prior", "likelihood", "theory", "sampler"):
         for name, options in (info.get(block) or {}).items():
-            ignored = _IRRELEVANT.union(getattr(components.get(name), "_at_resume_prefer_new", ()))
-            _flatten(out, f"{block}.{name}", options, ignored)
-    for name, likelihood in sampler.target.likelihoods.items():
-        out[f"data.{name}"] = _digest(likelihood.data)
+            _flatten(out, f"{block}.{name}", options, _IRRELEVANT.union(changeable.get(name, ())))
+    for name, arrays in data.items():
+        out[f"data.{name}"] = _digest(arrays)
     return out
 
 
@@ -61,7 +59,7 @@ def _digest(arrays):
 
 
 def difference(theirs, mine):
-    """What differs first between two identities, in words; None if nothing does."""
+    """What differs first between two fingerprints, in words; None if nothing does."""
     for name in (*mine, *theirs):
         before, now = (side.get(name, "not there") for side in (theirs, mine))
         if before != now:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..gravity.fourier import to_modes
 from ..gravity.grid import Grid
 from ..posterior.from_yaml import model_blocks, model_errors, quiet, read_yaml, target_of
 from .field_file import read_field_file
@@ -127,10 +128,7 @@ class Run:
         theory, target = self.target.theory, self.target
         for phases, point in zip(self.phases[which], self.points[which], strict=True):
             values = dict(zip(self.parameters, point, strict=True))
-            theory.set_phases(phases)
-            target.evaluate(
-                [values[p] for p in target.weight_names], [values[p] for p in target.other_names]
-            )
+            target.evaluate(to_modes(np.asarray(phases, dtype=float)), *target.split(values))
             delta = np.array(theory.get_matter_density())
             current = target.model.provider.params
             weights = {
@@ -190,7 +188,7 @@ def load_run(prefix):
 
     target = _rebuild(prefix)
     parameters = [str(name) for name in first["parameters"]]
-    wanted = [*target.weight_names, *target.other_names]
+    wanted = [*target.weight_names, *target.metropolis_names]
     if set(wanted) != set(parameters) or target.grid.n != first["n_grid"]:
         raise InputError(
             f"'{prefix}.updated.yaml' is not of the run that wrote '{files[0]}': "

@@ -34,13 +34,13 @@ def end_of_warmup(lowest_power, arguments):
     qnhmc.LOWEST_POWER = lowest_power
     _, sampler = run({**info, "debug": logging.ERROR})
     grid, state = sampler.target.grid, sampler.state
-    modes = sampler.moving.modes(state.position)
+    modes = sampler.target.theory.get_modes()
     true = fourier.to_modes(fourier.resample(read_truth("bundled")["white_noise"], grid.n))
     cross, power, target = (
         fourier.bin_spectrum(a, grid.shells, SHELLS + 1, b)[1:]
         for a, b in ((modes, true), (modes, modes), (true, true))
     )
-    return cross / np.sqrt(power * target), state.log_density, sampler.warmup_costs.gradients
+    return cross / np.sqrt(power * target), state.current.log_density, state.warmup_costs.gradients
 
 
 def main():

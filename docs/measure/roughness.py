@@ -65,7 +65,7 @@ def curvatures(n_grid, particles, warmup, samples):
 
     def add(sampler):
         shells = sampler.target.grid.shells
-        g = gradients(sampler.target, sampler.state.position)
+        g = gradients(sampler.target, sampler.state.current.position)
         rows = {"alone": g["alone"] ** 2, "product": g["alone"] * g["moved"]}
         rows["square"] = g["moved"] ** 2
         if "continuum" in g:

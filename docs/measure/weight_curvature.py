@@ -27,10 +27,10 @@ def main(n_grid, samples, window):
     hessians, gradients = [], []
 
     def look(sampler):
-        n = sampler.moving.n_modes
-        target = sampler.moving.conditional(sampler.state.position)
-        state = hamiltonian.init(target, sampler.state.position[n:])
-        root = np.linalg.cholesky(sampler.tuning.conditional_covariance)
+        posterior, position = sampler.field_run.chain.target, sampler.state.current.position
+        target = posterior.conditional(position)
+        state = hamiltonian.init(target, position[len(posterior.groups) :])
+        root = np.linalg.cholesky(sampler.state.tuning.conditional_covariance)
         hessians.append(blocks.curvature(target, state, root))
         gradients.append(state.gradient)
 

@@ -72,8 +72,8 @@ def ours(n_grid, settling, seconds, seed):
             begun.update(
                 time=times[-1],
                 sample=len(times),
-                position=sampler.state.position.copy(),
-                costs=replace(sampler.costs),
+                position=sampler.state.current.position.copy(),
+                costs=replace(sampler.state.costs),
             )
         if begun and times[-1] - begun["time"] > seconds:
             sampler.max_samples = len(sampler.collection)
@@ -88,21 +88,21 @@ def ours(n_grid, settling, seconds, seed):
         info["output"] = str(Path(folder) / "quickstart")
         begin = process_time()
         _, sampler = run(info)
-        traces = sampler.field_output.traces()
+        traces = sampler.field_run.output.traces()
     draws = np.column_stack([np.asarray(traces[name], dtype=float) for name in PER_SAMPLE])
     # Cobaya's log posterior has the constants of the priors, those of the others do not.
-    draws[:, 0] += sampler.state.log_density - draws[-1, 0]
-    spent = sampler.costs - begun["costs"]
+    draws[:, 0] += sampler.state.current.log_density - draws[-1, 0]
+    spent = sampler.state.costs - begun["costs"]
     chain = Chain(
         draws[begun["sample"] :],
         spent.gradient_equivalents,
         times[-1] - begun["time"],
-        sampler.warmup_costs.gradient_equivalents,
+        sampler.state.warmup_costs.gradient_equivalents,
         times[0] - begin,
         {
-            "step_size": sampler.tuning.step_size,
+            "step_size": sampler.state.tuning.step_size,
             "acceptance": float(np.mean(traces["trajectories/acceptance"])),
-            "divergent": int(sampler.n_divergent),
+            "divergent": int(sampler.state.n_divergent),
             "gradients": spent.gradients,
             "weight_evaluations": spent.weight_evaluations,
             "cost_of_one": spent.weight_cost,
@@ -304,7 +304,7 @@ def main():
     reference, sampler, start = ours(
         *(arguments.n_grid, 60 * arguments.settle_minutes, budget, arguments.seed)
     )
-    target, metric, output = sampler.target, sampler.tuning.metric, sampler.field_output
+    target, metric, output = sampler.target, sampler.state.tuning.metric, sampler.field_run.output
     n_weights = len(target.weight_names)
     shell, drawn = output.mode_shell, np.isin(output.mode_index, random_modes(target.grid))
     twin = jax_twin.twin_of(target)

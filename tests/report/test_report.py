@@ -158,7 +158,7 @@ def test_triangle_draws_densities_in_silence(capfd):
     values = np.random.default_rng(6).standard_normal((400, 8))
     values[:, 2] = 1.0
     run = SimpleNamespace(
-        target=SimpleNamespace(other_names=["w7"]),
+        target=SimpleNamespace(metropolis_names=["w7"]),
         weight_names=names[:7],
         columns=lambda wanted: [values[:, [names.index(n) for n in wanted]]],
         label=lambda name: name,

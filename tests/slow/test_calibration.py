@@ -76,13 +76,13 @@ def replica(seed, folder):
 
     def keep(sampler):
         row = sampler.samples().data.iloc[-1]
-        point = {name: row[name] for name in sampler.sampled_params}
+        point = {name: row[name] for name in sampler.model.parameterization.sampled_params()}
         modes = sampler.target.theory.get_modes()
         draws.append(summary(point, modes, sampler.target.grid.shells, -row["chi2__bias"] / 2))
 
     _, sampler = run(run_info(mock, seed, keep))
     target = sampler.target
-    point = {name: truth["parameters"][name] for name in sampler.sampled_params}
+    point = {name: truth["parameters"][name] for name in sampler.model.parameterization.sampled_params()}
     target.theory.set_phases(truth["white_noise"])
     result = sampler.model.logposterior(point)
     modes = to_modes(truth["white_noise"])

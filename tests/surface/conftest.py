@@ -12,7 +12,7 @@ import pytest
 from cobaya.run import run
 
 from cobaya_neuralbias import atomic_files as store
-from cobaya_neuralbias.qnhmc.sampler import QNHMC
+from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.runs.field_file import read_field_file
 
 _SMALL = {
@@ -94,15 +94,15 @@ def run_until():
     """``run_until(info, n)``: a run that ends by an exception before its cycle number n."""
 
     def until(info, n):
-        cycle = QNHMC._cycle
+        cycle = Chain.cycle
 
         def counted(self):
-            if self.n_cycles == n:
+            if self.state.n_cycles == n:
                 raise KeyboardInterrupt
-            cycle(self)
+            return cycle(self)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(QNHMC, "_cycle", counted)
+            patch.setattr(Chain, "cycle", counted)
             with pytest.raises(KeyboardInterrupt):
                 run(copy.deepcopy(info))
 

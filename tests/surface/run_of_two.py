@@ -15,7 +15,7 @@ from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
 from cobaya_neuralbias.atomic_files import load_state
-from cobaya_neuralbias.qnhmc.parallel import Chains
+from cobaya_neuralbias.qnhmc.parallel import ParallelChains
 
 INFO = yaml_load_file("info.yaml")
 SAMPLER = "cobaya_neuralbias.QNHMC"
@@ -42,7 +42,7 @@ def several():
     tell(
         "whole",
         mine=len(sampler.samples()),
-        step_sizes=[sampler.tuning.step_size, sampler.tuning.dense_step_size],
+        step_sizes=[sampler.state.tuning.step_size, sampler.state.tuning.dense_step_size],
         combined=len(together["sample"]),
         getdist=sampler.samples(to_getdist=True).numrows,
         mean=together["fields"]["initial_mean"].tolist(),
@@ -89,23 +89,23 @@ def stopped_and_resumed(name, **options):
 
 
 def killed(place):
-    """The second process is killed just after a meeting, when the first one has gone on from it."""
-    meet = Chains.meet
+    """The second process is killed just after a reduction, when the first one has gone on from it."""
+    reduce = ParallelChains.reduce
 
-    def meet_and_die(self, where, mine, join):
-        result = meet(self, where, mine, join)
-        if mpi.rank() == 1 and where == place:
+    def reduce_and_die(self, cycle, part, combine):
+        result = reduce(self, cycle, part, combine)
+        if mpi.rank() == 1 and cycle == place:
             while not goes_on_from(place):
                 time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    Chains.meet = meet_and_die
+    ParallelChains.reduce = reduce_and_die
     run(varied("killed", resume=True))
 
 
 def goes_on_from(place):
-    """Whether the first chain has saved a state after the meeting there."""
+    """Whether the first chain has saved a state after the reduction there."""
     stored = load_state("killed.1.state.h5")["run"]
     return int(stored["counters"]["n_cycles"]) > place
 

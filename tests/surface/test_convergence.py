@@ -8,7 +8,7 @@ from cobaya.log import LoggedError
 from cobaya.run import run
 from cobaya.yaml import yaml_load_file
 
-from cobaya_neuralbias.qnhmc.convergence import Meetings
+from cobaya_neuralbias.qnhmc import convergence
 from cobaya_neuralbias.runs.field_file import read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"
@@ -72,19 +72,17 @@ def test_a_run_that_does_not_get_there_says_so(small, caplog):
     ],
 )
 def test_criterion(limits, rows, expected):
-    sampler = Meetings()
-    sampler.Rminus1_stop, sampler.Rminus1_cl_stop = limits
-    sampler.progress = np.hstack([np.zeros((len(rows), 3)), rows])
-    assert sampler.has_converged() is expected
+    progress = np.hstack([np.zeros((len(rows), 3)), rows])
+    assert convergence.has_converged(progress, limits) is expected
 
 
 def test_a_row_of_what_never_moved_is_no_number():
     rng = np.random.default_rng(0)
     chain = {"samples": 20, "draws": rng.standard_normal((20, 3)), "acceptance": 0.5}
     still = {**chain, "draws": np.column_stack([chain["draws"], np.zeros(20)])}
-    assert np.isfinite(Meetings.row_of([chain, chain])).all()
-    assert np.isnan(Meetings.row_of([still, still])[3:]).all()
-    assert not len(Meetings.row_of([{**chain, "samples": 7}]))
+    assert np.isfinite(convergence.row_of([chain, chain])).all()
+    assert np.isnan(convergence.row_of([still, still])[3:]).all()
+    assert not len(convergence.row_of([{**chain, "samples": 7}]))
 
 
 @pytest.mark.parametrize("name", ["Rminus1_stop", "Rminus1_cl_stop", "check_every"])

@@ -33,7 +33,7 @@ def test_runs_and_moves_the_cosmology(info):
     sample = sampler.samples()
     for name in ("omega_m", "sigma8", "H0"):
         assert len(np.unique(sample[name])) > 5
-    assert 0.02 < sampler.metropolis.accepted / sampler.metropolis.proposed < 0.9
+    assert 0.02 < sampler.state.metropolis.accepted / sampler.state.metropolis.proposed < 0.9
     total = sample[f"chi2__{NEURAL_BIAS}"] + sample["chi2__H0.riess2020"]
     np.testing.assert_allclose(sample["chi2"], total, rtol=1e-10)
     likelihood = -0.5 * ((sample["H0"] - 73.2) / 1.3) ** 2

@@ -304,7 +304,7 @@ def test_flat_positive_prior(neyrinck, directional):
     weights[i] = np.log(10.01)
     assert target.priors.value_and_gradient(weights)[0] == -np.inf
     # A run: A is in the chain, and moved by trajectories.
-    assert target.other_names == []
+    assert target.metropolis_names == []
     samples = run(neyrinck)[1].samples()
     np.testing.assert_allclose(samples["A"], np.exp(samples["ln_A"].to_numpy(float)), rtol=1e-6)
 
@@ -320,7 +320,7 @@ def test_parameter_itself_sampled(neyrinck):
     }
     neyrinck["params"]["ln_A"] = {"value": "lambda A: np.log(A)", "latex": r"\ln A"}
     target = field_target(get_model({k: v for k, v in neyrinck.items() if k != "sampler"}))
-    assert target.other_names == ["A"] and "ln_A" not in target.weight_names
+    assert target.metropolis_names == ["A"] and "ln_A" not in target.weight_names
     samples = run(neyrinck)[1].samples()
     np.testing.assert_allclose(np.exp(samples["ln_A"].to_numpy(float)), samples["A"], rtol=1e-6)
     assert np.ptp(samples["A"]) > 0

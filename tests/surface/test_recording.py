@@ -11,6 +11,7 @@ from cobaya.tools import load_DataFrame
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.posterior.target import FieldTarget
 from cobaya_neuralbias.qnhmc.sampler import LOWEST_POWER, QNHMC
+from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.runs.field_file import read_field_file
 from cobaya_neuralbias.runs.traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP
 from cobaya_neuralbias.sampling.adaptation import Warmup
@@ -99,13 +100,13 @@ def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
     monkeypatch.setattr(FieldTarget, "flat", counted_flat)
     monkeypatch.setattr(FieldTarget, "weights_only", counted_weights_only)
     at_the_end = {}
-    end_of_warmup = QNHMC.end_warmup
+    learn = Chain.learn
 
-    def remember(self):
-        at_the_end.update(calls)
-        end_of_warmup(self)
+    def remember(self, statistics):
+        at_the_end.update(calls)  # the last window's end is that of the warm-up
+        learn(self, statistics)
 
-    monkeypatch.setattr(QNHMC, "end_warmup", remember)
+    monkeypatch.setattr(Chain, "learn", remember)
     small["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
     small["output"] = str(tmp_path / "run")
     run(small)

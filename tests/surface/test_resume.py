@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import json
 import math
 import os
 import shutil
@@ -9,7 +10,6 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ from cobaya_neuralbias.atomic_files import load_state
 from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.likelihoods.neyrinck import Neyrinck
-from cobaya_neuralbias.qnhmc.sampler import QNHMC as Sampler
-from cobaya_neuralbias.runs import fingerprint as identity
-from cobaya_neuralbias.runs.field_file import FieldOutput, read_field_file
+from cobaya_neuralbias.qnhmc.chain import Chain
+from cobaya_neuralbias.runs import fingerprint
+from cobaya_neuralbias.runs.field_file import FieldOutput, RunPaths, read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
@@ -103,13 +103,13 @@ def test_the_field_file_keeps_up(quick, tmp_path, monkeypatch):
     lag, rows = [], []
     save, export = FieldOutput.save, FieldOutput._export
 
-    def checked_save(self, snapshot, final=False):
-        save(self, snapshot, final)
-        lag.append(snapshot["samples"] - read_field_file(self.field_path)["samples"])
+    def checked_save(self, state, attributes, final=False):
+        save(self, state, attributes, final)
+        lag.append(attributes["samples"] - read_field_file(self.paths.fields)["samples"])
 
-    def counted_export(self, snapshot):
-        export(self, snapshot)
-        rows.append(snapshot["samples"])
+    def counted_export(self, attributes):
+        export(self, attributes)
+        rows.append(attributes["samples"])
 
     monkeypatch.setattr(FieldOutput, "save", checked_save)
     monkeypatch.setattr(FieldOutput, "_export", counted_export)
@@ -124,7 +124,9 @@ def test_the_field_file_keeps_up(quick, tmp_path, monkeypatch):
 
 def loaded(sampler, folder):
     """What the sampler would go on from, with the files of ``folder``."""
-    return FieldOutput(sampler, SimpleNamespace(folder=str(folder), prefix="run"), 1).load()
+    known = json.loads(load_state(sampler.field_run.output.paths.state)["fingerprint"])
+    output = FieldOutput(sampler.target.grid, RunPaths.of(folder, "run", 1), known)
+    return output.load(lambda words: None)
 
 
 def same_snapshot(one, other):
@@ -151,7 +153,7 @@ def test_no_damage_goes_unnoticed(quick, tmp_path, often):
     good = [loaded(sampler, folder)]
     (folder / state).unlink()
     good.append(loaded(sampler, folder))
-    assert good[0]["samples"] == 8 and good[1]["samples"] in (7, 8)
+    assert good[0]["counters"]["n_samples"] == 8 and good[1]["counters"]["n_samples"] in (7, 8)
     rng = np.random.default_rng(1)
     refused = 0
     for name in (state, before, "run.1.txt", "run.1.journal"):
@@ -296,7 +298,7 @@ def test_another_posterior_is_refused(quick, tmp_path, changed, match):
 def test_another_version_is_refused(quick, tmp_path, monkeypatch):
     quick["output"] = str(tmp_path / "run")
     run(copy.deepcopy(quick))
-    monkeypatch.setattr(identity, "__version__", "0.0.1")
+    monkeypatch.setattr(fingerprint, "__version__", "0.0.1")
     with pytest.raises(LoggedError, match=r"version of cobaya_neuralbias is .*this run's is .0\.0"):
         run(resumed(quick))
 
@@ -440,7 +442,7 @@ def test_a_second_signal_stops_at_once(quick, tmp_path, monkeypatch):
             time.sleep(0.01)
         pytest.fail("the second signal was not obeyed")
 
-    monkeypatch.setattr(Sampler, "_cycle", stubborn)
+    monkeypatch.setattr(Chain, "cycle", stubborn)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         run(quick)

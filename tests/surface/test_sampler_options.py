@@ -9,7 +9,8 @@ from cobaya.run import run
 
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.gravity.lagrangian import Lagrangian
-from cobaya_neuralbias.qnhmc.sampler import QNHMC
+from cobaya_neuralbias.posterior.free_posterior import FreePosterior
+from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.report.commands import make_diagnosis
 from cobaya_neuralbias.runs.field_file import read_field_file
 
@@ -72,7 +73,7 @@ def test_fixed_phases_cost_no_transform(small, tmp_path, monkeypatch):
         _, sampler = run(info)
         numbers.append(len(calls))
     assert numbers[0] == numbers[1]
-    assert np.isfinite(sampler.progress).all()
+    assert np.isfinite(sampler.state.progress).all()
     fields = read_field_file(info["output"] + ".1.field.h5")
     assert np.ptp(fields["traces/modes"], axis=0).max() == 0
     assert np.abs(fields["initial/variance"]).max() < 1e-20
@@ -100,7 +101,7 @@ def test_fixed_weights(small, tmp_path, caplog):
     chain = sampler.samples()
     assert np.ptp(chain["npe_b"]) == 0 and np.ptp(chain["chi2_phases"]) > 0
     assert "their columns of the chain are constant" in caplog.text
-    assert np.isfinite(sampler.progress[-1]).all()
+    assert np.isfinite(sampler.state.progress[-1]).all()
     text, found = make_diagnosis([info["output"]])
     assert "the weights were fixed: not judged" in text and "npe_" not in text
     assert found["gradients_per_effective_sample"]["weights"] == {}
@@ -121,24 +122,24 @@ def test_both_fixed(small, tmp_path):
 
 def test_gibbs_moves_phases_at_fixed_weights(small, monkeypatch):
     """Weights move in trajectories of their own only."""
-    seen = []
-    step = QNHMC._cycle
+    seen, evaluated = [], []
+    cycle, value_and_gradient = Chain.cycle, FreePosterior.value_and_gradient
 
-    def cycle(self):
-        posterior, weights = self._posterior, []
+    def watched(self, position):
+        evaluated.append(position[len(self.groups) :].tolist())
+        return value_and_gradient(self, position)
 
-        def watched(position):
-            weights.append(position[self.moving.n_modes :])
-            return posterior(position)
+    def watched_cycle(self):
+        n = len(self.target.groups)
+        ends = [self.state.current.position[n:].tolist()]
+        evaluated.clear()
+        out = cycle(self)
+        ends.append(self.state.current.position[n:].tolist())
+        seen.append(all(weights in ends for weights in evaluated))
+        return out
 
-        before = self.moving.weights_at(self.state.position)
-        self._posterior = watched
-        step(self)
-        self._posterior = posterior
-        after = self.moving.weights_at(self.state.position)
-        seen.append(all(w.tolist() in (before.tolist(), after.tolist()) for w in weights))
-
-    monkeypatch.setattr(QNHMC, "_cycle", cycle)
+    monkeypatch.setattr(FreePosterior, "value_and_gradient", watched)
+    monkeypatch.setattr(Chain, "cycle", watched_cycle)
     _, sampler = run(prepared(small, blocking="gibbs"))
     assert all(seen)
     chain = sampler.samples()
@@ -152,7 +153,7 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
     info = prepared(small, adapt="always", **NEWTON)
     info["output"] = str(tmp_path / "run")
     _, sampler = run(info)
-    assert sampler.tuning.quasi_newton["joint"].pairs
+    assert sampler.state.tuning.quasi_newton["joint"].pairs
     warnings = [r for r in caplog.records if r.levelname == "WARNING"]
     assert sum("INEXACT" in record.getMessage() for record in warnings) == 2
     assert "It was reset" in caplog.text
