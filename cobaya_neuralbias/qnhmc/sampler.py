@@ -17,7 +17,7 @@ from cobaya.collection import SampleCollection
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 
-from ..component import logged_errors
+from ..component import Versioned, logged_errors
 from ..posterior.free_posterior import FreePosterior
 from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget
@@ -39,7 +39,7 @@ from .state import RunState
 LOWEST_POWER = 0.01
 
 
-class QNHMC(Sampler):
+class QNHMC(Versioned, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options.
 
     Attributes

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 #: position -> (log density, gradient)
-Target: TypeAlias = Callable[[np.ndarray], tuple[float, np.ndarray]]
+ValueAndGradient: TypeAlias = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Costs:
     seconds_gradients: float = 0.0
     seconds_weights: float = 0.0
 
-    def count_gradients(self, target: Target) -> Target:
+    def count_gradients(self, target: ValueAndGradient) -> ValueAndGradient:
         """``target`` with its calls counted and timed as gradients."""
 
         def counted(position: np.ndarray) -> tuple[float, np.ndarray]:
@@ -43,11 +43,11 @@ class Costs:
         return counted
 
     def count_weights(
-        self, conditional: Callable[[np.ndarray], Target]
-    ) -> Callable[[np.ndarray], Target]:
+        self, conditional: Callable[[np.ndarray], ValueAndGradient]
+    ) -> Callable[[np.ndarray], ValueAndGradient]:
         """``conditional(position) -> target``, timed; the targets are counted and timed too."""
 
-        def counted_conditional(position: np.ndarray) -> Target:
+        def counted_conditional(position: np.ndarray) -> ValueAndGradient:
             start = perf_counter()
             target = conditional(position)
             self.seconds_weights += perf_counter() - start
