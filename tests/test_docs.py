@@ -231,8 +231,8 @@ def test_numbers_of_the_pages():
     windows = ", ".join(f"{100 * part:.0f}" for part in Warmup.WINDOWS[:-1])
     assert f"end at {windows} and {100 * Warmup.WINDOWS[-1]:.0f} %" in sampler
     assert f"one at {100 * Warmup.TEMPERED:.0f} % of the cycles" in sampler
-    assert f"first {100 * Warmup.HELD:.0f} % the weights stay" in sampler
-    assert sampler.count(f"ntil {100 * Warmup.ARRIVING:.0f} % of the cycles") == 2
+    assert f"first {100 * Warmup.FROZEN_UNTIL:.0f} % the weights stay" in sampler
+    assert sampler.count(f"ntil {100 * Warmup.BURN_IN:.0f} % of the cycles") == 2
     assert f"to the power {LOWEST_POWER} at first" in sampler
     assert Warmup.PRIOR_DRAWS == 10
     assert hamiltonian.DIVERGENCE == 1000

@@ -317,7 +317,7 @@ class Run:
             if prefix:
                 self._say(f"What to make of it: cobaya-neuralbias diagnose {prefix}")
         if options.adapt == "always":
-            resets = sum(one.resets for one in state.tuning.corrections.values())
+            resets = sum(one.resets for one in state.tuning.quasi_newton.values())
             log.warning("%s It was reset %d times.", messages.INEXACT, resets)
         if state.n_divergent:
             log.warning("%s", messages.divergences(state))

@@ -153,7 +153,7 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
     info = prepared(small, adapt="always", **NEWTON)
     info["output"] = str(tmp_path / "run")
     _, sampler = run(info)
-    assert sampler.state.tuning.corrections["joint"].pairs
+    assert sampler.state.tuning.quasi_newton["joint"].pairs
     warnings = [r for r in caplog.records if r.levelname == "WARNING"]
     assert sum("INEXACT" in record.getMessage() for record in warnings) == 2
     assert "It was reset" in caplog.text
