@@ -10,7 +10,7 @@ from ..component import (
     POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
-    Versioned,
+    PackageComponent,
     check_option,
     is_integer,
     is_number,
@@ -37,7 +37,7 @@ OF_MODES = 5 * 8
 OF_SAMPLER = 23 * 8
 
 
-class MatterDensity(Versioned, FieldRevision, Theory):
+class MatterDensity(PackageComponent, FieldRevision, Theory):
     """Whitened phases and linear power -> matter density at the catalogue's redshift.
 
     Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power,

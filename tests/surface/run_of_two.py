@@ -67,7 +67,7 @@ def several():
     run(varied("failed", resume=True))
 
     stopped_and_resumed("told")
-    options = {"memory": 3, "blocking": "gibbs", "momentum_refresh": 0.7}
+    options = {"bfgs_pairs": 3, "blocking": "gibbs", "momentum_refresh": 0.7}
     run(varied("options", **options))
     stopped_and_resumed("options_told", **options)
 
