@@ -38,7 +38,7 @@ class FreePosterior:
     def value_and_gradient(self, position):
         """(log posterior, its gradient) at ``position``; it takes a forward model."""
         value, gradient = self._target.flat(self._layout.full_vector(position))
-        return value, gradient[: len(position)]
+        return value, self._layout.free_part(gradient)
 
     def conditional(self, position):
         """Function weights -> (log posterior, gradient), at the modes of ``position``.

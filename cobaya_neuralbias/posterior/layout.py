@@ -63,6 +63,11 @@ class ParameterLayout:
         """(n_weights,) weights at ``position``."""
         return position[self.n_modes :] if self.weights_free else self._fixed_weights
 
+    def free_part(self, full_vector):
+        """The free blocks of a full vector, such as a gradient."""
+        first = 0 if self.modes_free else self._n_all_modes
+        return full_vector[first : None if self.weights_free else self._n_all_modes]
+
     def full_vector(self, position):
         """Modes and weights, free or not, as one flat vector."""
         if self.modes_free and self.weights_free:

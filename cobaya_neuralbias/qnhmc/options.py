@@ -70,8 +70,8 @@ def check_options(sampler):
     if sampler.adapt == "always" and not sampler.bfgs_pairs:
         raise LoggedError(
             sampler.log,
-            "Option 'adapt' is 'always', but 'bfgs_pairs' is 0: there is no preconditioner that could "
-            "go on changing. Set 'bfgs_pairs', to 10 for example.",
+            "Option 'adapt' is 'always', but 'bfgs_pairs' is 0: there is no preconditioner that "
+            "could go on changing. Set 'bfgs_pairs', to 10 for example.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What `blocking` and `bfgs_pairs` of the sampler do to the gradients that an effective sample costs.
+"""What `blocking` and `bfgs_pairs` do to the gradients that an effective sample costs.
 
     python docs/measure/blocking.py [FOLDER] [--cycles 150] [--seed 1]
 
