@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.array_pool import converted
-from ..kernels.particles import assignment as painting
+from ..kernels.particles import assignment
 from .grid import Grid
 from .workspace import Workspace
 
 ASSIGNMENTS = {
-    "cic": (painting.cic, painting.cic_vjp),
-    "tsc": (painting.tsc, painting.tsc_vjp),
-    "pcs": (painting.pcs, painting.pcs_vjp),
+    "cic": (assignment.cic, assignment.cic_vjp),
+    "tsc": (assignment.tsc, assignment.tsc_vjp),
+    "pcs": (assignment.pcs, assignment.pcs_vjp),
 }
 
 

@@ -25,8 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.array_pool import converted, empty, zeros
-from ..kernels.particles import assignment as painting
-from ..kernels.particles import axpy as steps
+from ..kernels.particles import assignment, axpy
 from .background import Growth
 from .orders import Orders
 from .sublattices import Sublattices
@@ -123,14 +122,14 @@ class ParticleMesh:
         psi1, psi2, hessian = self.orders.displacements(modes)
         d1, d2, g1, g2 = self._start_factors
         x, p = psi1, psi2
-        self._run(steps.combine, p, d1, d2, g1, g2, x.reshape(-1))
+        self._run(axpy.combine, p, d1, d2, g1, g2, x.reshape(-1))
         return self.sublattices.displacements(x), self.sublattices.displacements(p), hessian
 
     def _start_vjp(self, hessian, x_bar, p_bar):
         x_bar = self.sublattices.displacements_vjp(x_bar)
         p_bar = self.sublattices.displacements_vjp(p_bar)
         d1, d2, g1, g2 = self._start_factors
-        self._run(steps.combine, p_bar, d1, g1, d2, g2, x_bar.reshape(-1))
+        self._run(axpy.combine, p_bar, d1, g1, d2, g2, x_bar.reshape(-1))
         psi1_bar, psi2_bar = x_bar, p_bar
         return self.orders.displacements_vjp(hessian, psi1_bar, psi2_bar)
 
@@ -148,7 +147,7 @@ class ParticleMesh:
         k2[0, 0, 0] = np.inf
         window = np.ones(mesh.n)
         if self.deconvolve:
-            nodes = len(painting.SPLINES[self.sublattices.assignment])
+            nodes = len(assignment.SPLINES[self.sublattices.assignment])
             window = np.sinc(mesh.frequencies / mesh.n) ** nodes
         w_x, w_y, w_z = window[:, None, None], window[:, None], window[: mesh.n // 2 + 1]
         return self.workspace.factors(1 / (k2 * (w_x * w_y * w_z) ** 2 * mesh.n**3))
@@ -160,7 +159,7 @@ class ParticleMesh:
 
     def _vector_mesh(self):
         sublattices = self.sublattices
-        return painting.vector_mesh(sublattices.assignment, self.n_mesh, self.workspace.dtype)
+        return assignment.vector_mesh(sublattices.assignment, self.n_mesh, self.workspace.dtype)
 
     # Steps
 
@@ -176,22 +175,22 @@ class ParticleMesh:
         density = self.sublattices.paint(x, self.n_mesh)
         self.workspace.forces(density, self._force_factors, kick * self._force_scale, mesh)
         for name, (x_s, p_s), options in self._each(x, p):
-            painting.kick(name, x_s, p_s, mesh, drift, *options)
+            assignment.kick(name, x_s, p_s, mesh, drift, *options)
 
     def _kick_back(self, x, p, kick, drift, x_bar, p_bar):
         """Undo the kick, and the drift before it; the same with the cotangents' adjoints."""
         mesh = self._vector_mesh()
         mesh[...] = 0
         for name, (x_s, p_s_bar), options in self._each(x, p_bar):
-            painting.paint_vectors(name, x_s, p_s_bar, mesh, *options)
+            assignment.paint_vectors(name, x_s, p_s_bar, mesh, *options)
         scale = kick * self._force_scale * self.sublattices.mass(self.n_mesh)
         self.workspace.forces_and_vjp(self._force_factors, scale, mesh)
         for name, (x_s, p_s, *bars), options in self._each(x, p, x_bar, p_bar):
-            painting.kick_back(name, x_s, p_s, mesh, drift, *bars, *options)
+            assignment.kick_back(name, x_s, p_s, mesh, drift, *bars, *options)
 
     def _drift_back(self, x, p, drift, x_bar, p_bar):
-        self._run(steps.advance, x, -drift, p.reshape(-1))
-        self._run(steps.advance, p_bar, drift, x_bar.reshape(-1))
+        self._run(axpy.advance, x, -drift, p.reshape(-1))
+        self._run(axpy.advance, p_bar, drift, x_bar.reshape(-1))
 
     # Redshift space: x + v/(a H), along one axis
 
@@ -200,7 +199,7 @@ class ParticleMesh:
             for x_s, p_s in zip(x, p, strict=True):
                 along = p_s[self.redshift_axis].reshape(-1)
                 factor = sign / self.growth.inertia_last
-                self._run(steps.advance, x_s[self.redshift_axis], factor, along)
+                self._run(axpy.advance, x_s[self.redshift_axis], factor, along)
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""

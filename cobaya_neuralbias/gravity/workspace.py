@@ -10,12 +10,14 @@ import numpy as np
 
 from ..kernels.array_pool import empty, zeros
 from ..kernels.threads import Threads
-from ..kernels.transforms import forces as force_lines
-from ..kernels.transforms import modes_to_spectra as mode_lines
-from ..kernels.transforms import second_order
-from ..kernels.transforms import sublattice_shifts as shifts
-from ..kernels.transforms import vector_mesh as vector_planes
-from ..kernels.transforms import yz_planes as planes
+from ..kernels.transforms import (
+    forces,
+    modes_to_spectra,
+    second_order,
+    sublattice_shifts,
+    vector_mesh,
+    yz_planes,
+)
 from ..kernels.transforms.fft import LineTransform
 from .grid import Grid
 
@@ -52,7 +54,7 @@ class Workspace:
         self.dtype = np.dtype(dtype)
         self.threads = Threads(threads)
         n = grid.n
-        self._layout = planes.layout_of(n, self.dtype)
+        self._layout = yz_planes.layout_of(n, self.dtype)
         powers = np.stack([np.ones(n), grid.odd_frequencies, grid.frequencies**2])
         self._lines = LineTransform(n, self.dtype, powers)
         self._z_factors = self._columns(powers[:, : n // 2 + 1])
@@ -73,7 +75,7 @@ class Workspace:
         return self._others[n]
 
     def _columns(self, values):
-        return planes.column_factors(values, self._layout).astype(self.dtype).ravel()
+        return yz_planes.column_factors(values, self._layout).astype(self.dtype).ravel()
 
     def factors(self, values):
         """Factors (n, n, n//2+1) that depend on |k_x|, |k_y| and k_z, as kernels read them."""
@@ -94,7 +96,7 @@ class Workspace:
         return np.ascontiguousarray(fields, dtype=self.dtype).reshape(-1)
 
     def _u(self, factors, i_scale, source_factor):
-        # Factors of u, and whether i is one of them: see `mode_lines`.
+        # Factors of u, and whether i is one of them: see :mod:`.modes_to_spectra`.
         has_source, times_i = source_factor is not None, i_scale is not None
         return (
             factors,
@@ -107,11 +109,11 @@ class Workspace:
 
     def _modes_to_spectra(self, modes, powers, *u):
         modes = np.ascontiguousarray(modes, dtype=float).reshape(-1)
-        self._run(mode_lines.modes_to_spectra, modes, *self._u(*u), powers, self._spectra)
+        self._run(modes_to_spectra.modes_to_spectra, modes, *self._u(*u), powers, self._spectra)
 
     def _modes_to_spectra_vjp(self, powers, add, modes_bar, *u):
         self._run(
-            mode_lines.modes_to_spectra_vjp,
+            modes_to_spectra.modes_to_spectra_vjp,
             self._spectra,
             *self._u(*u),
             powers,
@@ -139,13 +141,15 @@ class Workspace:
         """
         self._modes_to_spectra(modes, 2, factors, scale, source_factor)
         fields = self.empty(3)
-        self._run(planes.derivatives, self._spectra, GRADIENT, self._z_factors, self._flat(fields))
+        self._run(
+            yz_planes.derivatives, self._spectra, GRADIENT, self._z_factors, self._flat(fields)
+        )
         return fields
 
     def gradient_vjp(self, fields_bar, factors, scale, source_factor=None):
         """Cotangent of the modes of :meth:`gradient`; that of S is left for :meth:`source_vjp`."""
         self._run(
-            planes.derivatives_vjp,
+            yz_planes.derivatives_vjp,
             self._flat(fields_bar),
             GRADIENT,
             self._z_factors,
@@ -192,9 +196,9 @@ class Workspace:
         mesh : see :func:`~cobaya_neuralbias.kernels.particles.assignment.vector_mesh`; overwritten
         """
         spectra, z_factors = self._spectra, self._z_factors
-        self._run(planes.derivatives_vjp, self._flat(density), DENSITY, z_factors, spectra)
-        self._run(force_lines.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
-        self._run(vector_planes.spectra_to_vectors, spectra, FORCES, z_factors, mesh)
+        self._run(yz_planes.derivatives_vjp, self._flat(density), DENSITY, z_factors, spectra)
+        self._run(forces.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
+        self._run(vector_mesh.spectra_to_vectors, spectra, FORCES, z_factors, mesh)
 
     def forces_and_vjp(self, factors, scale, mesh):
         """:meth:`forces` and its adjoint at once, in place.
@@ -206,14 +210,10 @@ class Workspace:
             forces, and the cotangent of the density.
         """
         spectra, z_factors = self._spectra, self._z_factors
-        self._run(
-            vector_planes.vectors_to_spectra, mesh, FORCES_BAR_AND_DENSITY, z_factors, spectra
-        )
-        self._run(force_lines.forces_vjp, factors, scale, BAR_TO, BAR_OF, spectra)
-        self._run(force_lines.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
-        self._run(
-            vector_planes.spectra_to_vectors, spectra, FORCES_AND_DENSITY_BAR, z_factors, mesh
-        )
+        self._run(vector_mesh.vectors_to_spectra, mesh, FORCES_BAR_AND_DENSITY, z_factors, spectra)
+        self._run(forces.forces_vjp, factors, scale, BAR_TO, BAR_OF, spectra)
+        self._run(forces.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
+        self._run(vector_mesh.spectra_to_vectors, spectra, FORCES_AND_DENSITY_BAR, z_factors, mesh)
 
     def split(self, vectors, one, other, axis, phase):
         """Vector ``one`` (3, n, n, n) of several is shifted back, and forth to the place ``other``.
@@ -224,11 +224,15 @@ class Workspace:
         axis : 0, 1 or 2, along which they are shifted
         phase : (n,) complex, of the shift forth
         """
-        self._run(shifts.split, vectors.reshape(-1), *self._places(one, other), axis, phase)
+        self._run(
+            sublattice_shifts.split, vectors.reshape(-1), *self._places(one, other), axis, phase
+        )
 
     def split_vjp(self, vectors, one, other, axis, phase):
         """Adjoint of :meth:`split`: that of both, to the place ``one``."""
-        self._run(shifts.split_vjp, vectors.reshape(-1), *self._places(one, other), axis, phase)
+        self._run(
+            sublattice_shifts.split_vjp, vectors.reshape(-1), *self._places(one, other), axis, phase
+        )
 
     def _places(self, *vectors):
         return (3 * self.grid.n**3 * v for v in vectors)

@@ -9,7 +9,7 @@ from cobaya_neuralbias.catalogue import read_truth
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.particle_mesh import Schedule
-from cobaya_neuralbias.kernels import array_pool as memory
+from cobaya_neuralbias.kernels import array_pool
 
 
 def noise(n, seed=0):
@@ -171,7 +171,7 @@ def test_memory_does_not_grow_with_the_steps(models):
     peaks = []
     for steps in (2, 9):
         forward = models.mesh(32, steps)
-        memory.release()
+        array_pool.release()
         tracemalloc.start()
         forward.density_vjp(forward.density(noise(32)), noise(32))
         peaks.append(tracemalloc.get_traced_memory()[1])

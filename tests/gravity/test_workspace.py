@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from cobaya_neuralbias.kernels.particles.scatter_gather.assignment import vector_mesh
 
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.workspace import Workspace
+from cobaya_neuralbias.kernels.particles.assignment import vector_mesh
 
 TOLERANCE = {"float64": 2e-14, "float32": 3e-6}
 dtypes = pytest.mark.parametrize("dtype", list(TOLERANCE))
