@@ -1,11 +1,11 @@
 """Particles of a displacement field: one or eight a voxel, painted, and the adjoints.
 
 Eight particles a voxel are eight lattices, shifted by a quarter of a voxel to either side on each
-axis. Where they start, the displacement is the field's Fourier interpolation,
+axis. Where they start, the displacement x_s is the field's Fourier interpolation,
 
-    psi_s(k) = exp(i k.s) psi(k),
+    x_s(k) = exp(i k.s) x(k),
 
-with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so psi_s
+with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so x_s
 is real, and the adjoint is the conjugate phase. The phase is a product over the axes: one field
 becomes two along x, four along y and eight along z.
 """

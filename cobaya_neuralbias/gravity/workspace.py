@@ -39,7 +39,8 @@ BAR_OF, BAR_TO = np.array([0, 1]), 0
 class Workspace:
     """Transforms on the mesh of ``grid`` and the memory they work in.
 
-    Results are the caller's. One call at a time: share it between models, not between threads.
+    Results are the caller's, and no call depends on what an earlier one has left. One call at a
+    time: share it between models, not between threads.
 
     Parameters
     ----------
@@ -121,12 +122,16 @@ class Workspace:
             modes_bar.reshape(-1),
         )
 
-    def gradient(self, modes, factors, scale, source_factor=None):
+    # Displacements of Lagrangian perturbation theory
+
+    def displacement(self, modes, factors, scale, source_factor=None):
         """Three fields, the transforms back, without 1/n^3, of
 
-            i k_a scale [factors M + source_factor S / (n^3 k^2)]
+            i k_a scale [factors M + source_factor S / (n^3 k^2)],
+            S = sum_{a<b} (phi_aa phi_bb - phi_ab^2),
 
-        with M the spectrum that the modes are packed from, and S that of the last :meth:`source`.
+        with M the spectrum that the modes are packed from, and phi_ab the transforms of
+        ``k_a k_b factors M``.
 
         Parameters
         ----------
@@ -137,8 +142,23 @@ class Workspace:
 
         Returns
         -------
-        (3, n, n, n)
+        (3, n, n, n), and phi_ab (6, n, n, n) for xx, yy, zz, xy, xz, yz, or None without S
         """
+        hessian = None
+        if source_factor is not None:
+            hessian = self._source(modes, factors)
+        return self._gradient(modes, factors, scale, source_factor), hessian
+
+    def displacement_vjp(self, displacement_bar, hessian, factors, scale, source_factor=None):
+        """Cotangent of the modes (n, n, n) given that of the displacement and phi_ab."""
+        modes_bar = self._gradient_vjp(displacement_bar, factors, scale, source_factor)
+        if source_factor is not None:
+            self._source_vjp(hessian, factors, modes_bar)
+        return modes_bar
+
+    # The two halves. Between them the first of the spectra holds S, or its cotangent.
+
+    def _gradient(self, modes, factors, scale, source_factor):
         self._modes_to_spectra(modes, 2, factors, scale, source_factor)
         fields = self.empty(3)
         self._run(
@@ -146,8 +166,7 @@ class Workspace:
         )
         return fields
 
-    def gradient_vjp(self, fields_bar, factors, scale, source_factor=None):
-        """Cotangent of the modes of :meth:`gradient`; that of S is left for :meth:`source_vjp`."""
+    def _gradient_vjp(self, fields_bar, factors, scale, source_factor):
         self._run(
             yz_planes.derivatives_vjp,
             self._flat(fields_bar),
@@ -159,11 +178,7 @@ class Workspace:
         self._modes_to_spectra_vjp(2, False, modes_bar, factors, scale, source_factor)
         return modes_bar
 
-    def source(self, modes, factors):
-        """phi_ab (6, n, n, n), transforms of ``k_a k_b factors M``, for xx, yy, zz, xy, xz, yz.
-
-        Leaves S = sum_{a<b} (phi_aa phi_bb - phi_ab^2) for :meth:`gradient`.
-        """
+    def _source(self, modes, factors):
         self._modes_to_spectra(modes, 3, factors, None, None)
         hessian = self.empty(6)
         self._run(
@@ -175,8 +190,7 @@ class Workspace:
         )
         return hessian
 
-    def source_vjp(self, hessian, factors, modes_bar):
-        """Adds to ``modes_bar`` what comes by S, whose cotangent :meth:`gradient_vjp` has left."""
+    def _source_vjp(self, hessian, factors, modes_bar):
         self._run(
             second_order.source_vjp,
             self._flat(hessian),
@@ -185,6 +199,8 @@ class Workspace:
             self._spectra,
         )
         self._modes_to_spectra_vjp(3, True, modes_bar, factors, None, None)
+
+    # Forces of the particle mesh
 
     def forces(self, density, factors, scale, mesh):
         """``i k_a scale factors delta`` of a density (n, n, n), to a mesh of vectors.
@@ -214,6 +230,8 @@ class Workspace:
         self._run(forces.forces_vjp, factors, scale, BAR_TO, BAR_OF, spectra)
         self._run(forces.forces, factors, scale, FORCES_OF, FORCES_TO, spectra)
         self._run(vector_mesh.spectra_to_vectors, spectra, FORCES_AND_DENSITY_BAR, z_factors, mesh)
+
+    # Shifts of the lattices of particles
 
     def split(self, vectors, one, other, axis, phase):
         """Vector ``one`` (3, n, n, n) of several is shifted back, and forth to the place ``other``.
