@@ -1,8 +1,13 @@
 """What the options of the sampler may be."""
 
+from logging import Logger
+from typing import Any
+
 from cobaya.log import LoggedError
 
 from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number
+from ..posterior.layout import ParameterLayout
+from ..posterior.target import FieldTarget
 
 _COUNT = ("an integer >= 0", lambda v: is_integer(v, 0))
 _LIMIT = ("a positive number, or nothing", lambda v: v is None or POSITIVE_NUMBER[1](v))
@@ -40,7 +45,7 @@ MAY_CHANGE = [
 ]
 
 
-def take_former_names(sampler):
+def take_former_names(sampler: Any) -> None:
     """Options under their names of the last release; refuse both at once."""
     if sampler.memory is None:
         return
@@ -55,7 +60,7 @@ def take_former_names(sampler):
     sampler.bfgs_pairs = sampler.memory
 
 
-def check_options(sampler):
+def check_options(sampler: Any) -> None:
     """Refuse a sampler's options that are not as in ``ALLOWED``."""
     take_former_names(sampler)
     for name, allowed in ALLOWED.items():
@@ -75,7 +80,7 @@ def check_options(sampler):
         )
 
 
-def check_free_blocks(log, target, layout):
+def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout) -> None:
     """Refuse fixed phases that were not given, and a run in which nothing is free."""
     if not layout.modes_free and target.theory.phases is None:
         raise LoggedError(
