@@ -31,11 +31,12 @@ def checks(result):
         out.append({"check": check, "met": bool(met), "text": text, "advice": advice})
 
     what = "the chains agree" if result["chains"] > 1 else "the two halves of the chain agree"
-    apart = _culprits(result, result["rhat"], lambda x: x > RHAT, "{:.2f}".format)
+    differing = _culprits(result, result["rhat"], lambda x: x > RHAT, "{:.2f}".format)
     add(
         "rhat",
-        not apart,
-        f"{what}: R-hat " + (f"above {RHAT:g} for {apart}" if apart else f"at most {RHAT:g}"),
+        not differing,
+        f"{what}: R-hat "
+        + (f"above {RHAT:g} for {differing}" if differing else f"at most {RHAT:g}"),
         "something still drifts, or seldom jumps: look at weights_trace.png of the report. If it "
         f"drifts from the beginning on, {ANEW}; else {LONGER}"
         if _culprits(result, result["rhat"], lambda x: x > FAR, str)
@@ -219,7 +220,7 @@ def _quantities(r):
 
 
 def _shells(r):
-    """One line for each shell: the middle one of its modes, and its log power."""
+    """One line for each shell: the median of its modes, and its log power."""
     by_shell = {}
     for name, k in r["modes"].items():
         by_shell.setdefault(k, []).append(name)
@@ -230,12 +231,12 @@ def _shells(r):
         f"  {'':>9} {'modes':>7} {'':>8} {'gradients':>10} {'power':>9} {'':>8} {'gradients':>10}",
         f"  {'k [h/Mpc]':>9}" + 2 * f" {'R-hat':>7} {'bulk':>8} {'for one':>10}  ".rstrip(),
     ]
-    for k, middle in cost["field_shells"]:
+    for k, median in cost["field_shells"]:
         names = by_shell[k]
         cells = [
             _shown(np.median([r["rhat"][name] for name in names]), 7, 3),
             _shown(np.median([r["ess"][name]["bulk"] for name in names]), 8, 0),
-            _shown(middle, 10, 0),
+            _shown(median, 10, 0),
         ]
         if k in of_power:
             name = f"{POWER}{round(k * r['box_size'] / (2 * np.pi))}"
