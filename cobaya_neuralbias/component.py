@@ -7,6 +7,7 @@ from typing import Any
 
 from cobaya.log import LoggedError
 
+from . import __all__ as public_names
 from . import __version__
 from .errors import InputError
 
@@ -14,11 +15,18 @@ from .errors import InputError
 Allowed = tuple[str, Callable[[Any], bool]]
 
 
-class Versioned:
-    """Mixin for a component: Cobaya writes the version of this package into ``updated.yaml``."""
+class PackageComponent:
+    """Mixin for every component: its version in ``updated.yaml``, its name as users write it."""
 
     def get_version(self) -> str:
         return __version__
+
+    @classmethod
+    def get_qualified_class_name(cls) -> str:
+        """Name of a class of the package, whatever room it is in; Cobaya's of others."""
+        if cls.__name__ in public_names:
+            return f"{__package__}.{cls.__name__}"
+        return super().get_qualified_class_name()  # type: ignore[misc]
 
 
 class FieldRevision:

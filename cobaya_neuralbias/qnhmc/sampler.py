@@ -17,7 +17,7 @@ from cobaya.collection import SampleCollection
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 
-from ..component import Versioned, logged_errors
+from ..component import PackageComponent, logged_errors
 from ..posterior.free_posterior import FreePosterior
 from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget
@@ -39,7 +39,7 @@ from .state import RunState
 LOWEST_POWER = 0.01
 
 
-class QNHMC(Versioned, Sampler):
+class QNHMC(PackageComponent, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options.
 
     Attributes
@@ -59,7 +59,8 @@ class QNHMC(Versioned, Sampler):
     phases: str
     weights: str
     blocking: str
-    memory: int
+    bfgs_pairs: int
+    memory: int | None
     adapt: str
     trajectory_length: float
     max_steps: int
@@ -155,7 +156,7 @@ class QNHMC(Versioned, Sampler):
             # Phases that were given are not to be forgotten.
             lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
             gibbs=self.blocking == "gibbs" and layout.modes_free,
-            bfgs_pairs=self.memory,
+            bfgs_pairs=self.bfgs_pairs,
             always=self.adapt == "always",
         )
         parts = self._rng, tuning, Metropolis(proposal_scales(self.target))
