@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
@@ -74,9 +73,8 @@ def check_readable(prefix):
         ),
     ],
 )
-def test_killed_at_random_instants(info, whole, tmp_path, same_files, fork, kills):
+def test_killed_at_random_instants(info, whole, tmp_path, same_files, fork, kills, fresh_rng):
     """Killed, resumed, killed while it resumes, again and again until it is done; then anew."""
-    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
     info["output"] = prefix = str(tmp_path / "killed")
     start = time.monotonic()
     run({**copy.deepcopy(info), "output": str(tmp_path / "timed")})
@@ -84,7 +82,7 @@ def test_killed_at_random_instants(info, whole, tmp_path, same_files, fork, kill
     count = 0
     while count < kills:
         child = fork(lambda: resume(info))
-        time.sleep(rng.uniform(0, 0.7 * duration))
+        time.sleep(fresh_rng.uniform(0, 0.7 * duration))
         os.kill(child, signal.SIGKILL)
         if killed(child):
             count += 1

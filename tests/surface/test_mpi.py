@@ -237,9 +237,8 @@ def test_each_chain_has_its_own_correction(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_random_instants(folder):
+def test_killed_at_random_instants(folder, fresh_rng):
     """One of the two, whichever, again and again until they are done."""
-    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
     kills = 0
     while kills < 20:
         for path in folder.glob("process.*.json"):
@@ -247,12 +246,12 @@ def test_killed_at_random_instants(folder):
         process = start(folder, SCRIPT, "going_on")
         while len(list(folder.glob("process.*.json"))) < 2 and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(rng.uniform(0, 2.5))
+        time.sleep(fresh_rng.uniform(0, 2.5))
         killed = False
         if process.poll() is None:
             # One may have ended by itself while its launcher still waits for the other.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(told(folder, "process")[rng.integers(2)]["number"], signal.SIGKILL)
+                os.kill(told(folder, "process")[fresh_rng.integers(2)]["number"], signal.SIGKILL)
                 killed = True
         output, _ = process.communicate(timeout=120)
         if process.returncode:
