@@ -66,7 +66,7 @@ class Workspace:
         return Workspace, (self.grid, self.dtype.name, self.threads.number)
 
     def of_mesh(self, n):
-        """The workspace of ``n``^3 voxels in the same box, of the same dtype and threads; kept."""
+        """The workspace of ``n^3`` voxels in the same box, of the same dtype and threads; kept."""
         if n not in self._others:
             grid = Grid(n, self.grid.box_size)
             self._others[n] = Workspace(grid, self.dtype.name, self.threads.number)
@@ -81,7 +81,7 @@ class Workspace:
         return self._columns(values[:half, :half])
 
     def empty(self, *shape):
-        """Uninitialised fields (*shape, n, n, n)."""
+        """Uninitialised fields ``(*shape, n, n, n)``."""
         return empty((*shape, *self.grid.shape), self.dtype)
 
     def _run(self, kernel, *arguments):

@@ -60,7 +60,7 @@ def make_diagnosis(prefixes, json_file=None):
     Returns
     -------
     text : str, for people
-    numbers : dict, see docs/diagnostics.md
+    numbers : dict, see docs/reference/run_files.md
 
     Raises
     ------

@@ -50,7 +50,7 @@ class Warmup:
 
     With ``apart`` the first trajectory of a cycle leaves the dense coordinates where they are.
 
-    A window ends in two steps, so that several chains can put together what each has seen in it:
+    A window ends in two steps, so that several chains can put together what each has seen in it::
 
         while not warmup.done:
             ...  # observe a cycle's transitions
