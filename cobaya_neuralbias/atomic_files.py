@@ -1,8 +1,8 @@
-"""Files that neither a kill nor a full disk can spoil.
+"""Files that neither a kill nor a full disk can damage.
 
-A file is either replaced by a whole one, written under another name, flushed to disk and then
-renamed (:func:`write_text`, :func:`replacing`, :func:`save_state`), or only ever appended to
-(:class:`GrowingFile`). HDF5 files changed in place are what other samplers lose to a kill.
+A file is either replaced by a complete one, which is written under another name, flushed to disk
+and then renamed (:func:`write_text`, :func:`replacing`, :func:`save_state`), or only ever appended
+to (:class:`GrowingFile`). No HDF5 file is changed in place: a kill would leave it unreadable.
 """
 
 import hashlib
@@ -10,13 +10,17 @@ import io
 import json
 import os
 import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
 from .errors import InputError
+
+PathLike = str | os.PathLike[str]
 
 FORMAT = 4
 # HDF5 leaves the first bytes of a file to its user: here the format, and a digest of the rest.
@@ -26,21 +30,21 @@ _BLOCK = 2**24
 
 
 class DamagedError(InputError):
-    """A file is not what was written; the state before the last one may know of a good one."""
+    """A file is not what was written; the previous state may still match its files."""
 
 
 class _Disk(io.FileIO):
-    """A new file whose first failure is kept in ``error``; it then takes anything and drops it.
+    """A new file that keeps its first failure in ``error``, and ignores what is written after it.
 
     The HDF5 library does not survive a full disk: after a failed write it cannot close the file,
     and crashes when the process ends.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
-        self.error = None
+        self.error: OSError | None = None
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
@@ -50,19 +54,20 @@ class _Disk(io.FileIO):
             self.error = error
         return size
 
-    def truncate(self, size=None):
+    def truncate(self, size: int | None = None) -> int:
         try:
-            return super().truncate(size) if self.error is None else size
+            if self.error is None:
+                return super().truncate(size)
         except OSError as error:
             self.error = error
-            return size
+        return self.tell() if size is None else size
 
 
 @contextmanager
-def _appearing(path, keep=None):
-    """Yield a :class:`_Disk` that becomes ``path``, whole and flushed, if nothing went wrong.
+def _appearing(path: PathLike, keep: Path | None = None) -> Iterator[_Disk]:
+    """Yield a :class:`_Disk` that becomes ``path``, complete and flushed, if nothing went wrong.
 
-    What was at ``path`` before goes to ``keep``, if given.
+    The file that was at ``path`` goes to ``keep``, if given.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
@@ -87,20 +92,20 @@ def _appearing(path, keep=None):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[h5py.File]:
     """Yield a new ``h5py.File`` that becomes ``path`` once the block ends without an error.
 
     Raises
     ------
     InputError
-        If it cannot be written; what was at ``path`` is then still there.
+        If it cannot be written; the file that was at ``path`` is then unchanged.
     """
     with _appearing(path) as disk, h5py.File(disk, "w") as file:
         yield file
 
 
-def write_text(path, text):
-    """Write a text file: the whole of it, or nothing, and then what was at ``path`` stays.
+def write_text(path: PathLike, text: str) -> None:
+    """Write a text file completely, or leave the file at ``path`` unchanged.
 
     Raises
     ------
@@ -111,12 +116,12 @@ def write_text(path, text):
         disk.write(text.encode("utf-8"))
 
 
-def write_json(path, content):
-    """Write ``content`` as :func:`write_text` does, in the types that :func:`as_json` gives."""
+def write_json(path: PathLike, content: object) -> None:
+    """Write ``content``, converted by :func:`as_json`, as :func:`write_text` does."""
     write_text(path, json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
 
 
-def as_json(value):
+def as_json(value: Any) -> Any:
     """``value`` in the types of JSON; a number that is not finite is null."""
     if isinstance(value, dict):
         return {str(k): as_json(v) for k, v in value.items()}
@@ -129,14 +134,14 @@ def as_json(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def check_output(file):
+def check_output(file: PathLike) -> None:
     """InputError unless ``file`` is the name of a file in an existing folder."""
     path = Path(file).expanduser()
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"'{file}': expected the name of a file in an existing folder.")
 
 
-def write_tree(group, tree):
+def write_tree(group: h5py.Group, tree: Mapping[str, Any]) -> None:
     """Write nested dictionaries of arrays, numbers and strings."""
     for name, value in tree.items():
         if isinstance(value, dict):
@@ -145,9 +150,9 @@ def write_tree(group, tree):
             group[name] = value
 
 
-def read_tree(group):
+def read_tree(group: h5py.Group) -> dict[str, Any]:
     """Read what :func:`write_tree` wrote."""
-    out = {}
+    out: dict[str, Any] = {}
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             out[name] = read_tree(item)
@@ -157,8 +162,8 @@ def read_tree(group):
     return out
 
 
-def save_state(path, tree):
-    """Write a run's state to ``path``, keeping the one before it at :func:`previous`."""
+def save_state(path: PathLike, tree: Mapping[str, Any]) -> None:
+    """Write a run's state to ``path``; the state that was there goes to :func:`previous`."""
     image = io.BytesIO()
     with h5py.File(image, "w", userblock_size=_USER_BLOCK) as file:
         write_tree(file, tree)
@@ -169,19 +174,19 @@ def save_state(path, tree):
         disk.write(content)
 
 
-def previous(path):
-    """Where :func:`save_state` keeps the state before the last."""
+def previous(path: PathLike) -> Path:
+    """The file where :func:`save_state` keeps the state before the last."""
     path = Path(path)
     return path.with_name(path.name + ".previous")
 
 
-def load_state(path):
+def load_state(path: PathLike) -> dict[str, Any]:
     """What :func:`save_state` was given.
 
     Raises
     ------
     DamagedError
-        If a single bit of the file is not as it was written.
+        If any bit of the file differs from what was written.
     """
     try:
         content = Path(path).read_bytes()
@@ -206,20 +211,20 @@ def load_state(path):
 class GrowingFile:
     """A file that is only appended to, known as far as ``size`` and a checksum of its bytes.
 
-    Whatever a kill or a full disk left beyond is cut off when the run is resumed.
+    Bytes beyond ``size``, which a kill or a full disk may leave, are cut off when a run resumes.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self.size = 0
         self.checksum = 0
 
-    def take_in(self):
-        """Flush to disk what was appended, and take it into ``size`` and ``checksum``."""
+    def take_in(self) -> None:
+        """Flush what was appended to disk, and add it to ``size`` and ``checksum``."""
         if not self.path.exists():
             return
         with open(self.path, "rb+") as file:
@@ -229,11 +234,11 @@ class GrowingFile:
                 self.checksum = zlib.crc32(block, self.checksum)
                 self.size += len(block)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, int]:
         return {"size": self.size, "checksum": self.checksum}
 
-    def restore(self, stored):
-        """Go on from what :meth:`to_dict` gave; the file itself stays as it is.
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        """Take the state written by :meth:`to_dict`; the file itself is not changed.
 
         Raises
         ------
@@ -243,6 +248,7 @@ class GrowingFile:
         size, expected = int(stored["size"]), int(stored["checksum"])
         checksum, left = 0, size
         try:
+            file: BinaryIO
             with open(self.path, "rb") if size else io.BytesIO() as file:
                 while block := file.read(min(left, _BLOCK)):
                     checksum = zlib.crc32(block, checksum)
@@ -261,8 +267,8 @@ class GrowingFile:
             )
         self.size, self.checksum = size, expected
 
-    def cut(self):
-        """Cut off what is beyond ``size``; a file of no bytes is removed."""
+    def cut(self) -> None:
+        """Cut off the bytes beyond ``size``; a file of no bytes is removed."""
         if not self.size:
             self.path.unlink(missing_ok=True)
         elif self.path.stat().st_size > self.size:

@@ -11,16 +11,17 @@ class InputError(ValueError):
     """What the user gave cannot be used: names file or option, the value, and what was expected."""
 
 
-def check_integer(name, value, minimum):
+def check_integer(name: str, value: object, minimum: int) -> int:
     """An integer (or its digits) as an int; InputError unless it is at least ``minimum``."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not good or not minimum <= value < 2**63:
-        raise InputError(f"{name} = {value!r}, expected an integer of at least {minimum}.")
-    return int(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        number = int(value)
+        if minimum <= number < 2**63:
+            return number
+    raise InputError(f"{name} = {value!r}, expected an integer of at least {minimum}.")
 
 
-def check_seed(seed):
-    """A seed as an int, another one each time where it is None; InputError if it is no seed."""
+def check_seed(seed: object) -> int:
+    """A seed as an int; a random one where it is None; InputError if it is no seed."""
     return secrets.randbits(31) if seed is None else check_integer("seed", seed, 0)

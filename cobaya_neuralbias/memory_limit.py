@@ -1,16 +1,17 @@
-"""What the machine has, or the part of it that a container or a batch job is given."""
+"""The memory of the machine, or the part of it that a container or a batch job is given."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["memory_limit"]
 
 
-def memory_limit(root="/"):
-    """Bytes of memory that this process may come to use, None where nothing tells.
+def memory_limit(root: str | Path = "/") -> int | None:
+    """Bytes of memory that this process may use, None if unknown.
 
-    The least of the physical memory and of the limits of the control groups that the process is in,
-    of either version: containers and batch systems set them.
+    The least of the physical memory and of the limits of the control groups of the process, of
+    either version: containers and batch systems set them.
 
     Parameters
     ----------
@@ -19,12 +20,12 @@ def memory_limit(root="/"):
     limits = list(_control_group_limits(Path(root)))
     try:
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # not every system tells
+    except (AttributeError, ValueError, OSError):  # not known on every system
         pass
     return min(limits, default=None)
 
 
-def _control_group_limits(root):
+def _control_group_limits(root: Path) -> Iterator[int]:
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

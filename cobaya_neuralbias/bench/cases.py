@@ -41,10 +41,12 @@ DTYPES = "float64", "float32"
 LPT_CIC = "LPT", {"order": 1, "assignment": "cic"}
 LPT2_CIC = "LPT", {"order": 2, "assignment": "cic"}
 LPT2_TSC = "LPT", {"order": 2, "assignment": "tsc"}
+LPT2_TSC_LIBRARY = "LPT", {**LPT2_TSC[1], "transforms": "library"}
 CASES = {
     "1lpt_cic": ("gravity", *LPT_CIC, PAPER),
     "2lpt_cic": ("gravity", *LPT2_CIC, PAPER),
     "2lpt_tsc": ("gravity", *LPT2_TSC, PAPER),
+    "2lpt_tsc_library": ("gravity", *LPT2_TSC_LIBRARY, PAPER),
     "pm_step": ("step", "ParticleMesh", {"assignment": "tsc", "mesh_factor": 1}, PAPER),
     "likelihood": ("likelihood_alone", *LPT2_TSC, PAPER),
     "likelihood_natural": ("likelihood_alone", *LPT2_TSC, {}),

@@ -1,7 +1,18 @@
 """The command ``bench``: how long a gradient takes, where the time goes, and how much memory."""
 
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
 
-def make_bench(cases=None, n_grids=(64,), dtypes=("float64",), threads=(1,), repeats=20, yaml=None):
+
+def make_bench(
+    cases: Sequence[str] | None = None,
+    n_grids: Sequence[int] = (64,),
+    dtypes: Sequence[str] = ("float64",),
+    threads: Sequence[int] = (1,),
+    repeats: int = 20,
+    yaml: str | PathLike[str] | None = None,
+) -> tuple[str, list[dict[str, Any]]]:
     """Time pieces of the gradient of the log posterior.
 
     Parameters

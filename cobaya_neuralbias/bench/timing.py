@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 
 # Transforms timed in each turn; the fastest counts, since what disturbs only adds.
 TRANSFORMS = 5
@@ -86,7 +86,7 @@ def peak_memory(build):
         allocates and keeps is counted
     """
     gc.collect()  # what earlier models hold goes back first
-    memory.release()
+    array_pool.release()
     tracemalloc.start()
     try:
         parts = build()

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import gammaln
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from .likelihood import CatalogueLikelihood
 
 # A bin with halos of which fewer are expected [(h/Mpc)^3] makes the point impossible.
@@ -66,7 +66,7 @@ class BinnedCounts(CatalogueLikelihood):
         return total
 
     def halo_terms(self, psi, network_weights):
-        value, psi_bar = self.constant, memory.zeros(psi.shape)
+        value, psi_bar = self.constant, array_pool.zeros(psi.shape)
         weights_bar = np.zeros(self.network.n_weights)
         for b, voxel, number in self.counts:
             edges = self.edges[b : b + 2]

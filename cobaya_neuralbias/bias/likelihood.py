@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from ..kernels.threads import SERIAL, Threads
 from .scatter import Poisson
 from .weight import Weight
@@ -155,7 +155,7 @@ class CatalogueLikelihood:
         return value, psi_bar, np.concatenate([network_bar, scatter_bar])
 
     def _times_volume(self, density):
-        return np.multiply(density, self.effective_volume, out=memory.empty(density.shape))
+        return np.multiply(density, self.effective_volume, out=array_pool.empty(density.shape))
 
     def _density(self, psi, edges, weights):
         """Halos with t between two edges per (Mpc/h)^3 at each psi, and the adjoint of that."""
@@ -177,7 +177,7 @@ class CatalogueLikelihood:
         -------
         float, (m,) float64 or of psi's type, (n_network_weights + n_scatter_weights,) float64
         """
-        psi = memory.converted(psi, np.float64)
+        psi = array_pool.converted(psi, np.float64)
         value, psi_bar, weights_bar = self.count_terms(psi, network_weights, scatter_weights)
         halos, halos_psi_bar, halos_bar = self.halo_terms(psi, network_weights)
         weights_bar[: len(halos_bar)] += halos_bar
@@ -202,7 +202,7 @@ class CatalogueLikelihood:
             )
         if not np.isfinite(value):
             return -np.inf, np.zeros(delta.shape, delta.dtype), np.zeros(self.n_weights)
-        psi_bar = memory.converted(psi_bar.reshape(response.psi.shape), response.psi.dtype)
+        psi_bar = array_pool.converted(psi_bar.reshape(response.psi.shape), response.psi.dtype)
         delta_bar, engine_bar = self.engine.forward_vjp(response, w_engine, psi_bar)
-        delta_bar = memory.converted(delta_bar, delta.dtype)
+        delta_bar = array_pool.converted(delta_bar, delta.dtype)
         return value, delta_bar, np.concatenate([engine_bar, other_bar])

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernels.halos import mass_bins
-from ..kernels.halos import truncated_mixture as mixture
+from ..kernels.halos import mass_bins, truncated_mixture
 from ..kernels.threads import SERIAL, Threads
 from .truncated_normal import above_zero
 from .weight import Weight
@@ -78,14 +77,14 @@ class MassFunction:
         """ln f at each ``t``, a density per unit ln M; same shape as ``t``."""
         values, terms = self._components(weights), np.empty(self.n_components)
         t = np.asarray(t, dtype=float)
-        out = np.array([mixture.log_density(x, values, terms) for x in t.ravel()])
+        out = np.array([truncated_mixture.log_density(x, values, terms) for x in t.ravel()])
         return out.reshape(t.shape)
 
     def sum_log_density_with_vjp(self, t, weights):
         """``sum_j ln f(t_j)`` over the halos ``t`` (n_halos,), and its gradient (n_weights,)."""
-        values, items = self._components(weights), -(-len(t) // mixture.HALOS)
+        values, items = self._components(weights), -(-len(t) // truncated_mixture.HALOS)
         sums, bars = np.empty(items), np.empty((items, 3, self.n_components))
-        self.threads.run(mixture.sum_log_density_with_vjp, items, t, values, sums, bars)
+        self.threads.run(truncated_mixture.sum_log_density_with_vjp, items, t, values, sums, bars)
         return float(sums.sum()), self._components_vjp(weights, values, bars.sum(0))
 
     def fractions(self, edges, weights):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernels import array_pool as memory
-from ..kernels.halos import mdn_mixture as mixture
+from ..kernels import array_pool
+from ..kernels.halos import mdn_mixture
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
@@ -65,7 +65,7 @@ class MixtureDensityNetwork:
         """Halos above threshold per (Mpc/h)^3 at each psi; same shape as ``psi``."""
         flat = np.ascontiguousarray(psi, dtype=float).ravel()
         out = np.empty(flat.shape)
-        mixture.number_density(flat, *self._options(weights), out)
+        mdn_mixture.number_density(flat, *self._options(weights), out)
         return out.reshape(np.shape(psi))
 
     def number_density_vjp(self, psi, out_bar, weights):
@@ -74,7 +74,7 @@ class MixtureDensityNetwork:
         out_bar = np.ascontiguousarray(out_bar, dtype=float).ravel()
         options = self._options(weights)
         psi_bar, weights_bar = np.zeros(flat.shape), np.zeros(options[0].shape)
-        mixture.number_density_vjp(flat, out_bar, *options, psi_bar, weights_bar)
+        mdn_mixture.number_density_vjp(flat, out_bar, *options, psi_bar, weights_bar)
         return psi_bar.reshape(np.shape(psi)), weights_bar.ravel()
 
     def binned_density(self, psi, edges, weights):
@@ -92,7 +92,7 @@ class MixtureDensityNetwork:
         """
         psi, edges = (np.ascontiguousarray(x, dtype=float) for x in (psi, edges))
         out = np.empty((len(edges) - 1, len(psi)))
-        mixture.binned_density(psi, edges, *self._options(weights), out)
+        mdn_mixture.binned_density(psi, edges, *self._options(weights), out)
         return out
 
     def binned_density_vjp(self, psi, edges, out_bar, weights):
@@ -100,14 +100,14 @@ class MixtureDensityNetwork:
         psi, edges, out_bar = (np.ascontiguousarray(x, dtype=float) for x in (psi, edges, out_bar))
         options = self._options(weights)
         psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
-        mixture.binned_density_vjp(psi, edges, out_bar, *options, psi_bar, weights_bar)
+        mdn_mixture.binned_density_vjp(psi, edges, out_bar, *options, psi_bar, weights_bar)
         return psi_bar, weights_bar.ravel()
 
     def log_density(self, psi, t, weights):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` and ``t = ln(M/M_threshold)``, broadcast together."""
         psi, t = np.broadcast_arrays(np.asarray(psi, dtype=float), np.asarray(t, dtype=float))
         out = np.empty(psi.size)
-        mixture.log_density(psi.ravel(), t.ravel(), *self._options(weights), out)
+        mdn_mixture.log_density(psi.ravel(), t.ravel(), *self._options(weights), out)
         return out.reshape(psi.shape)
 
     def sum_log_density_with_vjp(self, psi, halos, weights):
@@ -124,7 +124,7 @@ class MixtureDensityNetwork:
         -------
         float, (m,) float64, (n_weights,) float64
         """
-        psi_bar = memory.zeros(psi.shape)
+        psi_bar = array_pool.zeros(psi.shape)
         value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
         return value, psi_bar, weights_bar
 
@@ -133,7 +133,7 @@ class MixtureDensityNetwork:
         options, blocks = self._options(weights), n_blocks(halos[0])
         values, weights_bar = np.empty(blocks), np.empty((blocks, *options[0].shape))
         self.threads.run(
-            mixture.sum_log_density_with_vjp,
+            mdn_mixture.sum_log_density_with_vjp,
             *(blocks, psi, *halos, *options, psi_bar, values, weights_bar),
         )
         return float(values.sum()), weights_bar.sum(0).ravel()
@@ -146,18 +146,18 @@ class MixtureDensityNetwork:
         def rate(psi):
             out = np.empty((1, len(psi)))
             if whole:
-                mixture.number_density(psi, *options, out[0])
+                mdn_mixture.number_density(psi, *options, out[0])
             else:
-                mixture.binned_density(psi, edges, *options, out)
+                mdn_mixture.binned_density(psi, edges, *options, out)
             return out[0]
 
         def rate_vjp(psi, out_bar):
             psi_bar, weights_bar = np.zeros(psi.shape), np.zeros(options[0].shape)
             if whole:
-                mixture.number_density_vjp(psi, out_bar, *options, psi_bar, weights_bar)
+                mdn_mixture.number_density_vjp(psi, out_bar, *options, psi_bar, weights_bar)
             else:
                 bars = psi_bar, weights_bar
-                mixture.binned_density_vjp(psi, edges, out_bar[None], *options, *bars)
+                mdn_mixture.binned_density_vjp(psi, edges, out_bar[None], *options, *bars)
             return psi_bar, weights_bar.ravel()
 
         return rate, rate_vjp
@@ -181,7 +181,7 @@ class MixtureDensityNetwork:
         float, (m,) float64 or of psi's type, (n_weights,) float64
         """
         if completeness is not None:
-            psi = memory.converted(psi, np.float64)
+            psi = array_pool.converted(psi, np.float64)
             factors = factor * completeness
             values, pullback = self.density_with_pullback(psi, ABOVE_THRESHOLD, weights)
             return float(factors @ values), *pullback(factors)
@@ -190,7 +190,7 @@ class MixtureDensityNetwork:
             if result := table.sum_with_slopes(psi, factor, self.threads):
                 total, nodes_bar, slopes = result
                 return total, slopes, rate_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
-        psi = memory.converted(psi, np.float64)
+        psi = array_pool.converted(psi, np.float64)
         return factor * rate(psi).sum(), *rate_vjp(psi, np.full(psi.shape, factor))
 
     def density_with_pullback(self, psi, edges, weights):
@@ -283,7 +283,7 @@ class MixtureDensityNetwork:
         """
         psi = np.ascontiguousarray(psi, dtype=float)
         log_number, mean, inverse_sigma = np.empty((3, psi.size, self.n_components))
-        mixture.components(psi, *self._options(weights), log_number, mean, inverse_sigma)
+        mdn_mixture.components(psi, *self._options(weights), log_number, mean, inverse_sigma)
         share = np.exp(log_number - log_number.max(axis=1, keepdims=True))
         up_to = np.cumsum(share, axis=1)
         which = np.sum(rng.random((psi.size, 1)) * up_to[:, -1:] >= up_to, axis=1)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from ..kernels.halos import stencil
 from ..kernels.threads import SERIAL
 
@@ -174,7 +174,7 @@ class MultipoleKernels:
     def convolve(self, padded, weights, threads=SERIAL):
         """(n_maps, n, n, n) maps of a field padded by ``radius``; ``weights`` (n_weights,)."""
         sides = (side - 2 * self.radius for side in padded.shape)
-        out = memory.empty((len(self.harmonics), *sides), padded.dtype)
+        out = array_pool.empty((len(self.harmonics), *sides), padded.dtype)
         lines = weights[self._weight_index] * self.stencil.axial
         stencil.convolve(padded, self.stencil, lines, out, threads)
         return out
@@ -187,7 +187,7 @@ class MultipoleKernels:
         one = self._stencils[m]
         index = self._weight_index[m : m + 1]
         sides = tuple(side - 2 * self.radius for side in padded.shape)
-        field_bar = memory.empty(sides, padded.dtype)
+        field_bar = array_pool.empty(sides, padded.dtype)
         lines_bar = np.empty(one.axial.shape)
         lines = weights[index] * one.axial
         stencil.convolve_vjp(padded_bar, one, lines, padded, field_bar, lines_bar, threads)

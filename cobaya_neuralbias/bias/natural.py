@@ -37,10 +37,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import array_pool as memory
-from ..kernels.halos import log_rate, mass_bins, stencil
-from ..kernels.halos import shell_features as shell_maps
-from ..kernels.halos import truncated_mixture as mixture
+from ..kernels import array_pool
+from ..kernels.halos import log_rate, mass_bins, shell_features, stencil, truncated_mixture
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .multipoles import MultipoleKernels
@@ -158,7 +156,7 @@ class NaturalEngine:
         """psi and x of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
         b, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
-        inputs = memory.empty((len(delta) + 2 * self.radius,) * 3, delta.dtype)
+        inputs = array_pool.empty((len(delta) + 2 * self.radius,) * 3, delta.dtype)
         stencil.pad_log(delta, 1 + self.floor, self.radius, inputs, self.threads)
         # Counted from uniform patches: at mean density for psi, at the denser hinge for x. There
         # the lengths vanish, and every sum over a shell is u times its neighbours.
@@ -168,13 +166,13 @@ class NaturalEngine:
                 -(1 + of_x @ self.multiplicity) * patches[1],
             ]
         )
-        hinges = memory.empty((len(HINGES), *delta.shape), delta.dtype)
-        out = memory.empty((2, *delta.shape), delta.dtype)
+        hinges = array_pool.empty((len(HINGES), *delta.shape), delta.dtype)
+        out = array_pool.empty((2, *delta.shape), delta.dtype)
         log_rate.local_terms(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
             *(constants, hinges, out, self.threads),
         )
-        shell_maps.combine_features(inputs, *self._layout, of_psi, of_x, out, self.threads)
+        shell_features.combine_features(inputs, *self._layout, of_psi, of_x, out, self.threads)
         return Response(out, delta, inputs, hinges)
 
     def forward_vjp(self, response, weights, psi_bar):
@@ -182,14 +180,14 @@ class NaturalEngine:
         _, slope, hinge_weights, of_psi, of_x = self._split(weights)
         patches, at_mean = self._patches
         delta, inputs = response.delta, response.inputs
-        inputs_bar = memory.zeros(inputs.shape, inputs.dtype)
+        inputs_bar = array_pool.zeros(inputs.shape, inputs.dtype)
         of_psi_bar, of_x_bar = np.zeros(of_psi.shape), np.zeros(of_x.shape)
-        shell_maps.combine_features_vjp(
+        shell_features.combine_features_vjp(
             *(inputs, *self._layout, of_psi, of_x, psi_bar),
             *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
         )
-        u_bar = memory.zeros(delta.shape, delta.dtype)
-        shell_maps.unpad_periodic_vjp(inputs_bar, self.radius, u_bar, self.threads)
+        u_bar = array_pool.zeros(delta.shape, delta.dtype)
+        shell_features.unpad_periodic_vjp(inputs_bar, self.radius, u_bar, self.threads)
         b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
             *(response.hinges, psi_bar, u_bar, self.threads),
@@ -224,7 +222,7 @@ class NaturalRate:
 
     def number_density(self, psi, weights):
         """Halos above threshold per (Mpc/h)^3; the shape of ``psi`` without its first axis."""
-        out = memory.empty(psi[0].shape)
+        out = array_pool.empty(psi[0].shape)
         log_rates, rates = np.ascontiguousarray(psi[0], dtype=float).reshape(-1), out.reshape(-1)
         self.threads.run_slices(
             lambda part: log_rate.exponential(log_rates[part], self.alpha_shift, rates[part]),
@@ -234,7 +232,7 @@ class NaturalRate:
 
     def number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of ``psi`` (2, m) and of the weights."""
-        psi_bar = memory.zeros(psi.shape)
+        psi_bar = array_pool.zeros(psi.shape)
         np.multiply(out_bar, self.number_density(psi, weights), out=psi_bar[0])
         return psi_bar, np.zeros(self.n_weights)
 
@@ -270,7 +268,7 @@ class NaturalNetwork(NaturalRate):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` (2, ...) and ``t = ln(M/M_threshold)``, broadcast."""
         psi, x, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
         out = np.empty(t.size)
-        mixture.log_probability(
+        truncated_mixture.log_probability(
             *(np.ascontiguousarray(v, dtype=float).ravel() for v in (x, t)), weights, out
         )
         return self.alpha_shift + psi + out.reshape(t.shape)
@@ -297,7 +295,7 @@ class NaturalNetwork(NaturalRate):
 
     def sum_log_density_with_vjp(self, psi, halos, weights):
         """Sum of :meth:`log_density` over the halos, and its cotangents."""
-        psi_bar = memory.zeros(psi.shape)
+        psi_bar = array_pool.zeros(psi.shape)
         value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
         return value, psi_bar, weights_bar
 
@@ -306,14 +304,14 @@ class NaturalNetwork(NaturalRate):
         blocks, (voxel, first, t) = n_blocks(halos[0]), halos
         values, weights_bar = np.empty(blocks), np.empty((blocks, self.n_weights))
         self.threads.run(
-            mixture.sum_log_probability_with_vjp,
+            truncated_mixture.sum_log_probability_with_vjp,
             *(blocks, psi, voxel, first, t, weights, psi_bar, values, weights_bar),
         )
         return values.sum() + len(t) * self.alpha_shift, weights_bar.sum(0)
 
     def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):
         """Poisson point process: see :class:`~.mdn.MixtureDensityNetwork`."""
-        psi_bar = memory.empty(psi.shape, psi.dtype)
+        psi_bar = array_pool.empty(psi.shape, psi.dtype)
         psi_bar[1] = 0.0
         seen = np.empty(0) if completeness is None else completeness
         missing = log_rate.total_rate(
@@ -327,5 +325,5 @@ class NaturalNetwork(NaturalRate):
         mean, sigma = np.empty((2, psi.shape[1]))
         which = np.ascontiguousarray(rng.random(psi.shape[1]))
         x = np.ascontiguousarray(psi[1], dtype=float)
-        mixture.choose_component(x, weights, which, mean, sigma)
+        truncated_mixture.choose_component(x, weights, which, mean, sigma)
         return above_zero(1 - rng.random(len(mean)), mean, sigma)

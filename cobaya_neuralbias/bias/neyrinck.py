@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from ..kernels.halos import local_bias
 from ..kernels.threads import SERIAL, Threads
 from .mass_function import MassFunction
@@ -98,7 +98,7 @@ class LocalRate:
     def log_number_density(self, psi, weights):
         """ln of the halos above threshold per (Mpc/h)^3; -inf where there can be none."""
         flat = np.ascontiguousarray(psi, dtype=float).ravel()
-        out, constant = memory.empty(flat.shape), weights[0] + np.log(self.density_unit)
+        out, constant = array_pool.empty(flat.shape), weights[0] + np.log(self.density_unit)
 
         def fill(part):
             if self.form == "linear":
@@ -112,7 +112,7 @@ class LocalRate:
 
     def log_number_density_vjp(self, psi, out_bar, weights):
         """Cotangents of psi (m,) and of the weights; a rate of zero has none."""
-        psi_bar = memory.zeros(psi.shape)
+        psi_bar = array_pool.zeros(psi.shape)
 
         def add(part):
             arrays, bars = (psi[part], out_bar[part]), np.zeros(3)
@@ -166,7 +166,7 @@ class LocalRate:
         voxel, first, _ = halos
         counts = np.diff(first).astype(float)
         value = counts @ self.log_number_density(psi[voxel], weights)
-        psi_bar = memory.zeros(psi.shape)
+        psi_bar = array_pool.zeros(psi.shape)
         psi_bar[voxel], weights_bar = self.log_number_density_vjp(psi[voxel], counts, weights)
         return float(value), psi_bar, weights_bar
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from ..kernels.halos import elementary, stencil
 from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
@@ -142,7 +142,7 @@ class NeuralPhysicalEngine:
     # From density to psi, and back
 
     def _padded(self, field):
-        return memory.empty((len(field) + 2 * self._kernels.radius,) * 3, field.dtype)
+        return array_pool.empty((len(field) + 2 * self._kernels.radius,) * 3, field.dtype)
 
     def _pad_inputs(self, delta):
         padded, radius = self._padded(delta), self._kernels.radius
@@ -164,7 +164,7 @@ class NeuralPhysicalEngine:
     def _activate(self, x, weights, layer, f):
         """phi of one layer of pathway ``f``; ``x`` becomes the slope."""
         bias = weights[self._slices[layer][1]][f] if self._has_biases else 0.0
-        phi = memory.empty(x.shape, x.dtype)
+        phi = array_pool.empty(x.shape, x.dtype)
         slope, value = x.reshape(-1), phi.reshape(-1)
 
         def activate(part):
@@ -181,7 +181,7 @@ class NeuralPhysicalEngine:
         for f, pathway in enumerate(self._kernels.pathways):
             x = maps[pathway.maps.start]
             if pathway.n_maps > 1:
-                x = memory.empty(delta.shape, delta.dtype)
+                x = array_pool.empty(delta.shape, delta.dtype)
                 elementary.length(
                     maps[pathway.maps].reshape(pathway.n_maps, -1), INVARIANT_EPS, x.reshape(-1)
                 )

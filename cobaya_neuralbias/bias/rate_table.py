@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import array_pool as memory
+from ..kernels import array_pool
 from ..kernels.halos import interpolation
 from ..kernels.threads import SERIAL
 
@@ -85,7 +85,7 @@ class RateTable:
             None where the table is not accurate enough.
         """
         moments = np.empty((N_PARTS, *self._table.shape))
-        slopes = memory.empty(psi.shape, psi.dtype)
+        slopes = array_pool.empty(psi.shape, psi.dtype)
         threads.run(
             interpolation.moments_and_slopes,
             *(N_PARTS, psi, self.edges, self._table, factor, moments, slopes),
@@ -98,7 +98,7 @@ class RateTable:
 
     def interpolate(self, psi, threads):
         """(values, slopes) at the points ``psi`` (m,); None where it is not accurate enough."""
-        values, slopes = memory.empty(psi.shape), memory.empty(psi.shape)
+        values, slopes = array_pool.empty(psi.shape), array_pool.empty(psi.shape)
         numbers = np.empty((N_PARTS, len(self._table)))
         threads.run(
             interpolation.interpolate,

@@ -16,8 +16,8 @@ The factor leaves the masses alone: given psi and the number they are independen
 
 import numpy as np
 
-from ..kernels import array_pool as memory
-from ..kernels.halos import negative_binomial as counts
+from ..kernels import array_pool
+from ..kernels.halos import negative_binomial
 from ..kernels.threads import SERIAL
 from .weight import Weight
 
@@ -66,16 +66,16 @@ class NegativeBinomial:
         """As :meth:`Poisson.log_mean_factor`."""
         with np.errstate(over="ignore"):
             phi = np.exp(weights[0])
-        expected_bar = memory.empty(expected.shape)
+        expected_bar = array_pool.empty(expected.shape)
         parts = threads.run_slices(
-            lambda part: counts.empty_voxels(expected[part], phi, expected_bar[part]),
+            lambda part: negative_binomial.empty_voxels(expected[part], phi, expected_bar[part]),
             expected.size,
         )
         value, log_phi_bar = np.sum(parts, axis=0)
-        halos = counts.halos(expected, voxel, number, phi, expected_bar)
+        halos = negative_binomial.halos(expected, voxel, number, phi, expected_bar)
         # Voxels that hold more than 0, 1, 2, ... halos
         exceeding = len(number) - np.cumsum(np.bincount(number))[:-1]
-        rising, rising_bar = counts.log_rising(exceeding, phi)
+        rising, rising_bar = negative_binomial.log_rising(exceeding, phi)
         log_phi_bar = log_phi_bar + halos[1] + rising_bar
         return value + halos[0] + rising, expected_bar, np.array([log_phi_bar])
 

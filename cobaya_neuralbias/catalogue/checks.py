@@ -1,6 +1,8 @@
-"""Names and units of a catalogue, and what is refused in one."""
+"""Names and units of a catalogue, and the checks of its values."""
 
 import numbers
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,8 @@ AXES = ("x", "y", "z")
 VELOCITY_AXES = ("vx", "vy", "vz")
 
 
-def positive(name, value, kind=numbers.Real):
+def positive(name: str, value: Any, kind: type = numbers.Real) -> float:
+    """A finite number > 0 of this kind, as an int or a float; else an InputError."""
     good = isinstance(value, kind) and not isinstance(value, bool | np.bool_)
     if not good or not np.isfinite(value) or value <= 0:
         what = "an integer" if kind is numbers.Integral else "a finite number"
@@ -22,7 +25,10 @@ def positive(name, value, kind=numbers.Real):
     return int(value) if kind is numbers.Integral else float(value)
 
 
-def check_shapes(source, position, mass, velocity):
+def check_shapes(
+    source: str, position: np.ndarray, mass: np.ndarray, velocity: np.ndarray | None
+) -> None:
+    """Refuse columns that are not (n, 3), (n,) and (n, 3)."""
     for name, value, shape in (
         ("position", position, "(n, 3)"),
         ("mass", mass, "(n,)"),
@@ -39,7 +45,14 @@ def check_shapes(source, position, mass, velocity):
             )
 
 
-def check_values(source, position, mass, velocity, box_size, row_name):
+def check_values(
+    source: str,
+    position: np.ndarray,
+    mass: np.ndarray,
+    velocity: np.ndarray | None,
+    box_size: float | None,
+    row_name: Callable[[int], str],
+) -> None:
     """Refuse the first bad value; positions outside the box only where ``box_size`` is given."""
     if not len(mass):
         raise InputError(f"{source}: the catalogue is empty, expected at least one halo.")
@@ -65,7 +78,8 @@ def check_values(source, position, mass, velocity, box_size, row_name):
             )
 
 
-def checked_field(name, values):
+def checked_field(name: str, values: object) -> np.ndarray:
+    """A finite cube of real numbers, as float64; else an InputError."""
     values = np.asarray(values)
     if values.ndim != 3 or len(set(values.shape)) != 1 or not values.size:
         raise InputError(f"{name}: shape {values.shape}, expected a cube (m, m, m).")
@@ -78,6 +92,7 @@ def checked_field(name, values):
     return values
 
 
-def check_keys(source, columns, allowed):
+def check_keys(source: str, columns: Iterable[str], allowed: Sequence[str]) -> None:
+    """Refuse a name of ``columns`` that is not ``allowed``."""
     if unknown := [key for key in columns if key not in allowed]:
         raise InputError(f"{source}: unknown columns {unknown}, expected among {list(allowed)}.")

@@ -1,9 +1,10 @@
-"""Fields on a mesh in files: of any HDF5 or npy file, or the truth that a catalogue comes with."""
+"""Fields on a mesh in files: of any HDF5 or npy file, or the truth in a catalogue's file."""
 
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic_files import PathLike
 from ..errors import InputError
 from .checks import checked_field
 from .hdf5 import dataset, is_hdf5, open_hdf5
@@ -12,8 +13,8 @@ from .locations import resolve
 TRUTH_FIELDS = ("white_noise", "delta_linear", "delta_final")
 
 
-def read_truth(path):
-    """What an HDF5 file knows of the field its halos formed in.
+def read_truth(path: PathLike) -> dict[str, np.ndarray] | None:
+    """The true fields that an HDF5 catalogue has, of the simulation its halos are from.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def read_truth(path):
         }
 
 
-def read_field(spec):
+def read_field(spec: PathLike) -> np.ndarray:
     """(m, m, m) float64 field of ``FILE::dataset`` (FILE may be ``bundled``) or a ``.npy`` file."""
     file, separator, name = str(spec).rpartition("::")
     if separator and file and name:

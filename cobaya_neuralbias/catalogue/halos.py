@@ -2,18 +2,19 @@
 
 Positions are in Mpc/h inside ``[0, box_size)``, masses in Msun/h, velocities in km/s. A halo at r
 belongs to voxel ``floor(r n_grid / box_size)``. Every refusal is an ``InputError`` that names the
-file, the row and the value: a catalogue that is read is one the likelihood can use.
+file, the row and the value: the likelihood can use every catalogue that was read.
 """
 
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..atomic_files import replacing, write_tree
+from ..atomic_files import PathLike, replacing, write_tree
 from ..errors import InputError
 from .checks import (
     BOX_ATTRIBUTES,
@@ -39,7 +40,7 @@ class HaloCatalogue:
     position : (n, 3) float64 [Mpc/h], in [0, box_size)
     mass : (n,) float64 [Msun/h]
     box_size : float [Mpc/h]
-    source : str, what messages call the catalogue
+    source : str, name of the catalogue in messages
     velocity : (n, 3) float64 [km/s], or None
     """
 
@@ -49,7 +50,7 @@ class HaloCatalogue:
     source: str = "catalogue"
     velocity: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("position", "mass", "velocity"):
             value = getattr(self, name)
             if value is not None:
@@ -57,10 +58,10 @@ class HaloCatalogue:
         object.__setattr__(self, "box_size", positive(f"{self.source}: box_size", self.box_size))
         check_shapes(self.source, self.position, self.mass, self.velocity)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.mass)
 
-    def above(self, mass_threshold):
+    def above(self, mass_threshold: float) -> "HaloCatalogue":
         """The halos with mass >= ``mass_threshold`` [Msun/h]; InputError if there is none."""
         mass_threshold = positive(f"{self.source}: mass_threshold", mass_threshold)
         keep = self.mass >= mass_threshold
@@ -75,9 +76,9 @@ class HaloCatalogue:
         velocity = None if self.velocity is None else self.velocity[keep]
         return replace(self, position=self.position[keep], mass=self.mass[keep], velocity=velocity)
 
-    def voxel(self, n_grid):
+    def voxel(self, n_grid: int) -> np.ndarray:
         """(n,) int64 flat index, in C order, of the voxel of each halo on a mesh of n_grid^3."""
-        n_grid = positive("n_grid", n_grid, numbers.Integral)
+        n_grid = int(positive("n_grid", n_grid, numbers.Integral))
         index = np.floor(self.position * n_grid / self.box_size).astype(np.int64)
         # Just below the far face the quotient can round up to n_grid: that halo is in the last
         # voxel, not, around the box, in the first.
@@ -85,19 +86,24 @@ class HaloCatalogue:
         index %= n_grid
         return (index[:, 0] * n_grid + index[:, 1]) * n_grid + index[:, 2]
 
-    def counts(self, n_grid):
+    def counts(self, n_grid: int) -> np.ndarray:
         """(n_grid, n_grid, n_grid) float64 number of halos in each voxel."""
         return np.bincount(self.voxel(n_grid), minlength=n_grid**3).reshape(3 * (n_grid,)) * 1.0
 
-    def mass_per_voxel(self, n_grid):
+    def mass_per_voxel(self, n_grid: int) -> np.ndarray:
         """(n_grid, n_grid, n_grid) float64 sum of the halo masses of each voxel [Msun/h]."""
         total = np.bincount(self.voxel(n_grid), weights=self.mass, minlength=n_grid**3)
         return total.astype(np.float64, copy=False).reshape(3 * (n_grid,))
 
 
 def read_catalogue(
-    path, box_size, columns=None, wrap=False, length_unit="Mpc/h", mass_unit="Msun/h"
-):
+    path: PathLike,
+    box_size: float,
+    columns: Mapping[str, Any] | None = None,
+    wrap: bool = False,
+    length_unit: str = "Mpc/h",
+    mass_unit: str = "Msun/h",
+) -> HaloCatalogue:
     """Read and validate a halo catalogue from HDF5 or a text table.
 
     Parameters
@@ -142,12 +148,14 @@ def read_catalogue(
     if is_hdf5(file):
         units = {"position": length_unit, "mass": mass_unit, "velocity": "km/s"}
         position, mass, velocity = read_hdf5(file, source, columns, box_size, units)
-        row_name = "row {} (from 0)".format
+        row_name: Callable[[int], str] = "row {} (from 0)".format
     else:
         position, mass, velocity, lines = read_text(file, source, columns)
 
-        def row_name(row):
+        def line_name(row: int) -> str:
             return f"line {lines[row]}"
+
+        row_name = line_name
 
     position = position / LENGTH_DIVISOR[length_unit]
     mass = mass * MASS_FACTOR[mass_unit]
@@ -160,7 +168,9 @@ def read_catalogue(
     return HaloCatalogue(position, mass, box_size, source, velocity)
 
 
-def read_catalogues(paths, box_size, **options):
+def read_catalogues(
+    paths: PathLike | Sequence[PathLike], box_size: float, **options: Any
+) -> list[HaloCatalogue]:
     """Read the catalogues of one file, or of several with the same ``options``.
 
     Parameters
@@ -181,7 +191,7 @@ def read_catalogues(paths, box_size, **options):
         return [read_catalogue(paths, box_size, **options)]
     if not isinstance(paths, list | tuple) or not paths:
         raise InputError(f"catalogue = {paths!r}, expected the name of a file or a list of names.")
-    files = {}
+    files: dict[Path, PathLike] = {}
     for path in paths:
         file = resolve(path).resolve()
         if file in files:
@@ -192,7 +202,7 @@ def read_catalogues(paths, box_size, **options):
     return parts
 
 
-def _refuse_common_halos(parts):
+def _refuse_common_halos(parts: Sequence[HaloCatalogue]) -> None:
     file = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     row = np.concatenate([np.arange(len(part)) for part in parts])
     halo = np.concatenate([np.column_stack([part.position, part.mass]) for part in parts])
@@ -209,24 +219,30 @@ def _refuse_common_halos(parts):
         )
 
 
-def join(parts):
+def join(parts: Sequence[HaloCatalogue]) -> HaloCatalogue:
     """One :class:`HaloCatalogue` of the halos of several of one box, in their order."""
     if len(parts) == 1:
         return parts[0]
-    velocity = [part.velocity for part in parts]
+    velocity = [part.velocity for part in parts if part.velocity is not None]
     return HaloCatalogue(
         np.concatenate([part.position for part in parts]),
         np.concatenate([part.mass for part in parts]),
         parts[0].box_size,
         " + ".join(part.source for part in parts),
-        None if any(v is None for v in velocity) else np.concatenate(velocity),
+        np.concatenate(velocity) if len(velocity) == len(parts) else None,
     )
 
 
-def write_catalogue(path, catalogue, attributes=None, overwrite=False, truth=None):
-    """Write an HDF5 catalogue that :func:`read_catalogue` takes with its defaults.
+def write_catalogue(
+    path: PathLike,
+    catalogue: HaloCatalogue,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    truth: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an HDF5 catalogue that :func:`read_catalogue` reads with its defaults.
 
-    The file appears complete or not at all: it is written beside its place, then moved there.
+    The file appears complete or not at all: it is written under another name, then renamed.
 
     Parameters
     ----------
@@ -235,8 +251,8 @@ def write_catalogue(path, catalogue, attributes=None, overwrite=False, truth=Non
     attributes : dict, optional, attributes of the file (not ``box``, which is the box size)
     overwrite : bool, False refuses to replace a file
     truth : dict, optional
-        What is known of the field the halos formed in, written below ``truth/``: the cubes that
-        :func:`read_truth` returns, and whatever else belongs there (numbers, dictionaries of them).
+        The true fields that the halos formed in, written below ``truth/``: the cubes that
+        :func:`read_truth` returns, and other numbers or dictionaries of them.
     """
     file = Path(path).expanduser()
     if str(path) == BUNDLED or file.is_dir() or not file.parent.is_dir():

@@ -1,6 +1,9 @@
 """Catalogues in HDF5."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,12 +14,13 @@ from .checks import AXES, BOX_ATTRIBUTES, LENGTH_DIVISOR, VELOCITY_AXES, check_k
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
-def is_hdf5(file):
+def is_hdf5(file: Path) -> bool:
+    """Whether a file is HDF5, by its name or its first bytes."""
     return file.suffix.lower() in _HDF5_SUFFIXES or h5py.is_hdf5(file)
 
 
 @contextmanager
-def open_hdf5(file, source):
+def open_hdf5(file: Path, source: str) -> Iterator[h5py.File]:
     """The open HDF5 file; a failure of the library while it is open is an InputError."""
     try:
         with h5py.File(file, "r") as content:
@@ -27,11 +31,11 @@ def open_hdf5(file, source):
         ) from error
 
 
-def dataset(content, source, name):
-    """An array of real numbers; where there is none of that name, say what the file has."""
+def dataset(content: h5py.Group, source: str, name: object) -> np.ndarray:
+    """A dataset of real numbers; the InputError for a missing name lists those of the file."""
     data = content.get(name) if isinstance(name, str) and name else None
     if not isinstance(data, h5py.Dataset):
-        found = []
+        found: list[str] = []
         content.visititems(lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None)
         raise InputError(f"{source}: no dataset {name!r}; the file has {found}.")
     if data.dtype.kind not in "fiu" or data.shape is None:
@@ -58,7 +62,13 @@ def _same_unit(stated, written):
     return plain[0] == plain[1]
 
 
-def read_hdf5(file, source, columns, box_size, units):
+def read_hdf5(
+    file: Path,
+    source: str,
+    columns: Mapping[str, Any],
+    box_size: float,
+    units: Mapping[str, str],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """(position, mass, velocity or None), as in the file, of the halos."""
     check_keys(source, columns, ("position", "mass", "velocity", *AXES, *VELOCITY_AXES))
     with open_hdf5(file, source) as content:

@@ -1,4 +1,4 @@
-"""Where a catalogue's file is: the one that ships with the package has a name of its own."""
+"""The file of a catalogue; that of the package has the name ``bundled``."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ BUNDLED = "bundled"
 _BUNDLED_FILE = Path(__file__).parents[1] / "data" / "nbody_250mpch_64.h5"
 
 
-def resolve(path):
+def resolve(path: str | os.PathLike[str]) -> Path:
     """The existing file that ``path`` (or the name ``bundled``) stands for, as a Path."""
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise InputError(f"Expected the name of a file or '{BUNDLED}', got {path!r}.")

@@ -1,5 +1,6 @@
-"""Where a survey has data: completeness of the voxels, and the voxels away from the faces."""
+"""Selection of a survey: completeness of the voxels, and an open boundary."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,14 +8,15 @@ import numpy as np
 
 from ..errors import InputError
 from .fields import read_field
+from .halos import HaloCatalogue
 
 
 class Selected(NamedTuple):
-    """What of a catalogue enters a likelihood on a mesh."""
+    """The part of a catalogue that enters a likelihood on a mesh."""
 
     completeness: np.ndarray | None  #: (n^3,) float64, 0 where there are no data; None: 1
     enters: np.ndarray  #: (n_halos,) bool
-    messages: list  #: of str: what was left out
+    messages: list[str]  #: on halos that were left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Survey:
     Attributes
     ----------
     completeness : (m, m, m) float64 in [0, 1], or None for 1 everywhere
-    name : str, what messages call the completeness
+    name : str, name of the completeness in messages
     drop_masked : bool, leave out halos where it is 0 instead of refusing them
     open : bool, whether voxels near the faces are left out, rather than wrapped around the box
     """
@@ -35,7 +37,7 @@ class Survey:
     open: bool = False
 
     @classmethod
-    def read(cls, spec, drop_masked, boundary):
+    def read(cls, spec: str | None, drop_masked: bool, boundary: str) -> "Survey":
         """The survey whose completeness is the field ``spec`` (:func:`read_field`), or None.
 
         Raises InputError for a value outside [0, 1], or where all are 0.
@@ -56,19 +58,21 @@ class Survey:
         return cls(field, str(spec), drop_masked, boundary == "open")
 
     @property
-    def fraction(self):
+    def fraction(self) -> float:
         """Mean completeness of the box."""
         return 1.0 if self.completeness is None else self.completeness.mean()
 
-    def select(self, halos, n_grid, margin, name_of):
-        """What of ``halos`` enters on n_grid^3 voxels.
+    def select(
+        self, halos: HaloCatalogue, n_grid: int, margin: int, name_of: Callable[[int], str]
+    ) -> Selected:
+        """The ``halos`` that enter on n_grid^3 voxels.
 
         Parameters
         ----------
         halos : HaloCatalogue
         n_grid : int
         margin : int, layers of voxels that an open boundary leaves out at each face
-        name_of : callable, number of a halo in ``halos`` -> what messages call it
+        name_of : callable, number of a halo in ``halos`` -> its name in messages
 
         Returns
         -------
@@ -112,7 +116,7 @@ class Survey:
         return Selected(completeness, enters, messages)
 
 
-def interior(n_grid, margin):
+def interior(n_grid: int, margin: int) -> np.ndarray:
     """(n, n, n) bool: voxels at least ``margin`` voxels away from every face of the cube."""
     if n_grid <= 2 * margin:
         raise InputError(

@@ -1,12 +1,14 @@
 """Catalogues in tables separated by spaces or commas."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..errors import InputError
 from .checks import AXES, VELOCITY_AXES, check_keys
 
 
-def _is_number(cell):
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -14,11 +16,13 @@ def _is_number(cell):
     return "_" not in cell
 
 
-def _split(line):
+def _split(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
 
 
-def read_text(file, source, columns):
+def read_text(
+    file: Path, source: str, columns: dict[str, str | int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:
     """(position, mass, velocity or None, line number of each row) of a table."""
     check_keys(source, columns, (*AXES, "mass", *VELOCITY_AXES))
     try:
@@ -26,7 +30,9 @@ def read_text(file, source, columns):
             lines = content.readlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: unreadable, neither HDF5 nor text ({error}).") from error
-    comments, rows, row_lines = [], [], []
+    comments: list[list[str]] = []
+    rows: list[str] = []
+    row_lines: list[int] = []
     for number, line in enumerate(lines, 1):
         body = line.partition("#")[0].strip()
         if body:
@@ -57,7 +63,8 @@ def read_text(file, source, columns):
                 f"expected {width}."
             )
     try:
-        table = np.loadtxt(rows, delimiter=comma, usecols=index.values(), ndmin=2, comments=None)
+        used = list(index.values())
+        table = np.loadtxt(rows, delimiter=comma, usecols=used, ndmin=2, comments=None)
     except ValueError as error:
         for number, row in zip(row_lines, rows, strict=True):
             for name, i in index.items():
@@ -69,9 +76,11 @@ def read_text(file, source, columns):
     return table[:, :3], table[:, 3], table[:, 4:] if len(index) == 7 else None, row_lines
 
 
-def _column_index(source, columns, headers, width):
-    """({quantity: place in the row}, header or None) from the headers and the user's choice."""
-    wanted = {name: columns.get(name, name) for name in (*AXES, "mass")}
+def _column_index(
+    source: str, columns: dict[str, str | int], headers: list[list[str]], width: int
+) -> tuple[dict[str, int], list[str] | None]:
+    """({quantity: index in the row}, header or None) from the headers and the user's choice."""
+    wanted: dict[str, str | int] = {name: columns.get(name, name) for name in (*AXES, "mass")}
     names = {name for name in wanted.values() if isinstance(name, str)}
     # Any comment may be the header: it is the first line that has all names, of the right length
     # before any other (a sentence may hold the letters x, y and z).
@@ -87,10 +96,10 @@ def _column_index(source, columns, headers, width):
     given = [axis for axis in VELOCITY_AXES if axis in columns]
     if given or set(VELOCITY_AXES) <= set(header or ()):
         wanted |= {axis: columns.get(axis, axis) for axis in VELOCITY_AXES}
-    index = {}
+    index: dict[str, int] = {}
     for quantity, name in wanted.items():
         if isinstance(name, str):
-            if (header or []).count(name) != 1:
+            if header is None or header.count(name) != 1:
                 raise InputError(
                     f"{source}: {quantity}: expected one column {name!r}, the file has {header}."
                 )

@@ -1,21 +1,30 @@
 """Maximum likelihood of bias weights at a given density, of one model or to compare several."""
 
-from ..atomic_files import check_output, write_json
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..atomic_files import PathLike, check_output, write_json
 from ..errors import check_integer, check_seed
+
+if TYPE_CHECKING:
+    from .compare import Entry
+    from .problem import Result
 
 
 def make_fit(
-    path,
-    density=None,
-    phases=None,
-    chain=None,
-    posterior=False,
-    n_starts=4,
-    seed=0,
-    scatter=0.1,
-    output=None,
-    json_file=None,
-):
+    path: PathLike,
+    density: str | None = None,
+    phases: str | None = None,
+    chain: str | None = None,
+    posterior: bool = False,
+    n_starts: int = 4,
+    seed: int = 0,
+    scatter: float = 0.1,
+    output: PathLike | None = None,
+    json_file: PathLike | None = None,
+) -> tuple[str, list[Result]]:
     """Fit the weights of every halo likelihood of a yaml file.
 
     Parameters
@@ -38,7 +47,7 @@ def make_fit(
     Raises
     ------
     InputError
-        If the model or the density cannot be had, or no start has a finite likelihood.
+        If the model or the density is not available, or no start has a finite likelihood.
     """
     from .model import load
     from .output import check_parameter_file, check_scatter, fit_text, write_fit
@@ -60,17 +69,17 @@ def make_fit(
 
 
 def make_comparison(
-    paths,
-    models=None,
-    density=None,
-    phases=None,
-    chain=None,
-    held_out=False,
-    n_starts=4,
-    seed=0,
-    scatter=0.1,
-    json_file=None,
-):
+    paths: Sequence[PathLike],
+    models: Sequence[str] | None = None,
+    density: str | None = None,
+    phases: str | None = None,
+    chain: str | None = None,
+    held_out: bool = False,
+    n_starts: int = 4,
+    seed: int = 0,
+    scatter: float = 0.1,
+    json_file: PathLike | None = None,
+) -> tuple[str, list[Entry]]:
     """Fit several bias models to the same halos at the same density.
 
     Parameters
@@ -92,7 +101,7 @@ def make_comparison(
     Raises
     ------
     InputError
-        If the yaml files have not the same data, or a model cannot be had.
+        If the yaml files do not have the same data, or a model is not available.
     """
     from .compare import compare
     from .output import check_scatter

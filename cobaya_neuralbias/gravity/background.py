@@ -6,7 +6,8 @@ With N = ln a, any unit of H, and momenta G = a^2 H dD/dN,
     dD2/dN = G2/(a^2 H)        dG2/dN = 3/2 Omega_m(a) a^2 H (D2 - D1^2)
     Omega_m(a) = Omega_m(a_0) (a_0/a)^3 (H_0/H)^2
 
-so a particle at q + D1 psi1 + D2 psi2 has the momentum a^2 dx/dt = G1 psi1 + G2 psi2. D2 has the
+so a particle at q + D1 x1 + D2 x2 has the momentum a^2 dx/dt = G1 x1 + G2 x2, for x1 and x2 the
+displacements of first and second order. D2 has the
 sign of :func:`cobaya_neuralbias.gravity.growth.second_order_ratio`, -3/7 D1^2 in matter
 domination. Both start on their growing modes, long before they are needed.
 """

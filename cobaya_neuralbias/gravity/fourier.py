@@ -14,7 +14,7 @@ there, and a gradient needs two transforms fewer.
 import numpy as np
 import scipy.fft
 
-from ..kernels.transforms import real_modes as kernels
+from ..kernels.transforms import real_modes
 
 
 def rfftn(field):
@@ -31,7 +31,7 @@ def to_modes(field):
     """Orthogonal real Fourier modes (n, n, n) of a real field (n, n, n)."""
     spectrum = rfftn(field)
     packed = np.empty(field.shape)
-    kernels.pack(spectrum, np.full(spectrum.shape, field.size**-0.5), packed)
+    real_modes.pack(spectrum, np.full(spectrum.shape, field.size**-0.5), packed)
     return packed
 
 
@@ -39,7 +39,7 @@ def from_modes(packed):
     """Real field (n, n, n) of its orthogonal real Fourier modes: the inverse of ``to_modes``."""
     n = packed.shape[0]
     spectrum = np.empty((n, n, n // 2 + 1), dtype=complex)
-    kernels.unpack(packed, np.full(spectrum.shape, packed.size**0.5), spectrum)
+    real_modes.unpack(packed, np.full(spectrum.shape, packed.size**0.5), spectrum)
     return irfftn(spectrum, packed.shape)
 
 

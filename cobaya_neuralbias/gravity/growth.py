@@ -52,7 +52,7 @@ def growth_rate(z, omega_m):
 
 
 def second_order_ratio(omega_m_z):
-    """D2/D1^2, with the sign of ``position = q + D1 psi1 + D2 psi2``.
+    """D2/D1^2, with the sign of ``position = q + D1 x1 + D2 x2``.
 
     Parameters
     ----------

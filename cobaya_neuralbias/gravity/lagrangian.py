@@ -1,9 +1,9 @@
 """Lagrangian perturbation theory: white-noise modes -> displacement -> density, and the adjoint.
 
     delta_lin(k) = sqrt(P(k)/V) FFT(x)                    (V: voxel volume; x: white noise)
-    psi(k)       = i k/k^2 [delta_lin(k) - (D2/D1^2) S(k)]      (the second term at order 2)
+    displacement = i k/k^2 [delta_lin(k) - (D2/D1^2) S(k)]      (the second term at order 2)
     S            = sum_{a<b} (phi_aa phi_bb - phi_ab^2),   phi_ab = k_a k_b/k^2 delta_lin
-    density      = mass assignment of particles at q + psi
+    density      = mass assignment of particles at q + displacement
 
 with the unnormalised FFT and P at the wanted redshift, so no growth factor appears but
 D2/D1^2 = -3/7 Omega_m(z)^(-1/143) (Bouchet et al. 1995).
@@ -11,28 +11,20 @@ D2/D1^2 = -3/7 Omega_m(z)^(-1/143) (Bouchet et al. 1995).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels.array_pool import converted
-from ..kernels.particles import assignment as painting
+from ..kernels.particles import assignment
+from .evolved import Evolved
 from .grid import Grid
 from .workspace import Workspace
 
 ASSIGNMENTS = {
-    "cic": (painting.cic, painting.cic_vjp),
-    "tsc": (painting.tsc, painting.tsc_vjp),
-    "pcs": (painting.pcs, painting.pcs_vjp),
+    "cic": (assignment.cic, assignment.cic_vjp),
+    "tsc": (assignment.tsc, assignment.tsc_vjp),
+    "pcs": (assignment.pcs, assignment.pcs_vjp),
 }
-
-
-class Evolved(NamedTuple):
-    """A forward evaluation: the density and what its adjoint needs again."""
-
-    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
-    displacement: np.ndarray  #: (3, n, n, n) [voxel sides]
-    hessian: np.ndarray | None  #: (6, n, n, n) phi_ab, at order 2
 
 
 def mode_amplitude(grid: Grid, power_by_n2):
@@ -127,20 +119,19 @@ class Lagrangian:
 
         Returns it with phi_ab (6, n, n, n), which the adjoint needs at order 2, else None.
         """
-        work, factors = self.workspace, self._potential_factors
-        hessian = work.source(modes, factors) if self.order == 2 else None
-        psi = work.gradient(modes, factors, self._displacement_scale, self._source_factor)
-        return psi, hessian
+        return self.workspace.displacement(
+            modes, self._potential_factors, self._displacement_scale, self._source_factor
+        )
 
     def displacement_vjp(self, hessian, displacement_bar):
         """Cotangent of the modes given that of the displacement."""
-        work, factors = self.workspace, self._potential_factors
-        modes_bar = work.gradient_vjp(
-            displacement_bar, factors, self._displacement_scale, self._source_factor
+        return self.workspace.displacement_vjp(
+            displacement_bar,
+            hessian,
+            self._potential_factors,
+            self._displacement_scale,
+            self._source_factor,
         )
-        if self.order == 2:
-            work.source_vjp(hessian, factors, modes_bar)
-        return modes_bar
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
@@ -152,11 +143,12 @@ class Lagrangian:
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
 
-        Its displacement is overwritten: one call each.
+        It takes what ``evolved`` holds beside the density: one call each.
         """
-        displacement_bar = evolved.displacement
+        displacement, hessian = evolved.take()
+        displacement_bar = displacement
         delta_bar = converted(delta_bar, self.workspace.dtype)
         ASSIGNMENTS[self.assignment][1](
-            evolved.displacement, delta_bar, displacement_bar, self.workspace.threads
+            displacement, delta_bar, displacement_bar, self.workspace.threads
         )
-        return self.displacement_vjp(evolved.hessian, displacement_bar)
+        return self.displacement_vjp(hessian, displacement_bar)

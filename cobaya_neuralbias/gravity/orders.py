@@ -2,24 +2,25 @@
 
 In redshift space (plane-parallel, along one axis) the displacement of that coordinate is
 
-    psi1 + psi2  ->  (1 + f1) psi1 + (1 + f2) psi2,        f_i = dln D_i/dln a,
+    x1 + x2  ->  (1 + f1) x1 + (1 + f2) x2,        f_i = dln D_i/dln a,
 
-since x + v/(a H) is observed and v = a dx/dt.
+for x1 and x2 the displacements of first and second order, since x + v/(a H) is observed and
+v = a dx/dt.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels.array_pool import converted
+from .evolved import Evolved
 from .lagrangian import Lagrangian
 from .sublattices import Sublattices
 
 
 @dataclass(frozen=True)
 class Orders:
-    """The displacements psi1 and ``growth_ratio`` psi2 as two fields.
+    """The displacements of first order and, times ``growth_ratio``, of second order, apart.
 
     Attributes
     ----------
@@ -31,26 +32,18 @@ class Orders:
     both: Lagrangian
 
     def displacements(self, modes):
-        """psi1 and psi2, each (3, n, n, n) [voxel sides], and what the adjoint needs again."""
-        psi1, _ = self.first.displacement(modes)
-        psi2, hessian = self.both.displacement(modes)
-        psi2 -= psi1
-        return psi1, psi2, hessian
+        """Both orders, each (3, n, n, n) [voxel sides], and what the adjoint needs again."""
+        first, _ = self.first.displacement(modes)
+        second, hessian = self.both.displacement(modes)
+        second -= first
+        return first, second, hessian
 
-    def displacements_vjp(self, hessian, psi1_bar, psi2_bar):
-        """Cotangent of the modes; ``hessian`` and ``psi1_bar`` are overwritten."""
-        psi1_bar -= psi2_bar
-        modes_bar = self.first.displacement_vjp(None, psi1_bar)
-        modes_bar += self.both.displacement_vjp(hessian, psi2_bar)
+    def displacements_vjp(self, hessian, first_bar, second_bar):
+        """Cotangent of the modes; ``first_bar`` is overwritten."""
+        first_bar -= second_bar
+        modes_bar = self.first.displacement_vjp(None, first_bar)
+        modes_bar += self.both.displacement_vjp(hessian, second_bar)
         return modes_bar
-
-
-class Evolved(NamedTuple):
-    """A forward evaluation: the density and what its adjoint needs again."""
-
-    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
-    displacements: np.ndarray  #: (s, 3, n, n, n) [voxel sides]
-    hessian: np.ndarray | None  #: see :class:`Lagrangian`
 
 
 @dataclass(frozen=True)
@@ -90,39 +83,39 @@ class LagrangianParticles:
 
     def displacement(self, modes):
         """Displacement (3, n, n, n) [voxel sides], and what the adjoint needs again."""
-        psi, hessian = self._real.displacement(modes)
+        displacement, hessian = self._real.displacement(modes)
         if self.redshift_axis is not None:
             f1, f2 = self.rates
-            along = psi[self.redshift_axis]
+            along = displacement[self.redshift_axis]
             if self.both:
-                # f1 psi1 + f2 psi2 = f2 (psi1 + psi2) + (f1 - f2) psi1
+                # f1 x1 + f2 x2 = f2 (x1 + x2) + (f1 - f2) x1
                 along *= 1 + f2
-                psi1 = self.first.displacement(modes)[0][self.redshift_axis]
-                along += (f1 - f2) * psi1
+                first = self.first.displacement(modes)[0][self.redshift_axis]
+                along += (f1 - f2) * first
             else:
                 along *= 1 + f1
-        return psi, hessian
+        return displacement, hessian
 
-    def displacement_vjp(self, hessian, psi_bar):
-        """Cotangent of the modes; ``hessian`` and ``psi_bar`` are overwritten."""
+    def displacement_vjp(self, hessian, displacement_bar):
+        """Cotangent of the modes; ``displacement_bar`` is overwritten."""
         if self.redshift_axis is None:
-            return self._real.displacement_vjp(hessian, psi_bar)
+            return self._real.displacement_vjp(hessian, displacement_bar)
         f1, f2 = self.rates
-        along = psi_bar[self.redshift_axis]
+        along = displacement_bar[self.redshift_axis]
         if not self.both:
             along *= 1 + f1
-            return self.first.displacement_vjp(hessian, psi_bar)
-        first_bar = np.zeros_like(psi_bar)
+            return self.first.displacement_vjp(hessian, displacement_bar)
+        first_bar = np.zeros_like(displacement_bar)
         np.multiply(along, f1 - f2, out=first_bar[self.redshift_axis])
         along *= 1 + f2
         modes_bar = self.first.displacement_vjp(None, first_bar)
-        modes_bar += self.both.displacement_vjp(hessian, psi_bar)
+        modes_bar += self.both.displacement_vjp(hessian, displacement_bar)
         return modes_bar
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
-        psi, hessian = self.displacement(modes)
-        displacements = self.sublattices.displacements(psi)
+        displacement, hessian = self.displacement(modes)
+        displacements = self.sublattices.displacements(displacement)
         delta = self.sublattices.paint(displacements)
         delta -= 1
         return Evolved(delta, displacements, hessian)
@@ -130,9 +123,10 @@ class LagrangianParticles:
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
 
-        The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
+        It takes what ``evolved`` holds beside the density: one call each.
         """
-        bars = evolved.displacements
+        displacements, hessian = evolved.take()
+        bars = displacements
         delta_bar = converted(delta_bar, bars.dtype)
-        self.sublattices.paint_vjp(evolved.displacements, delta_bar, bars)
-        return self.displacement_vjp(evolved.hessian, self.sublattices.displacements_vjp(bars))
+        self.sublattices.paint_vjp(displacements, delta_bar, bars)
+        return self.displacement_vjp(hessian, self.sublattices.displacements_vjp(bars))

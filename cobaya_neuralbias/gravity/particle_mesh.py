@@ -2,15 +2,15 @@
 
 With D1 = 1 at the last scale factor, and the momentum p = a^2 dx/dt,
 
-    start:   x = D1 psi1 + D2 psi2,   p = G1 psi1 + G2 psi2               at a_start
+    start:   x = D1 x1 + D2 x2,   p = G1 x1 + G2 x2                       at a_start
     kick:    p += F(x) [G1(a') - G1(a)] / D1(a_x)         F = -grad (del^-2 delta)
     drift:   x += p [D1(a') - D1(a)] / G1(a_p)
 
-where a_x is the time of the positions and a_p that of the momenta, which are half a step apart
-(at the geometric mean). To first order F = D1 psi1 and p = G1 psi1, so that a step of any length is
-exact (FastPM, Feng et al. 2016). delta is painted on a mesh of ``n_mesh``^3 voxels; F is read
-from it with the same weights, whose windows, on wavenumbers near the mesh's
-Nyquist frequency, weaken it twice. ``deconvolve`` divides by both.
+where x1 and x2 are the displacements of first and second order, a_x is the time of the positions
+and a_p that of the momenta, which are half a step apart (at the geometric mean). To first order
+F = D1 x1 and p = G1 x1, so that a step of any length is exact (FastPM, Feng et al. 2016). delta is
+painted on a mesh of ``n_mesh``^3 voxels; F is read from it with the same weights, whose windows, on
+wavenumbers near the mesh's Nyquist frequency, weaken it twice. ``deconvolve`` divides by both.
 
 A kick changes p by a function of x, a drift x by a function of p: both can be undone. The adjoint
 runs back through the steps, restores x and p as it goes, and needs the final ones only: its
@@ -25,21 +25,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.array_pool import converted, empty, zeros
-from ..kernels.particles import assignment as painting
-from ..kernels.particles import axpy as steps
+from ..kernels.particles import assignment, axpy
 from .background import Growth
+from .evolved import Evolved
 from .orders import Orders
 from .sublattices import Sublattices
 from .workspace import Workspace
-
-
-class Evolved(NamedTuple):
-    """A forward evaluation: the density and what its adjoint needs again."""
-
-    delta: np.ndarray  #: (n, n, n) matter density contrast, of the workspace's dtype
-    displacement: np.ndarray  #: (s, 3, n, n, n) at the end [voxel sides]
-    momentum: np.ndarray  #: (s, 3, n, n, n) after the last kick [voxel sides times the unit of H]
-    hessian: np.ndarray  #: of the start; see :class:`Lagrangian`
 
 
 class Schedule(NamedTuple):
@@ -110,7 +101,7 @@ class ParticleMesh:
     def _run(self, kernel, values, *arguments):
         self.workspace.threads.run(kernel, values.size, *arguments, values.reshape(-1))
 
-    # Start: x = D1 psi1 + D2 psi2,   p = G1 psi1 + G2 psi2
+    # Start: x = D1 x1 + D2 x2,   p = G1 x1 + G2 x2
 
     @property
     def _start_factors(self):
@@ -119,20 +110,21 @@ class ParticleMesh:
         return tuple(float(f(self.a_start)) for f in (growth.d1, growth.d2, growth.g1, growth.g2))
 
     def _start(self, modes):
-        """Displacements and momenta (s, 3, n, n, n), and what the adjoint needs again."""
-        psi1, psi2, hessian = self.orders.displacements(modes)
+        """Displacements [voxel sides] and momenta [voxel sides times the unit of H].
+
+        Each (s, 3, n, n, n); and what the adjoint needs again.
+        """
+        x, p, hessian = self.orders.displacements(modes)  # at first x1 and x2
         d1, d2, g1, g2 = self._start_factors
-        x, p = psi1, psi2
-        self._run(steps.combine, p, d1, d2, g1, g2, x.reshape(-1))
+        self._run(axpy.combine, p, d1, d2, g1, g2, x.reshape(-1))
         return self.sublattices.displacements(x), self.sublattices.displacements(p), hessian
 
     def _start_vjp(self, hessian, x_bar, p_bar):
         x_bar = self.sublattices.displacements_vjp(x_bar)
         p_bar = self.sublattices.displacements_vjp(p_bar)
         d1, d2, g1, g2 = self._start_factors
-        self._run(steps.combine, p_bar, d1, g1, d2, g2, x_bar.reshape(-1))
-        psi1_bar, psi2_bar = x_bar, p_bar
-        return self.orders.displacements_vjp(hessian, psi1_bar, psi2_bar)
+        self._run(axpy.combine, p_bar, d1, g1, d2, g2, x_bar.reshape(-1))
+        return self.orders.displacements_vjp(hessian, x_bar, p_bar)  # now those of x1 and x2
 
     # Forces, on the mesh of the workspace
 
@@ -148,7 +140,7 @@ class ParticleMesh:
         k2[0, 0, 0] = np.inf
         window = np.ones(mesh.n)
         if self.deconvolve:
-            nodes = len(painting.SPLINES[self.sublattices.assignment])
+            nodes = len(assignment.SPLINES[self.sublattices.assignment])
             window = np.sinc(mesh.frequencies / mesh.n) ** nodes
         w_x, w_y, w_z = window[:, None, None], window[:, None], window[: mesh.n // 2 + 1]
         return self.workspace.factors(1 / (k2 * (w_x * w_y * w_z) ** 2 * mesh.n**3))
@@ -160,7 +152,7 @@ class ParticleMesh:
 
     def _vector_mesh(self):
         sublattices = self.sublattices
-        return painting.vector_mesh(sublattices.assignment, self.n_mesh, self.workspace.dtype)
+        return assignment.vector_mesh(sublattices.assignment, self.n_mesh, self.workspace.dtype)
 
     # Steps
 
@@ -176,22 +168,22 @@ class ParticleMesh:
         density = self.sublattices.paint(x, self.n_mesh)
         self.workspace.forces(density, self._force_factors, kick * self._force_scale, mesh)
         for name, (x_s, p_s), options in self._each(x, p):
-            painting.kick(name, x_s, p_s, mesh, drift, *options)
+            assignment.kick(name, x_s, p_s, mesh, drift, *options)
 
     def _kick_back(self, x, p, kick, drift, x_bar, p_bar):
         """Undo the kick, and the drift before it; the same with the cotangents' adjoints."""
         mesh = self._vector_mesh()
         mesh[...] = 0
         for name, (x_s, p_s_bar), options in self._each(x, p_bar):
-            painting.paint_vectors(name, x_s, p_s_bar, mesh, *options)
+            assignment.paint_vectors(name, x_s, p_s_bar, mesh, *options)
         scale = kick * self._force_scale * self.sublattices.mass(self.n_mesh)
         self.workspace.forces_and_vjp(self._force_factors, scale, mesh)
         for name, (x_s, p_s, *bars), options in self._each(x, p, x_bar, p_bar):
-            painting.kick_back(name, x_s, p_s, mesh, drift, *bars, *options)
+            assignment.kick_back(name, x_s, p_s, mesh, drift, *bars, *options)
 
     def _drift_back(self, x, p, drift, x_bar, p_bar):
-        self._run(steps.advance, x, -drift, p.reshape(-1))
-        self._run(steps.advance, p_bar, drift, x_bar.reshape(-1))
+        self._run(axpy.advance, x, -drift, p.reshape(-1))
+        self._run(axpy.advance, p_bar, drift, x_bar.reshape(-1))
 
     # Redshift space: x + v/(a H), along one axis
 
@@ -200,7 +192,7 @@ class ParticleMesh:
             for x_s, p_s in zip(x, p, strict=True):
                 along = p_s[self.redshift_axis].reshape(-1)
                 factor = sign / self.growth.inertia_last
-                self._run(steps.advance, x_s[self.redshift_axis], factor, along)
+                self._run(axpy.advance, x_s[self.redshift_axis], factor, along)
 
     def density(self, modes):
         """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
@@ -219,9 +211,9 @@ class ParticleMesh:
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
 
-        The arrays of ``evolved`` other than ``delta`` are used as work space: one call each.
+        It takes what ``evolved`` holds beside the density: one call each.
         """
-        _, x, p, hessian = evolved
+        x, p, hessian = evolved.take()
         kicks, drifts = self.schedule
         x_bar, p_bar = empty(x.shape, x.dtype), zeros(p.shape, p.dtype)
         self._observe(x, p)

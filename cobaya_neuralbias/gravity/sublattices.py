@@ -1,11 +1,11 @@
 """Particles of a displacement field: one or eight a voxel, painted, and the adjoints.
 
 Eight particles a voxel are eight lattices, shifted by a quarter of a voxel to either side on each
-axis. Where they start, the displacement is the field's Fourier interpolation,
+axis. Where they start, the displacement x_s is the field's Fourier interpolation,
 
-    psi_s(k) = exp(i k.s) psi(k),
+    x_s(k) = exp(i k.s) x(k),
 
-with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so psi_s
+with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so x_s
 is real, and the adjoint is the conjugate phase. The phase is a product over the axes: one field
 becomes two along x, four along y and eight along z.
 """
@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from ..kernels.array_pool import empty, zeros
-from ..kernels.particles import assignment as painting
+from ..kernels.particles import assignment
 from .workspace import Workspace
 
 SHIFT = 0.25
@@ -57,7 +57,7 @@ class Sublattices:
 
     def lattices(self, n_mesh):
         """Where the particles start on a mesh of ``n_mesh`` voxels a side."""
-        return [painting.refined(n_mesh / self.grid.n, offset) for offset in self.offsets]
+        return [assignment.refined(n_mesh / self.grid.n, offset) for offset in self.offsets]
 
     @property
     def _phase(self):
@@ -100,13 +100,13 @@ class Sublattices:
         n = n_mesh or self.grid.n
         density = zeros((n, n, n), displacements.dtype)
         for x, lattice in zip(displacements, self.lattices(n), strict=True):
-            painting.paint(self.assignment, x, density, lattice, self.mass(n), self.threads)
+            assignment.paint(self.assignment, x, density, lattice, self.mass(n), self.threads)
         return density
 
     def paint_vjp(self, displacements, density_bar, displacements_bar, add=False):
         """Cotangent of the displacements; may take their place, or be added to what is there."""
         n = len(density_bar)
         for x, bar, lattice in zip(displacements, displacements_bar, self.lattices(n), strict=True):
-            painting.paint_vjp(
+            assignment.paint_vjp(
                 self.assignment, x, density_bar, bar, lattice, self.mass(n), add, self.threads
             )

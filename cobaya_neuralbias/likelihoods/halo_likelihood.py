@@ -16,6 +16,7 @@ from ..component import (
     POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
+    PackageComponent,
     check_option,
     is_number,
     logged_errors,
@@ -45,7 +46,7 @@ MASS_BINS = (
 )
 
 
-class HaloLikelihood(FieldRevision, Likelihood):
+class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     """A bias model compared with a halo catalogue.
 
     A subclass says which model: :meth:`bias_model` builds its two halves from the options

@@ -1,17 +1,26 @@
-"""Mock catalogues: halos drawn from the model of a yaml file, kept with their truth."""
+"""Mock catalogues: halos drawn from the model of a yaml file, written with their truth."""
 
 import numbers
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic_files import PathLike
 from ..errors import InputError, check_seed
 
-# Sets the random numbers of mocks apart from those that Cobaya's samplers make of the same seed.
+# Makes the random numbers of mocks different from those of Cobaya's samplers at the same seed.
 MOCK = int.from_bytes(b"mock", "big")
 
 
-def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False):
+def make_mock(
+    path: PathLike,
+    output: PathLike,
+    seed: int | None = None,
+    draw: str = "ref",
+    values: Mapping[str, float] | None = None,
+    overwrite: bool = False,
+) -> tuple[str, dict[str, Path]]:
     """Draw a catalogue for every halo likelihood of a yaml file, and write them.
 
     Phases are those of the theory's option ``phases`` or, where it is null, white noise.
@@ -25,7 +34,7 @@ def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False)
     output : str or Path
         The HDF5 file to write; with several likelihoods ``output`` with the name of each before
         its suffix.
-    seed : int, optional, by default another one each time
+    seed : int, optional, by default a random one
     draw : "ref" or "prior"
     values : dict, optional, name -> value of parameters
     overwrite : bool, False refuses to replace a file
@@ -53,8 +62,8 @@ def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False)
     output = Path(output).expanduser()
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"'{output}': expected the name of a file in an existing folder.")
-    # One stream each: a weight that is set moves neither the phases nor another catalogue's halos.
-    # Streams of their own: a run with the same seed must not start from the mock's phases.
+    # One stream each: setting a weight changes neither the phases nor another catalogue's halos.
+    # Separate from those of a run with the same seed, which must not start from the mock's phases.
     phases, parameters, halos = np.random.SeedSequence((seed, MOCK)).spawn(3)
     point = model_at(
         path, values or {}, draw, np.random.default_rng(phases), np.random.default_rng(parameters)
@@ -85,8 +94,10 @@ def make_mock(path, output, seed=None, draw="ref", values=None, overwrite=False)
     return "\n".join(lines), files
 
 
-def parameter_values(assignments=(), point_file=None):
-    """Name -> value of a yaml file of parameters and of ``name=value`` texts, which go before it.
+def parameter_values(
+    assignments: Iterable[str] = (), point_file: PathLike | None = None
+) -> dict[str, float]:
+    """Name -> value of a yaml file of parameters and of ``name=value`` texts, which override it.
 
     InputError unless every value is a number.
     """

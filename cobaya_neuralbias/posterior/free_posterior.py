@@ -1,6 +1,12 @@
 """The log posterior as a function of the free blocks' flat position, as a chain moves in it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+
+from .layout import ParameterLayout
+from .target import FieldTarget, ValueAndGradient
 
 
 class FreePosterior:
@@ -12,35 +18,35 @@ class FreePosterior:
     layout : ParameterLayout
     """
 
-    def __init__(self, target, layout):
+    def __init__(self, target: FieldTarget, layout: ParameterLayout) -> None:
         self._target, self._layout = target, layout
-        self._conditional = None, None
+        self._conditional: tuple[Any, ValueAndGradient] | None = None
 
     @property
-    def groups(self):
+    def groups(self) -> np.ndarray:
         """Shell of each free mode."""
         return self._layout.groups
 
     @property
-    def n_dense(self):
+    def n_dense(self) -> int:
         """How many weights are free."""
         return self._layout.n_weights
 
     @property
-    def n_metropolis(self):
+    def n_metropolis(self) -> int:
         """How many parameters move by Metropolis steps."""
         return len(self._target.metropolis_names)
 
-    def set_likelihood_power(self, power):
+    def set_likelihood_power(self, power: float) -> None:
         """Temper the likelihood; Cobaya's stays as it is."""
         self._target.likelihood_power = power
 
-    def value_and_gradient(self, position):
+    def value_and_gradient(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """(log posterior, its gradient) at ``position``; it takes a forward model."""
         value, gradient = self._target.flat(self._layout.full_vector(position))
-        return value, gradient[: len(position)]
+        return value, self._layout.free_part(gradient)
 
-    def conditional(self, position):
+    def conditional(self, position: np.ndarray) -> ValueAndGradient:
         """Function weights -> (log posterior, gradient), at the modes of ``position``.
 
         Without the prior of the modes, unless they are fixed. Then the density is computed once,
@@ -49,33 +55,32 @@ class FreePosterior:
         modes = self._layout.modes(position)
         if self._layout.modes_free:
             return self._target.weights_only(modes)
-        known, function = self._conditional
-        if known is not self._target.forward_model:
-            function = self._at_fixed_modes(modes)
-            self._conditional = self._target.forward_model, function
-        return function
+        model = self._target.forward_model
+        if self._conditional is None or self._conditional[0] is not model:
+            self._conditional = model, self._at_fixed_modes(modes)
+        return self._conditional[1]
 
-    def _at_fixed_modes(self, modes):
+    def _at_fixed_modes(self, modes: np.ndarray) -> ValueAndGradient:
         of_weights = self._target.weights_only(modes)
         prior = 0.5 * float(np.vdot(modes, modes))
 
-        def function(position):
+        def function(position: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = of_weights(self._layout.weights(position))
             return value - prior, gradient[: len(position)]
 
         return function
 
-    def metropolis_density(self, position):
+    def metropolis_density(self, position: np.ndarray) -> Callable[[np.ndarray], float]:
         """Function Metropolis parameters -> log posterior through Cobaya, all else fixed."""
         target, weights = self._target, self._layout.weights(position)
         target.theory.set_modes(self._layout.modes(position))
 
-        def log_density(others):
+        def log_density(others: np.ndarray) -> float:
             point = target.point(weights, others)
             return target.model.logposterior(point, return_derived=False).logpost
 
         return log_density
 
-    def set_metropolis(self, position, others):
+    def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> None:
         """Make ``others`` the Metropolis parameters that trajectories go by."""
         self._target.evaluate(self._layout.modes(position), self._layout.weights(position), others)

@@ -7,16 +7,22 @@ import contextlib
 import copy
 import io
 import logging
+import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .target import FieldTarget
 
 MODEL_BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
 
 
-def read_yaml(path, expected):
+def read_yaml(path: str | os.PathLike, expected: str) -> dict[str, Any]:
     """The mapping in a yaml file.
 
     Parameters
@@ -42,7 +48,7 @@ def read_yaml(path, expected):
     return content
 
 
-def model_blocks(info, path):
+def model_blocks(info: dict[str, Any], path: str | os.PathLike) -> dict[str, Any]:
     """The blocks of a yaml file's content that make its model; InputError if one is missing."""
     info = {block: info[block] for block in MODEL_BLOCKS if info.get(block)}
     if missing := [block for block in ("theory", "likelihood") if block not in info]:
@@ -50,7 +56,7 @@ def model_blocks(info, path):
     return info
 
 
-def all_parameters(info):
+def all_parameters(info: dict[str, Any]) -> dict[str, Any]:
     """Cobaya's block of all parameters of a model's ``info``, those of the defaults included."""
     from cobaya.input import update_info
 
@@ -58,7 +64,7 @@ def all_parameters(info):
         return update_info(info)["params"]
 
 
-def target_of(info):
+def target_of(info: dict[str, Any]) -> "FieldTarget":
     """:class:`~.target.FieldTarget` of a model's ``info``, built without a word."""
     from cobaya.model import get_model
 
@@ -68,7 +74,7 @@ def target_of(info):
         return FieldTarget(get_model(copy.deepcopy(info), debug=logging.CRITICAL))
 
 
-def build(info, path):
+def build(info: dict[str, Any], path: str | os.PathLike) -> tuple[dict[str, Any], "FieldTarget"]:
     """(block of all parameters, :class:`~.target.FieldTarget`) of the content of a yaml file."""
     info = model_blocks(info, path)
     with model_errors(path):
@@ -76,7 +82,7 @@ def build(info, path):
 
 
 @contextlib.contextmanager
-def model_errors(path):
+def model_errors(path: str | os.PathLike) -> Iterator[None]:
     """Whatever is wrong with a model becomes an InputError of one line.
 
     Parameters
@@ -99,7 +105,7 @@ def model_errors(path):
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """No logging and no prints from the libraries inside; the logging set-up is put back after."""
     root, hook = logging.root, sys.excepthook
     level, handlers = root.level, list(root.handlers)

@@ -14,7 +14,7 @@ class WeightPriors:
     # Exact HMC needs the energy exact; a gradient off by a finite difference costs acceptance only.
     STEP = 1e-5
 
-    def __init__(self, pdfs):
+    def __init__(self, pdfs: list) -> None:
         self._pdfs = pdfs
         self._normal = np.array([pdf.dist.name == "norm" for pdf in pdfs], dtype=bool)
         moments = [
@@ -32,11 +32,11 @@ class WeightPriors:
         )
 
     @property
-    def bounds(self):
+    def bounds(self) -> np.ndarray:
         """(n, 2) float64, the ends of each prior's support."""
         return self._bounds
 
-    def curvature(self, weights):
+    def curvature(self, weights: np.ndarray) -> np.ndarray:
         """(n,) minus the second derivatives of the log density."""
         out = np.where(self._normal, self._scale**-2.0, 0.0)
         others = ~self._normal & np.array(
@@ -48,7 +48,7 @@ class WeightPriors:
             out[others] = ((ends[1] - ends[0]) / 2e-3)[others]
         return out
 
-    def value_and_gradient(self, weights):
+    def value_and_gradient(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         pull = (weights - self._loc) / self._scale
         value = -0.5 * float(np.sum(pull[self._normal] ** 2))
         gradient = np.where(self._normal, -pull / self._scale, 0.0)

@@ -11,6 +11,9 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from cobaya.log import LoggedError, get_logger
 
@@ -20,11 +23,13 @@ from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
 from .priors import WeightPriors
 
+#: A log density and its gradient
+ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
 
-def reference_point(model, rng=None):
+def reference_point(model: Any, rng: np.random.Generator | None = None) -> dict[str, float]:
     """Sampled parameters -> values drawn from their ``ref`` (empty if the model samples none)."""
     names = list(model.parameterization.sampled_params())
     if not names:
@@ -44,7 +49,7 @@ class FieldTarget:
     likelihood_power : float, of the field likelihoods, 1 for the posterior itself
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.model = model
         self._log = log = get_logger("field_target")
         theory = model.provider.requirement_providers.get("matter_density")
@@ -93,9 +98,9 @@ class FieldTarget:
         self.log_prior_constant = self.priors.constant
         self.likelihood_power = 1.0
         self._forward_model = None
-        self._fixed = {}
+        self._fixed: dict[str, float] = {}
 
-    def evaluate(self, modes, weights, others=()):
+    def evaluate(self, modes: np.ndarray, weights: Any, others: Any = ()) -> Any:
         """``model.logposterior`` at these modes and sampled parameters.
 
         Makes its cosmology (and fixed weights) the one this target uses.
@@ -116,20 +121,22 @@ class FieldTarget:
             self.refresh()
         return result
 
-    def point(self, weights, others=()):
+    def point(self, weights: Any, others: Any = ()) -> dict[str, float]:
         """Name -> value of all sampled parameters, as Cobaya's model takes them."""
         point = dict(zip(self.weight_names, map(float, weights), strict=True))
         point.update(zip(self.metropolis_names, map(float, others), strict=True))
         return point
 
-    def split(self, point):
+    def split(self, point: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """(weights, others) of a :meth:`point`."""
         return (
             np.array([point[name] for name in self.weight_names]),
             np.array([point[name] for name in self.metropolis_names]),
         )
 
-    def check_two_routes(self, result, modes, weights, log_density):
+    def check_two_routes(
+        self, result: Any, modes: np.ndarray, weights: Any, log_density: float
+    ) -> None:
         """Cobaya's value and a trajectory's are two routes to one number: they must agree.
 
         Parameters
@@ -154,7 +161,7 @@ class FieldTarget:
                 expected,
             )
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Take cosmology and fixed weights from the last point that the model evaluated.
 
         A model that has evaluated none yet is evaluated at its reference point, unless that would
@@ -179,24 +186,27 @@ class FieldTarget:
         }
 
     @property
-    def other_names(self):
+    def other_names(self) -> list[str]:
         """Former name of ``metropolis_names``, for one release."""
         return self.metropolis_names
 
     @property
-    def fixed(self):
+    def fixed(self) -> dict[str, float]:
         """Name -> value of the weights that are not sampled, after :meth:`refresh`."""
         return dict(self._fixed)
 
     @property
-    def forward_model(self):
+    def forward_model(self) -> Any:
         if self._forward_model is None:
             self.refresh()
         return self._forward_model
 
-    def likelihood_and_gradient(self, delta, weights):
+    def likelihood_and_gradient(
+        self, delta: np.ndarray, weights: Any
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Sum of the field likelihoods, to their power, with gradients for density and weights."""
-        total, delta_bar = 0.0, None
+        total: float = 0.0
+        delta_bar: Any = None
         weights_bar = np.zeros(len(self.weight_names))
         values = {**self._fixed, **dict(zip(self.weight_names, weights, strict=True))}
         for like in self.likelihoods.values():
@@ -214,7 +224,9 @@ class FieldTarget:
             total, delta_bar, weights_bar = power * total, power * delta_bar, power * weights_bar
         return total, delta_bar, weights_bar
 
-    def modes_value_and_gradient(self, modes, weights):
+    def modes_value_and_gradient(
+        self, modes: np.ndarray, weights: Any
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """As :meth:`value_and_gradient` for the orthogonal real Fourier modes of the phases."""
         prior, prior_bar = self.priors.value_and_gradient(weights)
         if not np.isfinite(prior):
@@ -229,7 +241,9 @@ class FieldTarget:
         value += prior - 0.5 * float(np.vdot(modes, modes))
         return value, modes_bar, weights_bar + prior_bar
 
-    def value_and_gradient(self, phases, weights):
+    def value_and_gradient(
+        self, phases: np.ndarray, weights: Any
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Log posterior and its gradients at the model's current cosmology.
 
         Parameters
@@ -251,7 +265,7 @@ class FieldTarget:
 
     # For the sampler: one flat vector, modes first
 
-    def flat(self, z):
+    def flat(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """(log density, gradient) of the flat position (modes, weights)."""
         n = self.grid.n**3
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
@@ -259,11 +273,11 @@ class FieldTarget:
         )
         return value, np.concatenate([modes_bar.ravel(), weights_bar])
 
-    def weights_only(self, modes):
+    def weights_only(self, modes: np.ndarray) -> ValueAndGradient:
         """Function weights -> (log density, gradient) at the fixed density of ``modes``."""
         delta = self.forward_model.density(modes).delta
 
-        def target(weights):
+        def target(weights: Any) -> tuple[float, np.ndarray]:
             prior, prior_bar = self.priors.value_and_gradient(weights)
             if not np.isfinite(prior):
                 return -np.inf, np.zeros(prior_bar.shape)
@@ -273,6 +287,6 @@ class FieldTarget:
         return target
 
 
-def field_target(model):
+def field_target(model: Any) -> FieldTarget:
     """The target that the sampler uses for ``model``: see :class:`FieldTarget`."""
     return FieldTarget(model)

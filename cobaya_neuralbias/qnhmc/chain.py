@@ -141,7 +141,6 @@ class Chain:
     def resume(self, position: np.ndarray) -> None:
         """Go on at the ``position`` of the stored ``state``; the evaluation was paid for before."""
         state, target = self.state, self.target
-        assert state.current is not None
         target.set_likelihood_power(state.tuning.likelihood_power)
         if len(target.groups):
             value, gradient = target.value_and_gradient(position)

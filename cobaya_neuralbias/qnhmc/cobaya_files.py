@@ -2,13 +2,18 @@
 
 import datetime
 import re
+from logging import Logger
+from typing import Any
 
+import numpy as np
 from cobaya import mpi
+from cobaya.collection import SampleCollection
 from cobaya.conventions import Extension
 from cobaya.log import LoggedError
 from cobaya.yaml import yaml_dump
 
 from ..atomic_files import write_text
+from ..sampling.moments import Moments
 from ..sampling.pooling import pooled
 
 # Of Cobaya's `mcmc`, whose `plot_progress` reads the file
@@ -16,10 +21,10 @@ PROGRESS = ("N", "timestamp", "acceptance_rate", "Rminus1", "Rminus1_cl")
 WIDTHS = (8, 26, 15, 15, 15)
 
 
-def file_patterns(output, minimal):
+def file_patterns(output: Any, minimal: bool) -> list[re.Pattern]:
     """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
     regexps = [output.collection_regexp(name=None)]
-    kinds = (r"\d+\.field\.h5", r"\d+\.journal", r"\d+\.state\.h5(\.previous)?")
+    kinds: tuple[str, ...] = (r"\d+\.field\.h5", r"\d+\.journal", r"\d+\.state\.h5(\.previous)?")
     if not minimal:
         kinds += (r"\d+\.(field|state)\.h5\.tmp",)
         for extension in (Extension.checkpoint, Extension.progress):
@@ -27,7 +32,9 @@ def file_patterns(output, minimal):
     return [*regexps, *(re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds)]
 
 
-def gathered_samples(collection, combined, skip_samples, to_getdist):
+def gathered_samples(
+    collection: SampleCollection, combined: bool, skip_samples: float, to_getdist: bool
+) -> Any:
     """The chain: Cobaya's ``SampleCollection``, or getdist's ``MCSamples`` of all chains."""
     collection = collection.skip_samples(skip_samples, inplace=False)
     if not (combined or to_getdist):
@@ -44,7 +51,7 @@ def gathered_samples(collection, combined, skip_samples, to_getdist):
     return mpi.share_mpi(collection)
 
 
-def gathered_moments(moments):
+def gathered_moments(moments: dict[str, Moments]) -> dict[str, Moments]:
     """Name -> ``Moments`` of all chains together."""
     chains = mpi.gather(moments)
     if mpi.is_main_process():
@@ -52,7 +59,7 @@ def gathered_moments(moments):
     return mpi.share_mpi(moments)
 
 
-def check_number_of_chains(log, before):
+def check_number_of_chains(log: Logger, before: int | None) -> None:
     """A resumed run has as many chains as ``before`` (None: not known)."""
     if before not in (None, mpi.size()):
         raise LoggedError(
@@ -63,14 +70,14 @@ def check_number_of_chains(log, before):
         )
 
 
-def write_checkpoint(path, sampler_name, converged):
+def write_checkpoint(path: str, sampler_name: str, converged: bool) -> None:
     """Cobaya's own small yaml file, of the first chain."""
     if mpi.is_main_process():
         state = {"converged": converged, "n_chains": mpi.size()}
         write_text(path, yaml_dump({"sampler": {sampler_name: state}}))
 
 
-def write_progress(path, progress, last=()):
+def write_progress(path: str, progress: np.ndarray, last: Any = ()) -> None:
     """The checks of convergence as a text file, whole, of the first chain.
 
     Parameters

@@ -4,6 +4,7 @@ Pure functions: of the traces that chains have recorded, and of the checks so fa
 """
 
 import datetime
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,14 @@ from ..sampling import diagnostics
 MOST_DRAWS = 2000
 
 
-def trace_of(traces, acceptance, parameters, fixed, weight_names, most=None):
+def trace_of(
+    traces: dict[str, np.ndarray],
+    acceptance: list[float],
+    parameters: list[str],
+    fixed: list[str],
+    weight_names: list[str],
+    most: int | None = None,
+) -> dict[str, Any]:
     """What one chain is compared by.
 
     Parameters
@@ -41,7 +49,7 @@ def trace_of(traces, acceptance, parameters, fixed, weight_names, most=None):
     }
 
 
-def row_of(chains):
+def row_of(chains: list[dict[str, Any]]) -> np.ndarray:
     """N samples, time, acceptance, and R-hat - 1, once of ranks and once of folded ranks.
 
     The largest R-hat of the log posterior, the parameters and the followed modes of the field; NaN
@@ -65,7 +73,7 @@ def row_of(chains):
     )
 
 
-def has_converged(progress, limits):
+def has_converged(progress: np.ndarray, limits: Any) -> bool:
     """Whether at two checks in a row all that there is a limit for was below it.
 
     Parameters
@@ -79,7 +87,13 @@ def has_converged(progress, limits):
     return bool(asked.any() and len(last) == 2 and (last < limits)[:, asked].all())
 
 
-def worst(chains, names, n_parameters, modes_free, moving):
+def worst(
+    chains: list[dict[str, Any]],
+    names: list[str],
+    n_parameters: int,
+    modes_free: bool,
+    moving: bool,
+) -> dict[str, Any]:
     """The worst numbers of all chains together.
 
     Parameters
@@ -99,7 +113,7 @@ def worst(chains, names, n_parameters, modes_free, moving):
         return {}
     draws = diagnostics.equal_lengths([chain["draws"] for chain in chains])
     rhat, ess = diagnostics.rhat(draws), diagnostics.ess_bulk(draws)
-    out = {}
+    out: dict[str, Any] = {}
     parameters = slice(1, 1 + n_parameters)
     if n_parameters:
         # A parameter that never moved has NaN.

@@ -1,12 +1,18 @@
 """Where a run starts: cold, or from what is stored of it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..errors import InputError
-from ..posterior.target import reference_point
+from ..posterior.layout import ParameterLayout
+from ..posterior.target import FieldTarget, reference_point
+from .chain import Chain
 
 
-def cold_start(rng, target, layout, chain):
+def cold_start(
+    rng: np.random.Generator, target: FieldTarget, layout: ParameterLayout, chain: Chain
+) -> None:
     """Modes from their prior (unless the theory was given some), all else at its ``ref``.
 
     Parameters
@@ -35,7 +41,7 @@ def cold_start(rng, target, layout, chain):
     chain.start(layout.start(theory.get_modes(), weights), others)
 
 
-def resume(target, layout, chain, path):
+def resume(target: FieldTarget, layout: ParameterLayout, chain: Chain, path: Path) -> None:
     """Go on from the chain's stored state.
 
     Parameters
@@ -68,7 +74,7 @@ def resume(target, layout, chain, path):
             )
 
 
-def proposal_scales(target):
+def proposal_scales(target: FieldTarget) -> np.ndarray:
     """First guesses of the Metropolis parameters' spread, as for Cobaya's `mcmc`."""
     infos = target.model.parameterization.sampled_params_info()
     names = list(infos)

@@ -1,6 +1,12 @@
 """What a run says: functions of its state and options that return the words, and log nothing."""
 
+from typing import Any
+
 import numpy as np
+
+from ..posterior.layout import ParameterLayout
+from ..sampling.adaptation import Warmup
+from .state import RunState
 
 LOW_ACCEPTANCE = 0.2
 INEXACT = (
@@ -19,7 +25,7 @@ WEIGHT_DIVERGENCES = (
 CONVERGED = "Converged: R-hat - 1 was below its limits at two checks in a row."
 
 
-def free_blocks(layout, metropolis_names):
+def free_blocks(layout: ParameterLayout, metropolis_names: list[str]) -> str:
     others = f", and {', '.join(metropolis_names)} by Metropolis steps" if metropolis_names else ""
     return (
         f"Moving {layout.n_modes} modes of the white noise and {layout.n_weights} weights by "
@@ -27,13 +33,13 @@ def free_blocks(layout, metropolis_names):
     )
 
 
-def start_of_warmup(tuning):
+def start_of_warmup(tuning: Warmup) -> str:
     tempered = tuning.tempered_cycles
     words = f"; the likelihood counts in full after {tempered}" if tempered else ""
     return f"Warm-up: {tuning.n_cycles} cycles{words}."
 
 
-def end_of_warmup(state, weights_move, exact):
+def end_of_warmup(state: RunState, weights_move: bool, exact: bool) -> str:
     dense = f", {state.tuning.dense_step_size:.3g} (weights)" if weights_move else ""
     frozen = "All tuning is frozen." if exact else "All tuning but the preconditioner is frozen."
     return (
@@ -42,12 +48,12 @@ def end_of_warmup(state, weights_move, exact):
     )
 
 
-def recent_acceptance(state):
+def recent_acceptance(state: RunState) -> float:
     """Mean over the last 50 joint trajectories."""
-    return np.mean(state.acceptance[-50:]) if state.acceptance else float("nan")
+    return float(np.mean(state.acceptance[-50:])) if state.acceptance else float("nan")
 
 
-def stage(state, max_samples):
+def stage(state: RunState, max_samples: int) -> str:
     tuning = state.tuning
     where = (
         f"sample {state.n_samples} of {max_samples}"
@@ -63,7 +69,7 @@ def stage(state, max_samples):
     )
 
 
-def low_acceptance(state):
+def low_acceptance(state: RunState) -> str | None:
     """A warning where the chain nearly stands still, else None."""
     recent = recent_acceptance(state)
     if not (state.tuning.done and recent < LOW_ACCEPTANCE):
@@ -75,18 +81,18 @@ def low_acceptance(state):
     )
 
 
-def which_chains(number):
+def which_chains(number: int) -> str:
     return "this chain" if number == 1 else f"all {number} chains"
 
 
-def check(row, n_chains):
+def check(row: np.ndarray, n_chains: int) -> str:
     return (
         f"{row[0]:.0f} samples of {which_chains(n_chains)}: R-hat - 1 is {row[-2]:.3g}, of the "
         f"widths {row[-1]:.3g} (the worst of parameters and field)."
     )
 
 
-def end(state, n_weight_trajectories):
+def end(state: RunState, n_weight_trajectories: int) -> str:
     alone = (
         f", {state.n_weight_divergent} of {n_weight_trajectories} of the weights alone"
         if n_weight_trajectories
@@ -100,7 +106,7 @@ def end(state, n_weight_trajectories):
     )
 
 
-def divergences(state):
+def divergences(state: RunState) -> str:
     return (
         f"{state.n_divergent} of {len(state.acceptance)} joint trajectories diverged after the "
         "warm-up and were rejected. One in a hundred is harmless; if more do, use a longer warmup "
@@ -108,7 +114,7 @@ def divergences(state):
     )
 
 
-def not_converged(progress):
+def not_converged(progress: np.ndarray) -> str:
     numbers = " and ".join(f"{value:.3g}" for value in progress[-1:, -2:].ravel()) or "?"
     return (
         f"Not converged: R-hat - 1 is {numbers}, and not below its limits at two checks in a row. "
@@ -116,7 +122,7 @@ def not_converged(progress):
     )
 
 
-def worst_numbers(worst, n_chains):
+def worst_numbers(worst: dict[str, Any], n_chains: int) -> str:
     """:func:`~.convergence.worst` in words; nothing where it is empty."""
     if not worst:
         return ""

@@ -1,8 +1,13 @@
 """What the options of the sampler may be."""
 
+from logging import Logger
+from typing import Any
+
 from cobaya.log import LoggedError
 
 from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number
+from ..posterior.layout import ParameterLayout
+from ..posterior.target import FieldTarget
 
 _COUNT = ("an integer >= 0", lambda v: is_integer(v, 0))
 _LIMIT = ("a positive number, or nothing", lambda v: v is None or POSITIVE_NUMBER[1](v))
@@ -16,7 +21,7 @@ ALLOWED = {
     "phases": _MOVES,
     "weights": _MOVES,
     "blocking": ("joint", "gibbs"),
-    "memory": _COUNT,
+    "bfgs_pairs": _COUNT,
     "adapt": ("warmup", "always"),
     "trajectory_length": POSITIVE_NUMBER,
     "max_steps": POSITIVE_INTEGER,
@@ -40,8 +45,24 @@ MAY_CHANGE = [
 ]
 
 
-def check_options(sampler):
+def take_former_names(sampler: Any) -> None:
+    """Options under their names of the last release; refuse both at once."""
+    if sampler.memory is None:
+        return
+    if sampler.bfgs_pairs not in (0, sampler.memory):
+        raise LoggedError(
+            sampler.log,
+            "Option 'memory' is %r and 'bfgs_pairs', its new name, %r; expected one of them.",
+            sampler.memory,
+            sampler.bfgs_pairs,
+        )
+    sampler.log.warning("Option 'memory' is now called 'bfgs_pairs'; the old name goes soon.")
+    sampler.bfgs_pairs = sampler.memory
+
+
+def check_options(sampler: Any) -> None:
     """Refuse a sampler's options that are not as in ``ALLOWED``."""
+    take_former_names(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
     both_move = sampler.phases == sampler.weights == "sample"
@@ -51,15 +72,15 @@ def check_options(sampler):
             "Option 'weight_updates' is 0, and with 'blocking: gibbs' nothing else moves the "
             "weights; expected at least 1.",
         )
-    if sampler.adapt == "always" and not sampler.memory:
+    if sampler.adapt == "always" and not sampler.bfgs_pairs:
         raise LoggedError(
             sampler.log,
-            "Option 'adapt' is 'always', but 'memory' is 0: there is no quasi-Newton correction "
-            "that could go on changing. Set 'memory', to 10 for example.",
+            "Option 'adapt' is 'always', but 'bfgs_pairs' is 0: there is no preconditioner that "
+            "could go on changing. Set 'bfgs_pairs', to 10 for example.",
         )
 
 
-def check_free_blocks(log, target, layout):
+def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout) -> None:
     """Refuse fixed phases that were not given, and a run in which nothing is free."""
     if not layout.modes_free and target.theory.phases is None:
         raise LoggedError(

@@ -7,7 +7,10 @@ behind, either no chain has the result, or one of them remembers it.
 """
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from logging import Logger
+from typing import Any
 
 import numpy as np
 from cobaya import mpi
@@ -30,15 +33,15 @@ class ParallelChains:
     last : dict or None, ``cycle`` and ``result`` of the last reduction
     """
 
-    def __init__(self, log):
+    def __init__(self, log: Logger) -> None:
         self._log = log
         self.number = mpi.size()
-        self.last = None
-        self._process = None
+        self.last: dict[str, Any] | None = None
+        self._process: Any = None
         self._since = time.monotonic()
 
     @contextmanager
-    def running(self, name):
+    def running(self, name: str) -> Iterator[None]:
         """Around all reductions: an error of one chain ends every chain, with a message."""
         self._since = time.monotonic()
         process = (
@@ -49,12 +52,12 @@ class ParallelChains:
         with process as self._process:
             yield
 
-    def check_others(self):
+    def check_others(self) -> None:
         """Raise Cobaya's ``OtherProcessError`` if another chain has failed."""
         if self._process is not None:
             self._process.check_error()
 
-    def reduce(self, cycle, part, combine):
+    def reduce(self, cycle: int | None, part: Any, combine: Callable[[list], Any]) -> Any:
         """Result of ``combine([part of the first chain, of the second, ...])``, for all chains.
 
         Parameters
@@ -78,7 +81,7 @@ class ParallelChains:
         return result
 
     @mpi.from_root
-    def _result(self, cycles, parts, combine):
+    def _result(self, cycles: Any, parts: Any, combine: Callable[[list], Any]) -> Any:
         if len(set(cycles)) > 1:
             raise LoggedError(
                 self._log,
@@ -88,7 +91,7 @@ class ParallelChains:
             )
         return combine(list(parts))
 
-    def _barrier(self):
+    def _barrier(self) -> None:
         """Wait for all chains."""
         arrived = time.monotonic()
         patience = PATIENCE[0] * (arrived - self._since) + PATIENCE[1]
@@ -105,7 +108,7 @@ class ParallelChains:
                     patience,
                 )
 
-    def recall(self, last):
+    def recall(self, last: dict[str, Any] | None) -> None:
         """Take up the last reduction that this chain (None: none) or any other remembers."""
         every = [one for one in mpi.allgather(last) if one is not None]
         self.last = max(every, key=lambda one: int(one["cycle"]), default=None)

@@ -1,16 +1,23 @@
 """A run: one chain, the other chains it synchronises with, and what it leaves on disk."""
 
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 from cobaya import mpi
+from cobaya.collection import SampleCollection
 
 from ..component import logged_errors
+from ..posterior.layout import ParameterLayout
+from ..runs.field_file import FieldOutput
 from ..runs.traces import columns
 from ..sampling.pooling import pool
 from . import cobaya_files, convergence, initial_state, messages
-from .chain import POOLING
+from .chain import POOLING, Chain
+from .parallel import ParallelChains
 from .signals import noted_signals
+from .state import RunState
 
 
 class Run:
@@ -27,7 +34,16 @@ class Run:
     resuming : bool, whether the chain's state is a stored one
     """
 
-    def __init__(self, sampler, chain, layout, collection, output, parallel, resuming):
+    def __init__(
+        self,
+        sampler: Any,
+        chain: Chain,
+        layout: ParameterLayout,
+        collection: SampleCollection,
+        output: FieldOutput,
+        parallel: ParallelChains,
+        resuming: bool,
+    ) -> None:
         self._options, self._log = sampler, sampler.log
         self._target = sampler.target
         self._parameters = list(sampler.model.parameterization.sampled_params())
@@ -38,11 +54,11 @@ class Run:
         self.converged = self._has_converged()
 
     @property
-    def state(self):
+    def state(self) -> RunState:
         """The chain's :class:`~.state.RunState`."""
         return self.chain.state
 
-    def to_the_end(self):
+    def to_the_end(self) -> None:
         """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""
         self._started = time.monotonic() - self.state.costs.seconds
         with self.parallel.running(self._options.get_name()):
@@ -62,12 +78,12 @@ class Run:
             self._log_end(words)
 
     @mpi.sync_errors
-    def _start(self):
+    def _start(self) -> None:
         """Of several chains none goes on before all can."""
         with logged_errors(self._log):
             if self._resuming:
-                path = self.output.paths.state
-                initial_state.resume(self._target, self.layout, self.chain, path)
+                assert self.output.paths is not None
+                initial_state.resume(self._target, self.layout, self.chain, self.output.paths.state)
                 self._write_progress()
                 self._log.info(
                     "Resuming at cycle %d with %d samples.",
@@ -77,7 +93,7 @@ class Run:
             else:
                 initial_state.cold_start(self.state.rng, self._target, self.layout, self.chain)
 
-    def _sample(self, signals):
+    def _sample(self, signals: list) -> None:
         options = self._options
         self._synchronise_if_due()  # where a run was interrupted before a reduction
         while self.state.n_samples < options.max_samples and not self.converged:
@@ -91,7 +107,7 @@ class Run:
             self._synchronise_if_due()
             self._output_if_due()
 
-    def _stop(self, signal):
+    def _stop(self, signal: Any) -> NoReturn:
         """Save everything and leave, as the process would have."""
         if self.output.paths:
             self._output_now(final=True)
@@ -101,7 +117,7 @@ class Run:
             )
         raise KeyboardInterrupt if signal.name == "SIGINT" else SystemExit(128 + signal)
 
-    def _leave(self, signals):
+    def _leave(self, signals: list) -> None:
         """Save everything where another chain has failed, or was stopped."""
         if signals:
             self._stop(signals[0])
@@ -110,7 +126,7 @@ class Run:
 
     # Recording
 
-    def _cycle(self):
+    def _cycle(self) -> None:
         cycle, position = self.chain.cycle(), self.state.current.position
         if cycle.warming_up:
             self.output.record_warmup(
@@ -119,7 +135,7 @@ class Run:
         else:
             self.output.record_trajectory(cycle.joint)
 
-    def _record(self):
+    def _record(self) -> None:
         """Add the current state to the chain and the field statistics."""
         position, theory = self.state.current.position, self._target.theory
         modes, weights = self.layout.modes(position), self.layout.weights(position)
@@ -139,7 +155,7 @@ class Run:
         if options.callback_function and self.state.n_samples % options.callback_every == 0:
             options.callback_function(options)
 
-    def _point(self, position):
+    def _point(self, position: np.ndarray) -> np.ndarray:
         """(n_parameters,) values of all sampled parameters, in Cobaya's order."""
         values = self._target.point(self.layout.weights(position), self.state.others)
         return np.array([values[name] for name in self._parameters])
@@ -147,7 +163,7 @@ class Run:
     # Synchronisation. Cycles and samples alone decide when, so a run can be repeated, and resumed,
     # to the bit.
 
-    def _synchronise_if_due(self):
+    def _synchronise_if_due(self) -> None:
         state, options = self.state, self._options
         n = state.n_samples
         if state.tuning.ends_window:
@@ -160,24 +176,24 @@ class Run:
                 self._say(messages.check(row, self.parallel.number))
             self.converged = self._has_converged()
 
-    def _reduce(self, part, combine):
+    def _reduce(self, part: Any, combine: Callable[[list], Any]) -> Any:
         if self.parallel.number > 1:
             self._save()
         return self.parallel.reduce(self.state.n_cycles, part, combine)
 
-    def _learn(self):
+    def _learn(self) -> None:
         """Go on with what the window that has ended has taught all chains."""
         of_all = self._reduce(self.chain.statistics(), lambda parts: pool(parts, POOLING))
         self._set_seconds()
         self.chain.learn(of_all)
         if self.state.tuning.done:
             options = self._options
-            weights_move = options.weight_updates and self.layout.n_weights
+            weights_move = options.weight_updates > 0 and self.layout.n_weights > 0
             self._log.info(
                 "%s", messages.end_of_warmup(self.state, weights_move, options.adapt == "warmup")
             )
 
-    def _trace(self, most=None):
+    def _trace(self, most: int | None = None) -> dict[str, Any]:
         return convergence.trace_of(
             self.output.traces(),
             self.state.acceptance,
@@ -187,16 +203,16 @@ class Run:
             most,
         )
 
-    def _has_converged(self):
+    def _has_converged(self) -> bool:
         limits = self._options.Rminus1_stop, self._options.Rminus1_cl_stop
         return convergence.has_converged(self.state.progress, limits)
 
     @property
-    def _has_limits(self):
+    def _has_limits(self) -> bool:
         options = self._options
         return options.Rminus1_stop is not None or options.Rminus1_cl_stop is not None
 
-    def _last_comparison(self):
+    def _last_comparison(self) -> tuple[np.ndarray, str]:
         """The chains as they are, which decides nothing: a row, and words on it."""
         names, _ = columns(
             self.output.traces(), self._parameters, self.layout.fixed, self._target.weight_names
@@ -218,7 +234,7 @@ class Run:
 
     # Output
 
-    def _output_if_due(self):
+    def _output_if_due(self) -> None:
         every = self._options.output_every
         if every.unit:
             due = time.monotonic() - self._last_output >= every.value
@@ -227,19 +243,19 @@ class Run:
         if due:
             self._output_now()
 
-    def _output_now(self, final=False):
+    def _output_now(self, final: bool = False) -> None:
         self._set_seconds()
         self._log.info("%s", messages.stage(self.state, self._options.max_samples))
         if warning := messages.low_acceptance(self.state):
             self._log.warning("%s", warning)
         self._save(final)
 
-    def _set_seconds(self):
+    def _set_seconds(self) -> float:
         now = time.monotonic()
         self.state.set_seconds(now - self._started)
         return now
 
-    def _save(self, final=False):
+    def _save(self, final: bool = False) -> None:
         """Bring all files up to date."""
         self._last_output = self._set_seconds()
         state = self.state
@@ -255,14 +271,14 @@ class Run:
             )
             self._write_progress()
 
-    def _write_progress(self, last=()):
+    def _write_progress(self, last: Any = ()) -> None:
         if self.output.paths:
             with logged_errors(self._log):
                 cobaya_files.write_progress(
                     self._options.progress_filename(), self.state.progress, last
                 )
 
-    def _attributes(self):
+    def _attributes(self) -> dict[str, Any]:
         """What the field file says of the run."""
         state, options = self.state, self._options
         out = {
@@ -288,12 +304,12 @@ class Run:
 
     # The log
 
-    def _say(self, words):
+    def _say(self, words: str) -> None:
         """For all chains at once."""
         if mpi.is_main_process():
             self._log.info("%s", words)
 
-    def log_free_blocks(self):
+    def log_free_blocks(self) -> None:
         """What moves, and how."""
         self._say(messages.free_blocks(self.layout, self._target.metropolis_names))
         if not self.layout.modes_free:
@@ -303,7 +319,7 @@ class Run:
         if self._options.adapt == "always" and mpi.is_main_process():
             self._log.warning("%s", messages.INEXACT)
 
-    def _log_end(self, words):
+    def _log_end(self, words: str) -> None:
         state, options, log = self.state, self._options, self._log
         log.info("%s", messages.end(state, self.chain.n_dense_trajectories))
         if self.converged:
@@ -317,7 +333,7 @@ class Run:
             if prefix:
                 self._say(f"What to make of it: cobaya-neuralbias diagnose {prefix}")
         if options.adapt == "always":
-            resets = sum(one.resets for one in state.tuning.corrections.values())
+            resets = sum(one.resets for one in state.tuning.quasi_newton.values())
             log.warning("%s It was reset %d times.", messages.INEXACT, resets)
         if state.n_divergent:
             log.warning("%s", messages.divergences(state))

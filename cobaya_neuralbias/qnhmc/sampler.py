@@ -17,7 +17,7 @@ from cobaya.collection import SampleCollection
 from cobaya.sampler import Sampler
 from cobaya.tools import NumberWithUnits, get_external_function
 
-from ..component import logged_errors
+from ..component import PackageComponent, logged_errors
 from ..posterior.free_posterior import FreePosterior
 from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget
@@ -39,7 +39,7 @@ from .state import RunState
 LOWEST_POWER = 0.01
 
 
-class QNHMC(Sampler):
+class QNHMC(PackageComponent, Sampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options.
 
     Attributes
@@ -59,7 +59,8 @@ class QNHMC(Sampler):
     phases: str
     weights: str
     blocking: str
-    memory: int
+    bfgs_pairs: int
+    memory: int | None
     adapt: str
     trajectory_length: float
     max_steps: int
@@ -154,8 +155,8 @@ class QNHMC(Sampler):
             self.target_acceptance,
             # Phases that were given are not to be forgotten.
             lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
-            apart=self.blocking == "gibbs" and layout.modes_free,
-            memory=self.memory,
+            gibbs=self.blocking == "gibbs" and layout.modes_free,
+            bfgs_pairs=self.bfgs_pairs,
             always=self.adapt == "always",
         )
         parts = self._rng, tuning, Metropolis(proposal_scales(self.target))

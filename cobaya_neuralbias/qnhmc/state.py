@@ -11,6 +11,7 @@ from ..sampling import hamiltonian
 from ..sampling.adaptation import Warmup
 from ..sampling.metropolis import Metropolis
 
+NOT_STARTED = hamiltonian.State(np.empty(0), float("nan"), np.empty(0))
 COUNTERS = ("n_cycles", "n_divergent", "n_weight_divergent", "n_samples", "n_checked")
 
 
@@ -25,7 +26,7 @@ class RunState:
     rng : numpy Generator
     tuning : Warmup, step sizes and metric
     metropolis : Metropolis, proposal of the Metropolis parameters
-    current : hamiltonian.State, where the chain is; None before it starts
+    current : hamiltonian.State, where the chain is; NOT_STARTED before it starts
     others : (n_metropolis,) float64, the Metropolis parameters
     log_posterior : float, through Cobaya at the last Metropolis steps, NaN without any
     n_cycles : int, warm-up included
@@ -44,7 +45,7 @@ class RunState:
     tuning: Warmup
     metropolis: Metropolis
     # The chain
-    current: hamiltonian.State | None = None
+    current: hamiltonian.State = NOT_STARTED
     others: np.ndarray = field(default_factory=lambda: np.zeros(0))
     log_posterior: float = float("nan")
     n_cycles: int = 0
@@ -72,7 +73,6 @@ class RunState:
         ----------
         full_vector : (d,) float64, the position of ``current``, blocks that are fixed included
         """
-        assert self.current is not None, "a run that has not started has no state to keep"
         momentum = self.current.momentum
         return {
             "position": full_vector,

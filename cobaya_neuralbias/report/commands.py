@@ -1,13 +1,15 @@
-"""Report of a run: figures, numbers and a verdict; its convergence; what its posterior predicts."""
+"""Report of a run: figures, numbers and a verdict; its convergence; predictive checks."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..atomic_files import check_output, write_json, write_text
+from ..atomic_files import PathLike, check_output, write_json, write_text
 from ..errors import InputError, check_integer, check_seed
 
 
-def make_report(prefix, folder=None):
+def make_report(prefix: PathLike, folder: PathLike | None = None) -> tuple[str, Path]:
     """Write the figures and the summary of a run.
 
     Parameters
@@ -47,8 +49,10 @@ def make_report(prefix, folder=None):
     return text, folder
 
 
-def make_diagnosis(prefixes, json_file=None):
-    """Judge whether runs have converged, and what their samples cost.
+def make_diagnosis(
+    prefixes: Sequence[PathLike], json_file: PathLike | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Check the convergence of runs, and measure the cost of their samples.
 
     Parameters
     ----------
@@ -82,7 +86,14 @@ def make_diagnosis(prefixes, json_file=None):
     return as_text(numbers), numbers
 
 
-def make_predictive(prefix, folder=None, n_draws=100, seed=None, keep=False, overwrite=False):
+def make_predictive(
+    prefix: PathLike,
+    folder: PathLike | None = None,
+    n_draws: int = 100,
+    seed: int | None = None,
+    keep: bool = False,
+    overwrite: bool = False,
+) -> tuple[str, Path]:
     """Draw catalogues from the posterior of a run and compare them with the data.
 
     Parameters
@@ -95,7 +106,7 @@ def make_predictive(prefix, folder=None, n_draws=100, seed=None, keep=False, ove
     n_draws : int
         Catalogues, spread evenly over the stored samples: some samples have several if there are
         more draws than samples.
-    seed : int, optional, by default another one each time
+    seed : int, optional, by default a random one
     keep : bool
         Write the catalogues, too, into ``folder/draws``: the files of
         :func:`cobaya_neuralbias.mock.make_mock`.

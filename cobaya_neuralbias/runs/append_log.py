@@ -1,11 +1,14 @@
-"""The rows of a run as they come: in a file that only grows, the small ones in memory too.
+"""Append log of the rows of a run: a file that only grows; small series also stay in memory.
 
-The file is a sequence of records, one an output: a line of JSON, {name: [dtype, shape], ...}, then
-the bytes of those arrays in the same order. Rows lie along the first axis.
+The file is a sequence of records, one for each write: a line of JSON, {name: [dtype, shape], ...},
+then the bytes of those arrays in the same order. Rows lie along the first axis.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,13 +16,13 @@ from ..atomic_files import GrowingFile
 
 
 class Table:
-    """Rows that come a few at a time, as one array."""
+    """Rows that are added a few at a time, as one array."""
 
-    def __init__(self):
-        self._rows = np.empty(0)
+    def __init__(self) -> None:
+        self._rows: np.ndarray = np.empty(0)
         self._n = 0
 
-    def add(self, rows):
+    def add(self, rows: np.ndarray) -> None:
         """Take (k, ...) more ``rows``."""
         n = self._n + len(rows)
         if n > len(self._rows):
@@ -31,13 +34,25 @@ class Table:
         self._n = n
 
     @property
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """(n, ...) all rows so far; not to be written to."""
         return self._rows[: self._n]
 
 
+class _Place(NamedTuple):
+    """An array in the file."""
+
+    offset: int
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        return self.offset + np.dtype(self.dtype).itemsize * prod(self.shape)
+
+
 class AppendLog:
-    """Named series of rows: collected, appended to a file, read again.
+    """Named series of rows: collected, appended to a file, and read again.
 
     Parameters
     ----------
@@ -46,13 +61,14 @@ class AppendLog:
     large : names of the others
     """
 
-    def __init__(self, path, small, large):
+    def __init__(self, path: Path | None, small: Iterable[str], large: Iterable[str]) -> None:
         self.file = None if path is None else GrowingFile(path)
         self._tables = {name: Table() for name in small}
-        self._places = {name: [] for name in large}
-        self._waiting = {name: [] for name in (*small, *large)}
+        self._places: dict[str, list[_Place]] = {name: [] for name in large}
+        names = (*self._tables, *self._places)
+        self._waiting: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    def add(self, name, row):
+    def add(self, name: str, row: Any) -> None:
         """Add one row to a series."""
         row = np.asarray(row)
         if name in self._tables:
@@ -60,17 +76,19 @@ class AppendLog:
         if self.file is not None:
             self._waiting[name].append(row)
 
-    def rows(self, name):
+    def rows(self, name: str) -> np.ndarray:
         """(n, ...) all rows of a small series."""
         return self._tables[name].rows
 
-    def blocks(self, name):
+    def blocks(self, name: str) -> Iterator[np.ndarray]:
         """All rows of a large series that are on disk, one (k, ...) array after the other."""
         for place in self._places[name]:
-            yield self._array(*place)
+            yield self._array(place)
 
-    def write(self):
+    def write(self) -> None:
         """Append the rows added since the last call to the file, and flush it to disk."""
+        if self.file is None:
+            return
         arrays = {name: np.stack(rows) for name, rows in self._waiting.items() if rows}
         if arrays:
             header = {name: [a.dtype.str, a.shape] for name, a in arrays.items()}
@@ -78,34 +96,39 @@ class AppendLog:
             with open(self.file.path, "rb+" if self.file.size else "wb") as file:
                 file.seek(self.file.size)
                 file.write(b"".join([line, *(a.tobytes() for a in arrays.values())]))
-            for name, *place in _walk(header, self.file.size + len(line)):
+            for name, place in _walk(header, self.file.size + len(line)):
                 if name in self._places:
                     self._places[name].append(place)
             for rows in self._waiting.values():
                 rows.clear()
         self.file.take_in()
 
-    def read(self):
-        """Take up the rows of the file, as far as its ``size``."""
-        place = 0
-        while place < self.file.size:
+    def read(self) -> None:
+        """Read the rows of the file, as far as its ``size``."""
+        if self.file is None:
+            return
+        offset = 0
+        while offset < self.file.size:
             with open(self.file.path, "rb") as file:
-                file.seek(place)
+                file.seek(offset)
                 line = file.readline()
-            place += len(line)
-            for name, offset, dtype, shape in _walk(json.loads(line), place):
+            offset += len(line)
+            for name, place in _walk(json.loads(line), offset):
                 if name in self._places:
-                    self._places[name].append((offset, dtype, shape))
+                    self._places[name].append(place)
                 else:
-                    self._tables[name].add(self._array(offset, dtype, shape))
-                place = offset + np.dtype(dtype).itemsize * prod(shape)
+                    self._tables[name].add(self._array(place))
+                offset = place.end
 
-    def _array(self, offset, dtype, shape):
-        return np.fromfile(self.file.path, dtype, prod(shape), offset=offset).reshape(shape)
+    def _array(self, place: _Place) -> np.ndarray:
+        assert self.file is not None
+        flat = np.fromfile(self.file.path, place.dtype, prod(place.shape), offset=place.offset)
+        return flat.reshape(place.shape)
 
 
-def _walk(header, offset):
-    """(name, offset, dtype, shape) of each array of a record whose first one is at ``offset``."""
+def _walk(header: dict[str, Any], offset: int) -> Iterator[tuple[str, _Place]]:
+    """(name, place) of each array of a record whose first one is at ``offset``."""
     for name, (dtype, shape) in header.items():
-        yield name, offset, dtype, tuple(shape)
-        offset += np.dtype(dtype).itemsize * prod(shape)
+        place = _Place(offset, dtype, tuple(shape))
+        yield name, place
+        offset = place.end

@@ -1,18 +1,25 @@
-"""What a run spends: its evaluations, and the seconds they take."""
+"""Costs of a run: its evaluations, and the seconds they take."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+#: position -> (log density, gradient)
+ValueAndGradient: TypeAlias = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 @dataclass
 class Costs:
-    """Evaluations counted as they happen. ``+`` joins chains, ``-`` leaves what came after.
+    """Counters of evaluations and seconds. ``+`` adds those of chains, ``-`` gives a difference.
 
     Attributes
     ----------
     gradients : int, evaluations of the posterior of phases and weights, with its gradient
     weight_evaluations : int, the same for the weights alone, at a fixed density
-    seconds : float, of the run, whatever it did
+    seconds : float, of the whole run
     seconds_gradients : float
     seconds_weights : float, including the density that a series of weight-only evaluations needs
     """
@@ -23,10 +30,10 @@ class Costs:
     seconds_gradients: float = 0.0
     seconds_weights: float = 0.0
 
-    def count_gradients(self, target):
-        """``target``, counted and timed as gradients."""
+    def count_gradients(self, target: ValueAndGradient) -> ValueAndGradient:
+        """``target`` with its calls counted and timed as gradients."""
 
-        def counted(position):
+        def counted(position: np.ndarray) -> tuple[float, np.ndarray]:
             start = perf_counter()
             out = target(position)
             self.seconds_gradients += perf_counter() - start
@@ -35,15 +42,17 @@ class Costs:
 
         return counted
 
-    def count_weights(self, conditional):
-        """``conditional(position) -> target``, timed; what it returns counted and timed too."""
+    def count_weights(
+        self, conditional: Callable[[np.ndarray], ValueAndGradient]
+    ) -> Callable[[np.ndarray], ValueAndGradient]:
+        """``conditional(position) -> target``, timed; the targets are counted and timed too."""
 
-        def counted_conditional(position):
+        def counted_conditional(position: np.ndarray) -> ValueAndGradient:
             start = perf_counter()
             target = conditional(position)
             self.seconds_weights += perf_counter() - start
 
-            def counted(weights):
+            def counted(weights: np.ndarray) -> tuple[float, np.ndarray]:
                 start = perf_counter()
                 out = target(weights)
                 self.seconds_weights += perf_counter() - start
@@ -55,10 +64,10 @@ class Costs:
         return counted_conditional
 
     @property
-    def weight_cost(self):
-        """A weight-only evaluation in gradients, by the clock; NaN if there is nothing to tell.
+    def weight_cost(self) -> float:
+        """Seconds of a weight-only evaluation over those of a gradient; NaN if unknown.
 
-        Without gradients (of fixed phases) it is itself the unit.
+        It is 1 in a run without gradients (fixed phases).
         """
         if self.weight_evaluations and not self.gradients:
             return 1.0
@@ -68,36 +77,40 @@ class Costs:
         return self.seconds_weights / self.weight_evaluations / one
 
     @property
-    def gradient_equivalents(self):
-        """Gradients, and the weight-only evaluations at what they cost."""
+    def gradient_equivalents(self) -> float:
+        """Gradients, plus the weight-only evaluations times their :attr:`weight_cost`."""
         if not self.weight_evaluations:
             return float(self.gradients)
         return self.gradients + self.weight_evaluations * self.weight_cost
 
     @property
-    def overhead_fraction(self):
-        """Part of the seconds that went into neither; NaN before the first second."""
+    def overhead_fraction(self) -> float:
+        """Fraction of the seconds outside of evaluations; NaN in a run of no seconds."""
         if not self.seconds:
             return float("nan")
         return 1 - (self.seconds_gradients + self.seconds_weights) / self.seconds
 
-    def __add__(self, other):
+    def __add__(self, other: "Costs") -> "Costs":
         return self._combined(other, 1)
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Costs") -> "Costs":
         return self._combined(other, -1)
 
-    def _combined(self, other, sign):
-        return Costs(*(a + sign * b for a, b in zip(self._values(), other._values(), strict=True)))
+    def _combined(self, other: "Costs", sign: int) -> "Costs":
+        mine, theirs = asdict(self), asdict(other)
+        return Costs(**{name: mine[name] + sign * theirs[name] for name in mine})
 
-    def _values(self):
-        return asdict(self).values()
-
-    def to_dict(self, prefix=""):
-        """Its numbers by name, each with ``prefix``."""
+    def to_dict(self, prefix: str = "") -> dict[str, Any]:
+        """The numbers by name, each name with ``prefix``."""
         return {prefix + name: value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, stored, prefix=""):
-        """What :meth:`to_dict` gave, or h5py made of it."""
-        return cls(**{f.name: f.type(stored[prefix + f.name]) for f in fields(cls)})
+    def from_dict(cls, stored: Mapping[str, Any], prefix: str = "") -> "Costs":
+        """The inverse of :meth:`to_dict`, also of numbers that were read by h5py."""
+        return cls(
+            gradients=int(stored[prefix + "gradients"]),
+            weight_evaluations=int(stored[prefix + "weight_evaluations"]),
+            seconds=float(stored[prefix + "seconds"]),
+            seconds_gradients=float(stored[prefix + "seconds_gradients"]),
+            seconds_weights=float(stored[prefix + "seconds_weights"]),
+        )

@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -22,6 +22,7 @@ from ..atomic_files import DamagedError, GrowingFile, load_state, previous, repl
 from ..errors import InputError
 from ..gravity.fourier import bin_spectrum, from_modes
 from ..gravity.grid import Grid
+from ..sampling import hamiltonian
 from ..sampling.moments import Moments
 from .append_log import AppendLog
 from .fingerprint import difference
@@ -136,28 +137,28 @@ class FieldOutput:
             self._fixed_white_noise = from_modes(modes)
         return self._fixed_white_noise
 
-    def record_trajectory(self, info):
+    def record_trajectory(self, info: hamiltonian.Info) -> None:
         """Add what one joint trajectory did, a ``hamiltonian.Info``."""
         row = (info.energy, info.accept_probability, info.divergent)
         for name, value in zip(PER_TRAJECTORY, row, strict=True):
             self.append_log.add(name, value)
 
-    def record_warmup(self, modes, point, likelihood_power):
+    def record_warmup(self, modes: np.ndarray, point: np.ndarray, likelihood_power: float) -> None:
         """Add where a cycle of the warm-up has ended, and the power of the likelihood in it."""
         whitened = bin_spectrum(modes, self.grid.shells, self.n_bins)
         row = (np.float64(likelihood_power), point, whitened)
         for name, value in zip(PER_WARMUP, row, strict=True):
             self.append_log.add(name, value)
 
-    def traces(self):
+    def traces(self) -> dict[str, np.ndarray]:
         """Name -> all rows so far, of each series in ``PER_SAMPLE`` and ``PER_TRAJECTORY``."""
         return {name: self.append_log.rows(name) for name in (*PER_SAMPLE, *PER_TRAJECTORY)}
 
-    def moments(self):
+    def moments(self) -> dict[str, Moments]:
         """Name -> ``Moments`` so far, of the fields and of the whitened power in each shell."""
         return {**self.fields, "power": self._power}
 
-    def products(self, moments):
+    def products(self, moments: dict[str, Moments]) -> dict[str, np.ndarray]:
         """Means and variances of the fields, and the mean whitened power in each shell."""
         return {
             **{
@@ -278,7 +279,7 @@ class FieldOutput:
             )
 
 
-def _append(file, name, rows):
+def _append(file: h5py.File, name: str, rows: np.ndarray) -> None:
     """Append (k, ...) ``rows`` to a dataset, made at the first row."""
     if not len(rows):
         return
@@ -297,7 +298,7 @@ def _append(file, name, rows):
     dataset[n:] = rows
 
 
-def read_field_file(path):
+def read_field_file(path: str | os.PathLike) -> dict[str, Any]:
     """All datasets and attributes of a field file as one flat dictionary.
 
     Raises

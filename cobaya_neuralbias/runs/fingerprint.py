@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import numpy as np
 
 from .. import __version__
 
@@ -40,7 +43,7 @@ def fingerprint(
     return out
 
 
-def _flatten(out, path, value, ignored):
+def _flatten(out: dict[str, str], path: str, value: Any, ignored: Collection[str]) -> None:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             if key not in ignored:
@@ -50,7 +53,7 @@ def _flatten(out, path, value, ignored):
         out[path] = json.dumps(value, default=lambda x: getattr(x, "__qualname__", str(type(x))))
 
 
-def _digest(arrays):
+def _digest(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
@@ -58,7 +61,7 @@ def _digest(arrays):
     return digest.hexdigest()[:16]
 
 
-def difference(theirs, mine):
+def difference(theirs: dict[str, str], mine: dict[str, str]) -> str | None:
     """What differs first between two fingerprints, in words; None if nothing does."""
     for name in (*mine, *theirs):
         before, now = (side.get(name, "not there") for side in (theirs, mine))

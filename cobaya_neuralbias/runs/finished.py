@@ -5,6 +5,7 @@ Cobaya and getdist are imported when a run is loaded.
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -87,17 +88,17 @@ class Run:
     warmups: list
 
     @property
-    def weight_names(self):
+    def weight_names(self) -> list[str]:
         """Sampled bias weights; none where they were fixed, of which getdist keeps no column."""
         return [] if "weights" in self.fixed else self.target.weight_names
 
     @cached_property
-    def likelihoods(self):
+    def likelihoods(self) -> dict[str, Any]:
         """Name -> likelihood, of those with a neural bias model."""
         return {n: like for n, like in self.target.likelihoods.items() if hasattr(like, "engine")}
 
     @cached_property
-    def truth(self):
+    def truth(self) -> dict[str, np.ndarray] | None:
         """What the catalogue's file knows of its fields (:func:`read_truth`); None if nothing."""
         from ..catalogue import read_truth
 
@@ -108,20 +109,20 @@ class Run:
         return None
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Columns of ``chains``."""
         return self.posterior.getParamNames().list()
 
-    def label(self, name):
+    def label(self, name: str) -> str:
         """LaTeX of a parameter, without dollars."""
         return self.posterior.getParamNames().parWithName(name).label or name
 
-    def columns(self, names):
+    def columns(self, names: list[str]) -> list[np.ndarray]:
         """For each chain (n_i, len(names)) float64: these parameters."""
         index = [self.names.index(name) for name in names]
         return [chain[:, index] for chain in self.chains]
 
-    def samples(self, which=slice(None)):
+    def samples(self, which: Any = slice(None)) -> Iterator[StoredSample]:
         """Yield a :class:`StoredSample` of each stored field (or of ``which``, a slice or indices
         of them), computed anew by the model.
         """
@@ -149,7 +150,7 @@ class Run:
             )
 
 
-def load_run(prefix):
+def load_run(prefix: str | os.PathLike) -> Run:
     """The run that Cobaya's ``output: prefix`` left.
 
     Parameters
@@ -229,7 +230,7 @@ def load_run(prefix):
     )
 
 
-def field_files(prefix):
+def field_files(prefix: str | os.PathLike) -> list[Path]:
     """Field files of the run's chains, in order; say what is wrong if there is none."""
     folder, name = os.path.split(prefix)
     folder = Path(folder or ".")
@@ -263,7 +264,7 @@ def field_files(prefix):
     return list(fields.values())
 
 
-def _has_samples(path, content):
+def _has_samples(path: str | os.PathLike, content: dict[str, Any]) -> bool:
     """Whether a field file holds samples; InputError where it is not whole."""
     if content.get("samples") == 0:
         return False
@@ -291,7 +292,7 @@ def _has_samples(path, content):
     return True
 
 
-def _load_chains(prefix):
+def _load_chains(prefix: str | os.PathLike) -> tuple[Any, list[np.ndarray]]:
     """(getdist MCSamples, list of its chains), without getdist's remarks on the terminal."""
     from getdist.mcsamples import loadMCSamples
 
@@ -311,7 +312,7 @@ def _load_chains(prefix):
     return posterior, [posterior.samples[a:b] for a, b in pairwise(ends)]
 
 
-def _rebuild(prefix):
+def _rebuild(prefix: str | os.PathLike) -> Any:
     """The run's :class:`FieldTarget`, from ``PREFIX.updated.yaml``."""
     path = f"{prefix}.updated.yaml"
     info = model_blocks(read_yaml(path, "theory, likelihood and params"), path)
@@ -325,7 +326,7 @@ def _rebuild(prefix):
         return target_of(info)
 
 
-def _check_catalogue(path, name, options):
+def _check_catalogue(path: str | os.PathLike, name: str, options: Any) -> None:
     """Say where a relative path was looked for: Cobaya's file does not tell where the run began."""
     from ..catalogue import resolve
 
@@ -339,7 +340,7 @@ def _check_catalogue(path, name, options):
             raise InputError(f"'{path}', likelihood '{name}', catalogue: {error}{hint}") from error
 
 
-def _files_of(catalogue):
+def _files_of(catalogue: Any) -> list[str]:
     """The names in the option ``catalogue``: one, a list, or none."""
     names = catalogue if isinstance(catalogue, list) else [catalogue]
     return [name for name in names if isinstance(name, str)]

@@ -1,31 +1,34 @@
-"""What a run records to be judged by: a few numbers of every sample, trajectory and warm-up cycle.
+"""Traces of a run, for diagnostics: numbers of every sample, trajectory and warm-up cycle.
 
-Of the field these are some real Fourier modes, the same in every run on a mesh of one size, so that
-chains can be compared mode by mode.
+The field is followed in some of its real Fourier modes. They are the same in every run on a mesh of
+one size, so that chains can be compared mode by mode.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 import numpy as np
 
+from ..gravity.grid import Grid
+
 PER_SAMPLE = ("traces/log_posterior", "traces/parameters", "traces/modes")
-# Of every cycle of the warm-up: how the run arrived
+# Of every cycle of the warm-up
 PER_WARMUP = ("warmup/likelihood_power", "warmup/parameters", "warmup/whitened")
 PER_TRAJECTORY = ("trajectories/energy", "trajectories/acceptance", "trajectories/divergent")
-# Modes to follow: this many of all, at random, and more where a shell has fewer than that.
+# Modes to follow: N_MODES of all, at random, and more in shells that have fewer than FEWEST.
 N_MODES = 64
 FEWEST = 3
 
 
-def random_modes(grid):
-    """(N_MODES,) int: places in the flattened modes, drawn once and for all; not the mean."""
+def random_modes(grid: Grid) -> np.ndarray:
+    """(N_MODES,) int: indices in the flattened modes, the same in every run; not the mean."""
     rng = np.random.default_rng(grid.n)
     n_modes = grid.n**3 - 1
     modes = np.flatnonzero(grid.shells.ravel() > 0)
     return np.sort(rng.choice(modes, min(N_MODES, n_modes), replace=False))
 
 
-def choose_modes(grid):
+def choose_modes(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Real Fourier modes to follow: :func:`random_modes`, and some of every shell.
 
     The mean of the box is left out; the shells are all others, the corners beyond the Nyquist
@@ -37,7 +40,7 @@ def choose_modes(grid):
 
     Returns
     -------
-    index, shell : (n_modes,) int, places in the flattened modes in order of shell, and their shells
+    index, shell : (n_modes,) int, indices in the flattened modes by shell, and their shells
     """
     shells = grid.shells.ravel()
     rng = np.random.default_rng(grid.n + 1)
@@ -52,15 +55,20 @@ def choose_modes(grid):
     return index, shells[index].astype(np.int64)
 
 
-def columns(content, parameters, fixed=(), weights=()):
-    """All traces side by side.
-
-    What a run has ``fixed``, "phases" or "weights" (of these names), is left out: it never moves.
+def columns(
+    content: Mapping[str, np.ndarray],
+    parameters: Sequence[str],
+    fixed: Collection[str] = (),
+    weights: Collection[str] = (),
+) -> tuple[list[str], np.ndarray]:
+    """All traces side by side, without those of fixed blocks.
 
     Parameters
     ----------
     content : dict with the datasets of ``PER_SAMPLE``
     parameters : list of str
+    fixed : the fixed blocks, of "phases" and "weights"
+    weights : names of the weights
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """One cycle of Hamiltonian moves: all coordinates jointly, then the dense ones alone.
 
-Or, where they are kept apart, the diagonal ones at fixed dense ones instead of all of them.
+With Gibbs blocking the first move is of the diagonal coordinates alone, at fixed dense ones.
 
 The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and
-strongly tied to each other; extra moves of their own let them keep up. Every move leaves the
+strongly correlated with each other, so each cycle has extra moves of them. Every move leaves the
 target invariant by itself once the tuning is frozen, and so does their sequence.
 """
 
@@ -15,13 +15,13 @@ from . import hamiltonian
 
 
 class Moves(NamedTuple):
-    """How trajectories go and how many there are."""
+    """Lengths and numbers of trajectories."""
 
     length: (
         float  #: mean length of a joint trajectory, in the metric's units (pi/2: a quarter turn)
     )
     max_steps: int  #: of it, whatever its length
-    refresh: float  #: part of the momentum that is drawn anew before it
+    refresh: float  #: fraction of the momentum that is drawn anew before it
     dense_updates: int  #: trajectories of the dense coordinates alone, each cycle
     dense_steps: int  #: their mean number of steps
 
@@ -33,10 +33,10 @@ class CycleInfo(NamedTuple):
     dense: tuple  #: one ``hamiltonian.Info`` an update
 
 
-# Step sizes are random, and independent of the state: trajectories keep out of resonance, and the
-# chain leaves corners where the usual step is too long; for these, one joint trajectory in ten is
-# up to ten times shorter. The curvature of the dense coordinates changes by orders of magnitude
-# from place to place, so their steps spread over a decade.
+# Step sizes are random and independent of the state. This avoids resonant trajectories, and lets
+# the chain leave regions where the usual step is unstable: one joint trajectory in ten has steps up
+# to ten times shorter. The curvature of the dense coordinates varies by orders of magnitude with
+# the position, so their step sizes cover a decade.
 
 
 def _joint_step_size(rng, step_size):
@@ -53,7 +53,7 @@ def _draw_n_steps(rng, mean):
 
 
 def _joint_n_steps(rng, moves, step_size):
-    # Of the tuned step: the rare short ones make short trajectories.
+    # From the tuned step size: trajectories of the rare short steps are short.
     wanted = rng.uniform(0.9, 1.1) * moves.length / step_size
     return int(min(max(1, round(wanted)), moves.max_steps))
 
@@ -69,7 +69,7 @@ def cycle(rng, target, conditional, state, tuning, moves):
     target : callable, ``target(z) -> (log density, gradient)``
     conditional : callable
         ``conditional(z)`` is the same kind of function of the dense coordinates alone, with the
-        others held at their values in ``z``.
+        diagonal ones fixed at their values in ``z``.
     state : hamiltonian.State
     tuning : Warmup; learns from the moves until it is done
     moves : Moves
@@ -90,8 +90,8 @@ def cycle(rng, target, conditional, state, tuning, moves):
     if warming:
         tuning.observe_joint(state, joint)
     tuning.observe_step("joint", before, state, joint)
-    moves_dense = moves.dense_updates and len(tuning.metric.covariance) and not tuning.held
-    if not (moves_dense or tuning.looks_at_curvature):
+    moves_dense = moves.dense_updates and len(tuning.metric.covariance) and not tuning.dense_frozen
+    if not (moves_dense or tuning.takes_hessian):
         return state, CycleInfo(joint, ())
     n = tuning.metric.n_diagonal
     dense_target = conditional(state.position)
@@ -106,14 +106,16 @@ def cycle(rng, target, conditional, state, tuning, moves):
             tuning.dense_metric,
             _dense_step_size(rng, tuning.dense_step_size),
             _draw_n_steps(rng, moves.dense_steps),
-            rotate=False,  # at a fixed field they are elsewhere than the metric's mean
+            rotate=False,  # the metric's mean is not their mean at this field
         )
         dense.append(info)
         if warming:
             tuning.observe_dense(dense_state, info)
         tuning.observe_step("dense", before, dense_state, info)
-    if tuning.looks_at_curvature:
-        found = curvature(dense_target, dense_state, np.linalg.cholesky(tuning.conditional))
+    if tuning.takes_hessian:
+        found = curvature(
+            dense_target, dense_state, np.linalg.cholesky(tuning.conditional_covariance)
+        )
         if found is not None:
             tuning.observe_curvature(found)
     if any(info.accepted for info in dense):
@@ -122,7 +124,7 @@ def cycle(rng, target, conditional, state, tuning, moves):
     return state, CycleInfo(joint, tuple(dense))
 
 
-# In the widths that a metric gives to a difference of gradients.
+# Step of the finite differences of a gradient, in units of the metric.
 DIFFERENCE = 0.1
 
 
@@ -133,11 +135,11 @@ def curvature(target, state, root):
     ----------
     target : callable, ``target(z) -> (log density, gradient)``
     state : hamiltonian.State, of d coordinates
-    root : (d, d) float64, columns of the widths to go
+    root : (d, d) float64, whose columns times ``DIFFERENCE`` are the steps
 
     Returns
     -------
-    (d, d) float64, symmetric; None where the density ends on both sides of ``state``
+    (d, d) float64, symmetric; None if the density is zero on both sides of ``state``
     """
     rows = []
     for way in DIFFERENCE * root.T:

@@ -1,12 +1,12 @@
-"""Whether chains have forgotten where they began, and how many independent draws they are worth.
+"""Convergence of chains, and their effective sample sizes.
 
 Every function takes ``draws`` of shape (chains, samples) or (chains, samples, quantities) and
-judges all quantities at once. Each chain is cut in two, so one chain is enough: halves that
-disagree betray a drift. Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis
+treats all quantities at once. Each chain is split in two, so one chain is enough: halves that
+disagree indicate a drift. Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis
 16, 667; Betancourt (2016), arXiv:1604.00695.
 
 A quantity that never moves, or is not finite, gets NaN; one that is constant inside every half
-but not across them an R-hat beyond all bounds.
+but not across them an infinite R-hat.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from scipy.special import ndtri
 
-# Fewer samples than this leave halves of which nothing can be said.
+# Fewer samples than this leave halves that are too short.
 FEWEST = 8
 TAILS = (0.05, 0.95)
 
@@ -116,10 +116,10 @@ def _shaped(draws, function):
     out = np.full(columns.shape[2], np.nan)
     n = columns.shape[1]
     if n >= FEWEST:
-        told = np.isfinite(columns).all((0, 1)) & (np.ptp(columns, axis=(0, 1)) > 0)
-        columns = columns[:, :, told]
+        known = np.isfinite(columns).all((0, 1)) & (np.ptp(columns, axis=(0, 1)) > 0)
+        columns = columns[:, :, known]
         halves = np.concatenate([columns[:, : n // 2], columns[:, n - n // 2 :]])
-        out[told] = function(halves) if told.any() else []
+        out[known] = function(halves) if known.any() else []
     return out.reshape(draws.shape[2:])[()]
 
 

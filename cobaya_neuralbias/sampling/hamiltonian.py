@@ -30,12 +30,12 @@ KICK = 0.21178
 
 
 class State(NamedTuple):
-    """Where the chain is."""
+    """Position of a chain, with the target's value there."""
 
     position: np.ndarray  #: (d,)
     log_density: float
     gradient: np.ndarray  #: (d,) of the log density at ``position``
-    momentum: np.ndarray | None = None  #: of what moves, where part of it is kept
+    momentum: np.ndarray | None = None  #: of the moving coordinates, if part of it is kept
 
 
 class Info(NamedTuple):
@@ -43,7 +43,7 @@ class Info(NamedTuple):
 
     accept_probability: float  #: min(1, exp(-dH)), zero if divergent
     accepted: bool
-    divergent: bool  #: no finite density somewhere on the way, or dH > 1000 at the end
+    divergent: bool  #: the density is not finite on the trajectory, or dH > 1000 at its end
     energy_error: float  #: dH of the proposal (not finite if the density was zero on the way)
     n_gradients: int
     energy: float  #: H at the start, with its momentum
@@ -111,7 +111,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     rng : numpy.random.Generator
     target : callable, ``target(z) -> (log density, gradient)``
     state : State
-    metric : Metric, or Held
+    metric : Metric, or FrozenDense
     step_size : float
     n_steps : int, of two gradients each
     rotate : bool, the Gaussian's motion exactly, or free motion
@@ -120,12 +120,12 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         ``state``.
     """
     momentum = rng.standard_normal(metric.size)
-    # None is left of a momentum from when fewer coordinates moved.
+    # A momentum of fewer coordinates (the dense ones were frozen) is dropped.
     if refresh < 1 and state.momentum is not None and len(state.momentum) == metric.size:
         momentum *= refresh
         momentum += np.sqrt(1 - refresh**2) * state.momentum
     start = -state.log_density + 0.5 * float(momentum @ momentum)
-    # A trajectory that runs away overflows; its energy says so, and it is rejected below.
+    # A divergent trajectory overflows: its energy is not finite, and it is rejected below.
     with np.errstate(over="ignore", invalid="ignore"):
         end, moved, n_gradients = trajectory(
             target, state, momentum, metric, step_size, n_steps, rotate
@@ -133,7 +133,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         error = -end.log_density + 0.5 * float(moved @ moved) - start
     divergent = not np.isfinite(error) or error > DIVERGENCE
     probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))
-    # The uniform number is drawn in every case, so that the stream does not depend on the outcome.
+    # The uniform number is always drawn, so that the random stream is independent of the outcome.
     accepted = bool(rng.uniform() < probability)
     info = Info(probability, accepted, divergent, float(error), n_gradients, start)
     if refresh == 1:

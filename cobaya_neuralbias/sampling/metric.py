@@ -1,4 +1,4 @@
-"""The Gaussian that Hamiltonian Monte Carlo takes its units from.
+"""The Gaussian that defines the units of Hamiltonian Monte Carlo.
 
 A position is one flat vector: ``n_diagonal`` coordinates whose covariance is diagonal and shared
 inside groups (for a field: Fourier shells), with mean zero, followed by a few with a mean and a
@@ -6,8 +6,9 @@ dense covariance. In the units of this Gaussian,
 
     z = mean + L y,        L L^T = covariance,
 
-it is round, N(0, 1), and the closer it is to the target, the rounder the target looks. Across the
-blocks, and inside the diagonal one, it may have a correction (:mod:`.quasi_newton`): L = L_0 R.
+it is N(0, 1), and the closer it is to the target, the closer the target is to N(0, 1). A
+preconditioner R (:mod:`.quasi_newton`) may add covariances across the blocks, and inside the
+diagonal one: L = L_0 R.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .quasi_newton import Correction
+from .quasi_newton import Preconditioner
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Metric:
     variance : (n_groups,) float64
     covariance : (n_dense, n_dense) float64, symmetric positive definite
     mean : (n_dense,) float64
-    correction : Correction of the units, or None
+    preconditioner : Preconditioner, or None for R = 1
     """
 
     groups: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
     mean: np.ndarray
-    correction: Correction | None = None
+    preconditioner: Preconditioner | None = None
 
     @classmethod
     def unit(cls, groups, n_dense):
@@ -64,7 +65,7 @@ class Metric:
     def to_units(self, position):
         """y of ``position``."""
         out = self.shift_to_units(position, self.mean)
-        return out if self.correction is None else self.correction.inverse(out)
+        return out if self.preconditioner is None else self.preconditioner.inverse(out)
 
     def shift_to_units(self, shift, origin=0.0):
         """L_0^-1 ``shift``, with the dense coordinates counted from ``origin``."""
@@ -76,8 +77,8 @@ class Metric:
 
     def from_units(self, y):
         """Position of ``y``."""
-        if self.correction is not None:
-            y = self.correction(y)
+        if self.preconditioner is not None:
+            y = self.preconditioner(y)
         n = self.n_diagonal
         out = np.empty_like(y)
         np.multiply(self._scale, y[:n], out=out[:n])
@@ -87,7 +88,7 @@ class Metric:
     def from_units_vjp(self, gradient):
         """Gradient in y, L^T ``gradient``."""
         out = self.gradient_to_units(gradient)
-        return out if self.correction is None else self.correction(out)
+        return out if self.preconditioner is None else self.preconditioner(out)
 
     def gradient_to_units(self, gradient):
         """L_0^T ``gradient``."""
@@ -98,13 +99,13 @@ class Metric:
         return out
 
 
-class Held:
-    """Of a Gaussian the diagonal coordinates alone; the dense ones stay where they are.
+class FrozenDense:
+    """A metric of the diagonal coordinates alone; the dense ones do not move.
 
     Parameters
     ----------
     metric : Metric, without dense coordinates
-    values : (n_dense,) float64, of those that do not move
+    values : (n_dense,) float64, of the dense coordinates
     """
 
     def __init__(self, metric, values):

@@ -55,11 +55,11 @@ class Metropolis:
         self.mean = self.mean + before / self.count
         self.scatter = self.scatter + np.outer(before, position - self.mean)
 
-    # What :meth:`statistics` of several chains make together
+    # How :meth:`statistics` of several chains are pooled
     POOLING = {"draws": within, "log_scale": average}
 
     def statistics(self):
-        """What was learned since the last renewal: moments of the draws, and the scale."""
+        """Moments of the draws since the last renewal, and the scale."""
         draws = {"count": self.count, "mean": self.mean, "scatter": self.scatter}
         return {"draws": draws, "log_scale": self.log_scale}
 

@@ -1,4 +1,4 @@
-"""Running moments: mean and variance of what passes by, without keeping it (Welford 1962)."""
+"""Running mean and variance of arrays, without keeping the arrays (Welford 1962)."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""What several chains have learned, put together.
+"""Statistics of several chains, pooled.
 
 Each rule takes one quantity of every chain, in the order of the chains, and adds up in that order.
-Of a single chain it returns the quantity as it is, to the bit.
+For a single chain it returns the quantity unchanged, to the bit.
 """
 
 from functools import reduce
@@ -18,7 +18,7 @@ def total(values):
 
 
 def average(values):
-    """Plain mean, for numbers that each chain has tuned, such as the logarithm of a step size."""
+    """Plain mean: for numbers that each chain has tuned, such as the logarithm of a step size."""
     return total(values) if len(values) == 1 else total(values) / len(values)
 
 
@@ -38,21 +38,21 @@ def _both(a, b):
     count = a["count"] + b["count"]
     if not a["count"] or not b["count"]:
         return b if b["count"] else a
-    apart = b["mean"] - a["mean"]
+    shift = b["mean"] - a["mean"]
     dense = np.ndim(a["scatter"]) > np.ndim(a["mean"])
-    squares = np.outer(apart, apart) if dense else apart**2
+    squares = np.outer(shift, shift) if dense else shift**2
     return {
         "count": count,
-        "mean": a["mean"] + apart * (b["count"] / count),
+        "mean": a["mean"] + shift * (b["count"] / count),
         "scatter": a["scatter"] + b["scatter"] + squares * (a["count"] * b["count"] / count),
     }
 
 
 def within(parts):
-    """Moments of the draws of each chain about the chain's own mean: the spread inside the chains.
+    """Moments of the draws of each chain about the chain's own mean: the variance within chains.
 
-    The ``mean`` is that of all draws. As each chain gives up one degree of freedom for its mean,
-    the ``count`` is one more than how many are left.
+    The ``mean`` is that of all draws. Each chain loses one degree of freedom to its mean; the
+    ``count`` is one more than the degrees of freedom that are left.
     """
     parts = [part for part in parts if part["count"]] or parts[:1]
     if len(parts) == 1:

@@ -1,19 +1,19 @@
-"""Quasi-Newton correction of a Gaussian's units, from steps and changes of the gradient.
+"""Quasi-Newton preconditioner of a metric, from steps and the changes of gradient along them.
 
-In the units of a first Gaussian, where V = -ln p should have the unit matrix for its Hessian, a
-pair s = z* - z, g = grad V(z*) - grad V(z) tells what the Hessian really is along s. The BFGS
-inverse Hessian, from B = 1,
+In the units of the metric V = -ln p should have the unit matrix for its Hessian. A pair
+s = z* - z, g = grad V(z*) - grad V(z) measures the Hessian along s. The BFGS inverse Hessian, from
+B = 1,
 
     B' = (1 - r s g^T) B (1 - r g s^T) + r s s^T,        r = 1 / (s.g),
 
-takes in one pair after the other: symmetric, positive while every s.g is, and B' g = s. A step of
-quasi-Newton HMC, dz/dt = B M^-1 p, dp/dt = -B grad V, has the inverse mass B M^-1 B. That is best
-if it is the covariance of the target, which B stands for: so M = B, and the inverse mass is B. (A
-diagonal M = 1 would make it B^2, and a target whose covariance is B would be as far from round as
-before, with wide and narrow exchanged.)
+takes one pair after the other. It is symmetric, positive while every s.g is, and B' g = s. A step
+of quasi-Newton HMC, dz/dt = B M^-1 p, dp/dt = -B grad V, has the inverse mass B M^-1 B. The best
+inverse mass is the covariance of the target, of which B is the estimate: so M = B, and the inverse
+mass is B. (M = 1 would make it B^2, and a target of covariance B would have the same condition
+number as before, with wide and narrow directions exchanged.)
 
-B is the unit matrix outside the span of the pairs; inside, it is the dense BFGS matrix of as many
-dimensions. So with an orthonormal basis Q of the span,
+B is the unit matrix outside the span of the pairs. Inside, it is the dense BFGS matrix of as many
+dimensions. With an orthonormal basis Q of the span,
 
     B = 1 + Q (B_Q - 1) Q^T,        B^(1/2) = 1 + Q (B_Q^(1/2) - 1) Q^T,
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Pairs of less curvature than this tell of noise, or that V is no bowl here.
+# Pairs of less curvature than this indicate noise, or that V is not convex here.
 LEAST_CURVATURE = 1e-3
 
 
@@ -37,8 +37,8 @@ def bfgs(inverse_hessian, s, g):
 
 
 @dataclass(frozen=True)
-class Correction:
-    """The symmetric R = B^(1/2) in the units of the first Gaussian: y_0 = R y.
+class Preconditioner:
+    """The symmetric R = B^(1/2) in the units of the metric: y_0 = R y.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Correction:
 
         Parameters
         ----------
-        steps, changes : (m, d) float64, s and g in the units of the first Gaussian
+        steps, changes : (m, d) float64, s and g in the units of the metric
         """
         m = len(steps)
         basis, inside = np.linalg.qr(np.concatenate([steps, changes]).T)
@@ -81,28 +81,28 @@ class Correction:
 
 
 class QuasiNewton:
-    """Pairs of a chain, and the correction that was last made of them.
+    """The latest pairs of a chain, and the preconditioner that was last made of them.
 
     Parameters
     ----------
-    memory : int
-        How many pairs are kept, the newest; none, and no correction, if 0.
+    bfgs_pairs : int
+        Number of pairs that are kept, the newest; 0 for none, and no preconditioner.
     """
 
-    def __init__(self, memory):
-        self.memory = memory
+    def __init__(self, bfgs_pairs):
+        self.bfgs_pairs = bfgs_pairs
         self.pairs = []
-        self.correction = None
+        self.preconditioner = None
         self.resets = 0
 
     def observe(self, step, gradient_change):
-        """Take the step between two states and how the gradient of ln p changed along it."""
-        if self.memory:
-            self.pairs = [*self.pairs, (step, -gradient_change)][-self.memory :]
+        """Take the step between two states, and the change of the gradient of ln p along it."""
+        if self.bfgs_pairs:
+            self.pairs = [*self.pairs, (step, -gradient_change)][-self.bfgs_pairs :]
 
     def renew(self, metric):
-        """Make the correction of ``metric`` anew; forget the pairs if none is positive."""
-        self.correction = None
+        """Make the preconditioner of ``metric``; drop the pairs if it would not be positive."""
+        self.preconditioner = None
         if not self.pairs:
             return
         s = np.array([metric.shift_to_units(step) for step, _ in self.pairs])
@@ -111,30 +111,32 @@ class QuasiNewton:
         size = np.sqrt(np.sum(s * s, axis=1) * np.sum(g * g, axis=1))
         good = product > LEAST_CURVATURE * size
         if good.any():
-            self.correction = Correction.of_pairs(s[good], g[good])
-            if self.correction is None:
+            self.preconditioner = Preconditioner.of_pairs(s[good], g[good])
+            if self.preconditioner is None:
                 self.reset()
 
     def reset(self):
-        """Begin again, without a correction."""
-        self.pairs, self.correction = [], None
+        """Start again, without pairs and preconditioner."""
+        self.pairs, self.preconditioner = [], None
         self.resets += 1
 
     def to_dict(self):
-        if not self.memory:
+        if not self.bfgs_pairs:
             return {}
         out = {"resets": self.resets}
         if self.pairs:
             steps, changes = (np.array(column) for column in zip(*self.pairs, strict=True))
             out |= {"steps": steps, "changes": changes}
-        if self.correction is not None:
-            out |= {"basis": self.correction.basis, "root": self.correction.root}
+        if self.preconditioner is not None:
+            out |= {"basis": self.preconditioner.basis, "root": self.preconditioner.root}
         return out
 
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
-        if not self.memory:
+        if not self.bfgs_pairs:
             return
         self.resets = int(stored["resets"])
         self.pairs = list(zip(stored.get("steps", ()), stored.get("changes", ()), strict=True))
-        self.correction = Correction(stored["basis"], stored["root"]) if "root" in stored else None
+        self.preconditioner = (
+            Preconditioner(stored["basis"], stored["root"]) if "root" in stored else None
+        )

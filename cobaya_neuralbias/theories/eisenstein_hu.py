@@ -13,6 +13,7 @@ from cobaya.log import LoggedError
 from cobaya.theories.cosmo import BoltzmannBase
 from cobaya.tools import Pool1D, Pool2D, PoolND
 
+from ..component import PackageComponent
 from ..gravity import growth
 from ..gravity.power import LinearPower, spline_wavenumbers
 
@@ -84,7 +85,7 @@ class Collector(NamedTuple):
     method: Callable
 
 
-class EisensteinHu(BoltzmannBase):
+class EisensteinHu(PackageComponent, BoltzmannBase):
     r"""
     Linear matter power spectrum in flat LCDM with massless neutrinos: transfer function of
     Eisenstein & Hu \cite{Eisenstein:1997ik}, growth and distances in closed form.

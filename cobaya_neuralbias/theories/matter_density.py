@@ -1,5 +1,6 @@
 """What the theories of the matter density share: options, phases, and the linear power."""
 
+import numba
 import numpy as np
 from cobaya.log import LoggedError
 from cobaya.theory import Theory
@@ -10,6 +11,7 @@ from ..component import (
     POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
+    PackageComponent,
     check_option,
     is_integer,
     is_number,
@@ -20,7 +22,7 @@ from ..gravity.background import Growth, scale_factors
 from ..gravity.grid import Grid
 from ..gravity.lagrangian import ASSIGNMENTS, mode_amplitude
 from ..gravity.sublattices import OFFSETS
-from ..gravity.workspace import Workspace
+from ..gravity.workspace import WORKSPACES
 from ..kernels.cache import one_compiles
 from ..memory_limit import memory_limit
 
@@ -34,9 +36,11 @@ AXES = {"none": None, "x": 0, "y": 1, "z": 2}
 OF_PROCESS = 3e8
 OF_MODES = 5 * 8
 OF_SAMPLER = 23 * 8
+# Fields that the library's transforms hold more than the compiled ones, for each thread.
+OF_LIBRARY = 4
 
 
-class MatterDensity(FieldRevision, Theory):
+class MatterDensity(PackageComponent, FieldRevision, Theory):
     """Whitened phases and linear power -> matter density at the catalogue's redshift.
 
     Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power,
@@ -56,6 +60,7 @@ class MatterDensity(FieldRevision, Theory):
     phases: str | None
     phases_seed: int
     dtype: str
+    transforms: str
     threads: int
 
     _at_resume_prefer_new = [*Theory._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
@@ -65,7 +70,7 @@ class MatterDensity(FieldRevision, Theory):
 
         Parameters
         ----------
-        workspace : Workspace
+        workspace : MeshTransforms, one of :data:`~cobaya_neuralbias.gravity.workspace.WORKSPACES`
         amplitude : (n, n, n//2+1) float64, see :func:`mode_amplitude`
         omega_m : float, matter over critical density at the catalogue's redshift
         growth : Growth, None where :attr:`growth_from` is
@@ -78,12 +83,18 @@ class MatterDensity(FieldRevision, Theory):
         return None if self.rsd == "none" else self.a_last
 
     def fields(self):
-        """Most fields of ``dtype`` alive at once in a gradient with the default bias model."""
+        """Most fields of ``dtype`` alive at once in a gradient with the default bias model.
+
+        By the compiled transforms.
+        """
         raise NotImplementedError
 
     def memory(self):
         """Most bytes that a gradient of the log posterior holds at once, for each voxel."""
-        return np.dtype(self.dtype).itemsize * self.fields() + OF_MODES
+        fields = self.fields()
+        if self.transforms == "library":
+            fields += OF_LIBRARY * self.threads * getattr(self, "mesh_factor", 1) ** 3
+        return np.dtype(self.dtype).itemsize * fields + OF_MODES
 
     def check_options(self):
         """Refuse options that make no sense, before any work is done."""
@@ -96,6 +107,7 @@ class MatterDensity(FieldRevision, Theory):
             "redshift": ("a number >= 0", lambda v: is_number(v, 0)),
             "phases_seed": ("an integer >= 0", lambda v: is_integer(v, 0)),
             "dtype": DTYPES,
+            "transforms": tuple(WORKSPACES),
             "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
@@ -113,8 +125,8 @@ class MatterDensity(FieldRevision, Theory):
             with logged_errors(self.log):
                 field = read_field(self.phases)
             self.set_phases(fourier.resample(field, self.n_grid))
-        self._compile()
-        self._workspace = Workspace(self.grid, self.dtype, self.threads)
+        workspace = WORKSPACES[self._compile()]
+        self._workspace = workspace(self.grid, self.dtype, self.threads)
         self.log.info(
             "%s, %s, %d^3 voxels of %.3g Mpc/h; %s with %d thread%s.",
             *(self.describe(), self.assignment, self.n_grid, self.grid.voxel_side),
@@ -152,11 +164,39 @@ class MatterDensity(FieldRevision, Theory):
 
     @one_compiles()
     def _compile(self):
-        """Compile now, where an error shows, rather than inside the first likelihood."""
+        """Compile now, where an error shows, rather than inside the first likelihood.
+
+        Returns
+        -------
+        str, of the transforms that can be used: those of the option or, where they cannot be built,
+        those of the library
+        """
+        try:
+            self._evaluate_tiny(self.transforms)
+            return self.transforms
+        except (OSError, MemoryError):  # the machine's, not the compiler's
+            raise
+        except Exception as error:
+            if self.transforms == "library":
+                raise
+            self._evaluate_tiny("library")  # raises as well where something else is wrong
+            self.log.debug("The compiled Fourier transforms", exc_info=True)
+            self.log.warning(
+                "The compiled Fourier transforms cannot be built with numba %s (%s): %s. The "
+                "library's take their place, as with 'transforms: library': the same numbers to "
+                "rounding, but slower.",
+                numba.__version__,
+                type(error).__name__,
+                (str(error).strip() or "no message").splitlines()[0],
+            )
+            return "library"
+
+    def _evaluate_tiny(self, transforms):
+        """A density and its adjoint on the smallest mesh, by transforms of that name."""
         tiny = Grid(4, self.box_size)
         a = scale_factors(self.growth_from or self.a_last, self.a_last)
         model = self.build(
-            Workspace(tiny, self.dtype),
+            WORKSPACES[transforms](tiny, self.dtype),
             mode_amplitude(tiny, np.full(3 * 2**2 + 1, 1.0)),
             1.0,
             Growth.integrate(a, a**-1.5, 1.0),

@@ -1,4 +1,4 @@
-"""What `blocking` and `memory` of the sampler do to the gradients that an effective sample costs.
+"""What `blocking` and `bfgs_pairs` do to the gradients that an effective sample costs.
 
     python docs/measure/blocking.py [FOLDER] [--cycles 150] [--seed 1]
 
@@ -20,26 +20,26 @@ from cobaya.yaml import yaml_load_file
 from cobaya_neuralbias.report.commands import make_diagnosis
 
 YAML = Path(__file__).parents[2] / "yaml" / "quickstart.yaml"
-CASES = [(blocking, memory) for memory in (0, 10, 30) for blocking in ("joint", "gibbs")]
+CASES = [(blocking, bfgs_pairs) for bfgs_pairs in (0, 10, 30) for blocking in ("joint", "gibbs")]
 
 
-def measure(folder, blocking, memory, arguments):
+def measure(folder, blocking, bfgs_pairs, arguments):
     """One row of the table."""
     info = yaml_load_file(str(YAML))
     info["sampler"]["cobaya_neuralbias.QNHMC"].update(
         warmup=arguments.cycles,
         max_samples=arguments.cycles,
         blocking=blocking,
-        memory=memory,
+        bfgs_pairs=bfgs_pairs,
         seed=arguments.seed,
     )
-    prefix = f"{folder}/{blocking}_{memory}"
+    prefix = f"{folder}/{blocking}_{bfgs_pairs}"
     run({**info, "output": prefix, "resume": True})
     numbers = make_diagnosis([prefix])[1]
     cost = numbers["gradients_per_effective_sample"]
     weights = list(cost["weights"].values())
     print(
-        f"{blocking:8s} {memory:6d} {cost['field_median']:11.0f} {cost['log_posterior']:13.0f} "
+        f"{blocking:8s} {bfgs_pairs:6d} {cost['field_median']:11.0f} {cost['log_posterior']:13.0f} "
         f"{np.median(weights):13.0f} {max(weights):12.0f} "
         f"{max(numbers['rhat'][name] for name in cost['weights']):12.2f} "
         f"{numbers['acceptance']:10.2f} {numbers['overhead_fraction']:8.0%}",
@@ -53,11 +53,11 @@ def main():
     parser.add_argument("--cycles", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    print("blocking memory median mode log posterior median weight worst weight", end=" ")
+    print("blocking bfgs_pairs median mode log posterior median weight worst weight", end=" ")
     print("R-hat, worst acceptance overhead")
     with tempfile.TemporaryDirectory() as temporary:
-        for blocking, memory in CASES:
-            measure(arguments.folder or temporary, blocking, memory, arguments)
+        for blocking, bfgs_pairs in CASES:
+            measure(arguments.folder or temporary, blocking, bfgs_pairs, arguments)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from cobaya.yaml import yaml_load_file
 
 from cobaya_neuralbias.catalogue import read_truth
 from cobaya_neuralbias.gravity import fourier
-from cobaya_neuralbias.qnhmc.sampler import sampler as qnhmc
+from cobaya_neuralbias.qnhmc import sampler as qnhmc
 
 YAML = Path(__file__).parents[2] / "yaml" / "quickstart.yaml"
 SHELLS = 6

@@ -49,7 +49,7 @@ def gradients(target, position):
     delta_bar = target.likelihood_and_gradient(evolved.delta, position[n:])[1]
     out = {}
     if isinstance(forward, Lagrangian):
-        places = np.indices(target.grid.shape) + evolved.displacement
+        places = np.indices(target.grid.shape) + forward.displacement(modes)[0]
         there = map_coordinates(np.asarray(delta_bar), places, order=1, mode="grid-wrap")
         out["continuum"] = large_scale_gradient(forward, [derivative(there, i) for i in range(3)])
     out["alone"] = forward.density_vjp(evolved, delta_bar)

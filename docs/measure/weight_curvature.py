@@ -30,7 +30,7 @@ def main(n_grid, samples, window):
         posterior, position = sampler.field_run.chain.target, sampler.state.current.position
         target = posterior.conditional(position)
         state = hamiltonian.init(target, position[len(posterior.groups) :])
-        root = np.linalg.cholesky(sampler.state.tuning.conditional)
+        root = np.linalg.cholesky(sampler.state.tuning.conditional_covariance)
         hessians.append(blocks.curvature(target, state, root))
         gradients.append(state.gradient)
 

@@ -226,7 +226,7 @@ def test_gradient_in_every_weight(kind, scatter, masked, plain, directional):
     assert np.vdot(u, delta_bar) == pytest.approx(numeric, rel=1e-8)
 
 
-# The point process with Poisson scatter is in tests/kernels/test_mixture.py.
+# The point process with Poisson scatter is in tests/kernels/halos/test_mdn_mixture.py.
 @pytest.mark.parametrize(("kind", "scatter"), list(product(KINDS, SCATTERS))[1:])
 @pytest.mark.parametrize("masked", [False, True])
 def test_tables_of_a_large_mesh(kind, scatter, masked):

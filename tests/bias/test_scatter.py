@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, stats
 
 from cobaya_neuralbias.bias.scatter import NegativeBinomial, Poisson
-from cobaya_neuralbias.kernels.halos import negative_binomial as counts
+from cobaya_neuralbias.kernels.halos import negative_binomial
 
 EXPECTED = np.array([0.0, 1e-30, 1e-4, 0.003, 0.5, 3.0, 40.0, 900.0, 2.0])
 VOXEL, NUMBER = np.array([2, 4, 5, 6, 7]), np.array([1, 3, 1, 60, 850])
@@ -80,7 +80,10 @@ def test_derivatives(ln_phi, directional):
 
 
 def test_slope_is_continuous_where_the_series_ends():
-    below, above = counts._slope(counts.SMALL), counts._slope(np.nextafter(counts.SMALL, 1))
+    below, above = (
+        negative_binomial._slope(negative_binomial.SMALL),
+        negative_binomial._slope(np.nextafter(negative_binomial.SMALL, 1)),
+    )
     assert below == pytest.approx(above, rel=1e-13)
 
 

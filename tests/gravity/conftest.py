@@ -13,7 +13,7 @@ from cobaya_neuralbias.gravity.orders import LagrangianParticles, Orders
 from cobaya_neuralbias.gravity.particle_mesh import ParticleMesh
 from cobaya_neuralbias.gravity.power import LinearPower
 from cobaya_neuralbias.gravity.sublattices import Sublattices
-from cobaya_neuralbias.gravity.workspace import Workspace
+from cobaya_neuralbias.gravity.workspace import WORKSPACES
 
 BOX, OMEGA_M = 250.0, 0.315
 
@@ -28,7 +28,7 @@ class Models:
 
     def lagrangian(
         self, n, order=2, assignment="tsc", growth_ratio=-3 / 7, scale=1.0, dtype="float64",
-        threads=1,
+        threads=1, transforms="compiled",
     ):  # fmt: skip
         grid = Grid(n, BOX)
         k = grid.k_fundamental * np.sqrt(np.arange(3 * (n // 2) ** 2 + 1))
@@ -37,7 +37,8 @@ class Models:
             0.81, omega_m=OMEGA_M, omega_b=0.049, h=0.68, n_s=0.97, t_cmb=2.7255, wiggles=True
         )
         power[1:] = scale**2 * linear(k[1:])
-        amplitude, workspace = mode_amplitude(grid, power), Workspace(grid, dtype, threads)
+        amplitude = mode_amplitude(grid, power)
+        workspace = WORKSPACES[transforms](grid, dtype, threads)
         return Lagrangian(grid, amplitude, order, assignment, growth_ratio, workspace)
 
     def particles(

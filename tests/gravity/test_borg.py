@@ -11,7 +11,7 @@ from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.gravity.lagrangian import Lagrangian, mode_amplitude
 from cobaya_neuralbias.gravity.power import LinearPower
-from cobaya_neuralbias.kernels.transforms import real_modes as packing
+from cobaya_neuralbias.kernels.transforms import real_modes
 
 N, BOX, RATIO = 64, 250.0, -3 / 7
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -41,7 +41,7 @@ def inputs(borg):
 def half_complex(modes_bar):
     """The gradient in the real modes as that in the complex ones, in BORG's sense."""
     spectrum = np.empty((N, N, N // 2 + 1), dtype=complex)
-    packing.unpack(modes_bar, np.ones(spectrum.shape), spectrum)
+    real_modes.unpack(modes_bar, np.ones(spectrum.shape), spectrum)
     return spectrum
 
 

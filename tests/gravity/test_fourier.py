@@ -5,7 +5,7 @@ import pytest
 
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.kernels.transforms import real_modes as kernels
+from cobaya_neuralbias.kernels.transforms import real_modes
 
 sizes = pytest.mark.parametrize("n", [4, 5, 8, 9])
 
@@ -38,9 +38,9 @@ def test_pack_is_the_adjoint_of_unpack(n):
     grid = Grid(n, 100.0)
     amplitude = 1.0 / (1 + grid.squared_index)
     packed, there = np.empty((n, n, n)), np.empty(spectrum.shape, dtype=complex)
-    kernels.pack(spectrum, amplitude, packed)
+    real_modes.pack(spectrum, amplitude, packed)
     z = rng.normal(size=(n, n, n))
-    kernels.unpack(z, amplitude, there)
+    real_modes.unpack(z, amplitude, there)
     # A spectrum stands for a real field: inner products are those of the fields, times n^3.
     fields = fourier.irfftn(spectrum.copy(), (n, n, n)), fourier.irfftn(there.copy(), (n, n, n))
     assert np.vdot(z, packed) == pytest.approx(n**3 * np.vdot(*fields), rel=1e-12)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import resource
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -43,7 +44,7 @@ def noise(n, seed=0):
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_plane_wave(order):
-    """delta = A cos(k x): psi = -A/k sin(k x) along x, and no second order."""
+    """delta = A cos(k x): displaced by -A/k sin(k x) along x, and no second order."""
     n, axis, number = 16, 1, 2
     forward = model(n, order)
     x = np.arange(n)[:, None]
@@ -168,16 +169,58 @@ def test_results_belong_to_the_caller(n, dtype):
     first = forward.density(modes)
     again = forward.density(modes)
     gradient = forward.density_vjp(again, bar)
-    kept = [first.delta.copy(), first.displacement.copy(), first.hessian.copy(), gradient.copy()]
+    results = [first.delta, *first.take(), gradient]
+    kept = [array.copy() for array in results]
     broken = modes.copy()
     broken[1, 2, 3], broken[0, 0, 0] = np.nan, np.inf
     for other in (noise(n, 2), broken):
         forward.density_vjp(forward.density(other), bar)
-    for now, before in zip([*first, gradient], kept, strict=True):
+    for now, before in zip(results, kept, strict=True):
         np.testing.assert_array_equal(now, before)
     evolved = forward.density(modes)
     np.testing.assert_array_equal(evolved.delta, kept[0])
     np.testing.assert_array_equal(forward.density_vjp(evolved, bar), gradient)
+
+
+@dtypes
+@pytest.mark.parametrize("n", [6, 17])
+def test_models_that_take_turns_on_one_workspace(n, dtype):
+    """Every call between two of another model, the same numbers as alone: no call leaves state."""
+    inputs = {order: (noise(n, order), noise(n, 10 + order)) for order in (1, 2)}
+    alone = {}
+    for order, (modes, bar) in inputs.items():
+        forward = model(n, order, "tsc", dtype)
+        displacement, hessian = forward.displacement(modes)
+        alone[order] = displacement.copy(), forward.displacement_vjp(hessian, displacement)
+        evolved = forward.density(modes)
+        alone[order] += evolved.delta, forward.density_vjp(evolved, bar)
+    second = model(n, 2, "tsc", dtype)
+    both = {1: replace(second, order=1), 2: second}
+    displaced = {order: both[order].displacement(inputs[order][0]) for order in (1, 2)}
+    evolved = {order: both[order].density(inputs[order][0]) for order in (2, 1)}
+    for order in (2, 1):
+        displacement, hessian = displaced[order]
+        np.testing.assert_array_equal(displacement, alone[order][0])
+        gradient = both[order].displacement_vjp(hessian, displacement)
+        np.testing.assert_array_equal(gradient, alone[order][1])
+    for order in (1, 2):
+        np.testing.assert_array_equal(evolved[order].delta, alone[order][2])
+        gradient = both[order].density_vjp(evolved[order], inputs[order][1])
+        np.testing.assert_array_equal(gradient, alone[order][3])
+
+
+@pytest.mark.parametrize("kind", ["lagrangian", "particles", "mesh"])
+def test_a_second_adjoint_is_refused(kind, models):
+    """It would work in arrays that the first has overwritten; the density stays valid."""
+    forward = getattr(models, kind)(6)
+    evolved = forward.density(noise(6))
+    delta = evolved.delta.copy()
+    gradient = forward.density_vjp(evolved, noise(6, 1))
+    with pytest.raises(RuntimeError, match="has been computed already"):
+        forward.density_vjp(evolved, noise(6, 1))
+    np.testing.assert_array_equal(evolved.delta, delta)
+    again = forward.density_vjp(forward.density(noise(6)), noise(6, 1))
+    np.testing.assert_array_equal(again, gradient)
 
 
 def test_copies_work_on_their_own():

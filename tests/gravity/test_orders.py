@@ -16,14 +16,14 @@ def test_orders_apart(n, models, directional):
     orders = Orders(models.lagrangian(n, 1), models.lagrangian(n, 2, growth_ratio=-0.4))
     modes, u = noise(n), noise(n, 1)
     v1, v2 = np.random.default_rng(2).normal(size=(2, 3, n, n, n))
-    psi1, psi2, hessian = orders.displacements(modes)
-    np.testing.assert_allclose(psi1, models.lagrangian(n, 1).displacement(modes)[0], atol=1e-14)
+    first, second, hessian = orders.displacements(modes)
+    np.testing.assert_allclose(first, models.lagrangian(n, 1).displacement(modes)[0], atol=1e-14)
     half = orders.displacements(0.5 * modes)[1]
-    np.testing.assert_allclose(half, 0.25 * psi2, atol=1e-12)
+    np.testing.assert_allclose(half, 0.25 * second, atol=1e-12)
 
     def value(modes):
-        psi1, psi2, _ = orders.displacements(modes)
-        return np.vdot(v1, psi1) + np.vdot(v2, psi2)
+        first, second, _ = orders.displacements(modes)
+        return np.vdot(v1, first) + np.vdot(v2, second)
 
     slope = directional(value, modes, u, 0.1)
     bar = orders.displacements_vjp(hessian, v1.copy(), v2)

@@ -1,16 +1,17 @@
-"""Forces and shifts of a workspace against whole-mesh transforms of scipy, and their adjoints."""
+"""Forces and shifts of both workspaces by their definition in Fourier space, and their adjoints."""
 
 import numpy as np
 import pytest
-from cobaya_neuralbias.kernels.particles.scatter_gather.assignment import vector_mesh
 
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
-from cobaya_neuralbias.gravity.workspace import Workspace
+from cobaya_neuralbias.gravity.workspace import WORKSPACES
+from cobaya_neuralbias.kernels.particles.assignment import vector_mesh
 
 TOLERANCE = {"float64": 2e-14, "float32": 3e-6}
 dtypes = pytest.mark.parametrize("dtype", list(TOLERANCE))
 # Meshes smaller than a register, odd ones, such that lines are left over.
+both = pytest.mark.parametrize("workspace_class", WORKSPACES.values(), ids=list(WORKSPACES))
 meshes = pytest.mark.parametrize("n", [4, 5, 8, 9, 14, 16, 17, 31, 32, 33])
 
 
@@ -45,11 +46,12 @@ def check_fields(mesh, expected, tolerance):
         np.testing.assert_allclose(found, field, rtol=0, atol=tolerance * np.std(expected[0]))
 
 
+@both
 @dtypes
 @meshes
 @pytest.mark.parametrize("name", ["cic", "pcs"])
-def test_forces(n, dtype, name):
-    workspace = Workspace(Grid(n, 100.0), dtype)
+def test_forces(n, dtype, name, workspace_class):
+    workspace = workspace_class(Grid(n, 100.0), dtype)
     grid, factors, scale = workspace.grid, factors_of(workspace.grid), 0.7
     rng = np.random.default_rng(0)
     table = workspace.factors(factors)
@@ -78,11 +80,12 @@ def test_forces(n, dtype, name):
     check_fields(mesh, np.stack([*forces(density), density_bar]), 10 * TOLERANCE[dtype])
 
 
+@both
 @dtypes
 @meshes
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_split(n, dtype, axis):
-    workspace = Workspace(Grid(n, 100.0), dtype)
+def test_split(n, dtype, axis, workspace_class):
+    workspace = workspace_class(Grid(n, 100.0), dtype)
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((3, 3, n, n, n)).astype(dtype)
     before = vectors.copy()
@@ -102,13 +105,17 @@ def test_split(n, dtype, axis):
     assert back == pytest.approx(forward, abs=30 * n**1.5 * TOLERANCE[dtype])
 
 
+@both
 @dtypes
 @pytest.mark.parametrize("n", [4, 9, 20])
-def test_same_bits_for_any_number_of_threads(n, dtype):
+def test_same_bits_for_any_number_of_threads(n, dtype, workspace_class):
     def everything(threads):
-        workspace = Workspace(Grid(n, 100.0), dtype, threads)
+        workspace = workspace_class(Grid(n, 100.0), dtype, threads)
         table = workspace.factors(factors_of(workspace.grid))
         rng = np.random.default_rng(2)
+        modes = rng.standard_normal((n, n, n))
+        displacement, hessian = workspace.displacement(modes, table, 0.7, -0.4)
+        modes_bar = workspace.displacement_vjp(displacement, hessian, table, 0.7, -0.4)
         mesh, other = vector_mesh("tsc", n, dtype), vector_mesh("tsc", n, dtype)
         mesh[...] = rng.standard_normal(mesh.shape)
         workspace.forces(rng.standard_normal((n, n, n)), table, 0.7, other)
@@ -118,7 +125,7 @@ def test_same_bits_for_any_number_of_threads(n, dtype):
             workspace.split(vectors, 0, 1, axis, np.exp(1j * workspace.grid.odd_frequencies))
         merged = vectors.copy()
         workspace.split_vjp(merged, 0, 1, 1, np.exp(1j * workspace.grid.odd_frequencies))
-        return mesh, other, vectors, merged[0]
+        return mesh, other, vectors, merged[0], displacement, modes_bar
 
     alone = everything(1)
     for threads in (2, 3):
@@ -126,9 +133,11 @@ def test_same_bits_for_any_number_of_threads(n, dtype):
             np.testing.assert_array_equal(one, many)
 
 
-def test_workspaces_of_other_meshes_are_kept():
-    workspace = Workspace(Grid(8, 100.0), "float32", 2)
+@both
+def test_workspaces_of_other_meshes_are_kept(workspace_class):
+    workspace = workspace_class(Grid(8, 100.0), "float32", 2)
     other = workspace.of_mesh(12)
+    assert type(other) is workspace_class
     assert other.grid == Grid(12, 100.0) and other.dtype == np.float32
     assert other.threads.number == 2
     assert workspace.of_mesh(12) is other and workspace.of_mesh(8) is workspace

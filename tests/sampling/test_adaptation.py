@@ -103,26 +103,28 @@ def test_weights_get_their_exact_curvature():
     start = replace(Metric.unit(GROUPS, 3), covariance=np.diag([30.0, 1e-3, 1e-6]))
     tuning = Warmup(100, start, 0.1, 0.1, 0.8)
     state = hamiltonian.init(target, np.zeros(GROUPS.size + 3))
-    looks = []
+    taken = []
     while not tuning.done:
-        looks.append(tuning.looks_at_curvature)
+        taken.append(tuning.takes_hessian)
         state, _ = blocks.cycle(
-            *(rng, target, target.conditional, state, tuning), blocks.Moves(2.0, 12, 1.0, 2, 4)
+            rng, target, target.conditional, state, tuning, blocks.Moves(2.0, 12, 1.0, 2, 4)
         )
         tuning.end_cycle()
         if tuning.ends_window:
             tuning.learn(tuning.statistics())
-        if tuning.cycle == 42:  # while they are held; a look widens by ten times at most
-            widest = np.sqrt(np.diag(tuning.conditional)) / [30**0.5, 10**-1.5, 1e-3]
+        if tuning.cycle == 42:  # while they are frozen; a Hessian widens by ten times at most
+            widest = np.sqrt(np.diag(tuning.conditional_covariance)) / [30**0.5, 10**-1.5, 1e-3]
             assert np.all(widest < 10.01)
     expected = np.linalg.inv(target.of_weights)
-    np.testing.assert_allclose(tuning.conditional, expected, rtol=1e-6, atol=1e-9)
-    wider = tuning.metric.covariance[0, 0] / tuning.conditional[0, 0]
-    np.testing.assert_allclose(tuning.metric.covariance, wider * tuning.conditional, rtol=1e-12)
+    np.testing.assert_allclose(tuning.conditional_covariance, expected, rtol=1e-6, atol=1e-9)
+    wider = tuning.metric.covariance[0, 0] / tuning.conditional_covariance[0, 0]
+    np.testing.assert_allclose(
+        tuning.metric.covariance, wider * tuning.conditional_covariance, rtol=1e-12
+    )
     marginal = np.linalg.inv(target.precision)[GROUPS.size :, GROUPS.size :]
     assert wider == pytest.approx(np.mean(np.diag(target.of_weights @ marginal)), rel=0.5)
-    # Once as they are let go, then four times a window; the stretch after the last learns steps.
-    assert sum(looks) == 1 + 4 * 4 and not any(looks[:41]) and looks[41]
+    # Once as they are released, then four times a window; the stretch after the last learns steps.
+    assert sum(taken) == 1 + 4 * 4 and not any(taken[:41]) and taken[41]
 
 
 def quadratic(curvature, inside=lambda z: True):

@@ -270,18 +270,18 @@ def test_impossible_proposals_are_rejected_and_reported():
     assert not any(i.accepted and i.divergent for i in infos)
 
 
-def test_warm_up_holds_the_weights_until_the_field_has_formed():
+def test_warm_up_freezes_the_weights_until_the_field_has_formed():
     target, rng = Gaussian(), np.random.default_rng(1)
     n = target.n
     tuning = Warmup(100, Metric.unit(target.groups, 4), 0.01, 0.01, 0.8)
     start = rng.standard_normal(n + 4)
     state = hamiltonian.init(target, start)
     for cycle in range(50):
-        held = cycle < 42
-        assert tuning.held == held
+        frozen = cycle < 42
+        assert tuning.dense_frozen == frozen
         state, info = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
         end_cycle(tuning)
-        assert (len(info.dense) == 0) == held
+        assert (len(info.dense) == 0) == frozen
         moved = np.abs(state.position - start)
         assert moved[:n].max() > 1e-3
-        assert (moved[n:].max() == 0) == held
+        assert (moved[n:].max() == 0) == frozen

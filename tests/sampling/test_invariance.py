@@ -148,7 +148,7 @@ def test_metropolis(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_broken_metropolis_is_seen(name):
-    """Negative control: the proposal's width hangs on the state, and nothing makes up for it."""
+    """Negative control: the proposal's width depends on the state, and nothing makes up for it."""
 
     def widen(metropolis, position):
         metropolis.log_scale = 1.5 * position[-1] - 1

@@ -142,8 +142,8 @@ def test_metric_is_that_of_all_draws(cycle):
         np.testing.assert_array_equal(mine, getattr(other.metric, name))
         np.testing.assert_allclose(mine, getattr(both.metric, name), rtol=1e-10)
         assert not np.allclose(mine, getattr(alone.metric, name), rtol=1e-2)
-    np.testing.assert_array_equal(one.conditional, other.conditional)
-    np.testing.assert_allclose(one.conditional, both.conditional, rtol=1e-10)
+    np.testing.assert_array_equal(one.conditional_covariance, other.conditional_covariance)
+    np.testing.assert_allclose(one.conditional_covariance, both.conditional_covariance, rtol=1e-10)
     assert one.step_size == other.step_size == pytest.approx(np.exp(np.mean(log_steps)), rel=1e-12)
 
 
@@ -169,7 +169,7 @@ def test_steps_are_frozen_together():
 
 def test_no_warm_up_is_done_at_once():
     warmup = Warmup(0, Metric.unit(GROUPS, N_DENSE), 0.1, 0.1, 0.8)
-    assert warmup.done and not warmup.held and not warmup.ends_window
+    assert warmup.done and not warmup.dense_frozen and not warmup.ends_window
 
 
 def test_metropolis_covariance_is_that_of_all_draws():

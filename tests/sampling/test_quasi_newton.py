@@ -1,4 +1,4 @@
-"""The quasi-Newton correction of the metric, and moves that leave the weights where they are."""
+"""The quasi-Newton preconditioner of the metric, and moves at frozen weights."""
 
 import copy
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
-from cobaya_neuralbias.sampling.metric import Held, Metric
+from cobaya_neuralbias.sampling.metric import FrozenDense, Metric
 from cobaya_neuralbias.sampling.pooling import pool
-from cobaya_neuralbias.sampling.quasi_newton import Correction, QuasiNewton, bfgs
+from cobaya_neuralbias.sampling.quasi_newton import Preconditioner, QuasiNewton, bfgs
 
 from .test_hamiltonian import METRIC, MOVES, Gaussian, Twisted, conditional_of, end_cycle, scores
 
@@ -34,17 +34,19 @@ def matrix(function, d):
 def test_compact_form_is_dense_bfgs(d, m):
     rng = np.random.default_rng(d + m)
     steps, changes = pairs(d, m, rng)
-    correction = Correction.of_pairs(steps, changes)
+    preconditioner = Preconditioner.of_pairs(steps, changes)
     dense = np.eye(d)
     for s, g in zip(steps, changes, strict=True):
         dense = bfgs(dense, s, g)
-    root = matrix(correction, d)
+    root = matrix(preconditioner, d)
     np.testing.assert_allclose(root @ root, dense, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(root, root.T, atol=1e-10)
     assert np.linalg.eigvalsh(root).min() > 0
-    np.testing.assert_allclose(matrix(correction.inverse, d) @ root, np.eye(d), atol=1e-9)
+    np.testing.assert_allclose(matrix(preconditioner.inverse, d) @ root, np.eye(d), atol=1e-9)
     # The secant equation, for the newest pair
-    np.testing.assert_allclose(correction(correction(changes[-1])), steps[-1], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(
+        preconditioner(preconditioner(changes[-1])), steps[-1], rtol=1e-7, atol=1e-8
+    )
 
 
 def test_square_root_makes_a_gaussian_round():
@@ -52,8 +54,8 @@ def test_square_root_makes_a_gaussian_round():
     rng = np.random.default_rng(0)
     h = hessian(6, rng)
     values, vectors = np.linalg.eigh(h)
-    correction = Correction.of_pairs(vectors.T, vectors.T @ h)
-    root = matrix(correction, 6)
+    preconditioner = Preconditioner.of_pairs(vectors.T, vectors.T @ h)
+    root = matrix(preconditioner, 6)
     np.testing.assert_allclose(root @ h @ root, np.eye(6), atol=1e-8)
     b = root @ root
     np.testing.assert_allclose(np.linalg.cond(b @ h @ b), np.linalg.cond(h), rtol=1e-6)
@@ -69,7 +71,7 @@ def test_pairs_in_the_units_of_the_metric():
         learner.observe(s, -h @ s)
     assert len(learner.pairs) == 4
     learner.renew(METRIC)
-    metric = replace(METRIC, correction=learner.correction)
+    metric = replace(METRIC, preconditioner=learner.preconditioner)
     s, g = learner.pairs[-1]
     moved = metric.from_units(metric.from_units_vjp(g)) - metric.from_units(np.zeros(14))
     np.testing.assert_allclose(moved, s, rtol=1e-8, atol=1e-9)
@@ -92,27 +94,27 @@ def test_pairs_without_curvature_are_skipped():
             learner.observe(s, -across - 1e-4 * s)  # hardly any
     for learner in (good, mixed, bad):
         learner.renew(Metric.unit(np.zeros(14, dtype=int), 0))
-    np.testing.assert_array_equal(good.correction.root, mixed.correction.root)
-    assert bad.correction is None and bad.resets == 0
+    np.testing.assert_array_equal(good.preconditioner.root, mixed.preconditioner.root)
+    assert bad.preconditioner is None and bad.resets == 0
     bad.reset()
     assert bad.resets == 1 and bad.pairs == []
 
 
-def corrected():
+def preconditioned():
     learner = QuasiNewton(6)
     rng = np.random.default_rng(3)
     for s, g in zip(*pairs(14, 6, rng), strict=True):
         learner.observe(s, -g)
     learner.renew(METRIC)
-    return replace(METRIC, correction=learner.correction)
+    return replace(METRIC, preconditioner=learner.preconditioner)
 
 
-def held():
+def frozen():
     metric = Metric(METRIC.groups, METRIC.variance, np.zeros((0, 0)), np.zeros(0))
-    return Held(metric, np.array([0.4, -0.7]))
+    return FrozenDense(metric, np.array([0.4, -0.7]))
 
 
-@pytest.mark.parametrize("metric", [corrected(), held()], ids=["corrected", "held"])
+@pytest.mark.parametrize("metric", [preconditioned(), frozen()], ids=["preconditioned", "frozen"])
 @pytest.mark.parametrize("rotate", [True, False])
 def test_trajectory_is_reversible(metric, rotate):
     target, rng = Twisted(), np.random.default_rng(0)
@@ -124,7 +126,7 @@ def test_trajectory_is_reversible(metric, rotate):
     assert np.abs(end.position - z).max() > 0.05
     np.testing.assert_allclose(back.position, z, atol=1e-10)
     np.testing.assert_allclose(-q, momentum, atol=1e-9)
-    if isinstance(metric, Held):
+    if isinstance(metric, FrozenDense):
         np.testing.assert_array_equal(end.position[12:], z[12:])
 
 
@@ -159,18 +161,18 @@ def largest_score(number, **options):
     return np.abs(rows.mean(0) / (rows.std(0) / np.sqrt(number))).max()
 
 
-@pytest.mark.parametrize("options", [{"memory": 5}, {"memory": 5, "apart": True}], ids=str)
+@pytest.mark.parametrize("options", [{"bfgs_pairs": 5}, {"bfgs_pairs": 5, "gibbs": True}], ids=str)
 def test_leaves_the_target_as_it_is(options):
     assert largest_score(2500, **options) < 3.7
 
 
 @pytest.mark.parametrize("always", [False, True])
 def test_means_and_variances(always):
-    """Negative control: a correction that goes on changing with the chain's past is seen."""
+    """Negative control: a preconditioner that goes on changing with the chain's past is seen."""
     target, found = Twisted(), []
     for seed in (1, 2):
         rng, rows = np.random.default_rng(seed), []
-        tuning, state = learned(rng, target, memory=3, always=always)
+        tuning, state = learned(rng, target, bfgs_pairs=3, always=always)
         for _ in range(4000):
             state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
             rows.append(target.statistics(state.position))
@@ -182,38 +184,38 @@ def test_means_and_variances(always):
 
 def test_learned_in_the_warm_up_then_frozen():
     rng, target = np.random.default_rng(1), Twisted()
-    tuning, _ = learned(rng, target, memory=3)
-    correction = tuning.corrections["joint"].correction
-    assert correction is not None and tuning.metric.correction is correction
-    assert tuning.dense_metric.correction is not None
-    assert all(not one.pairs for one in tuning.corrections.values())
+    tuning, _ = learned(rng, target, bfgs_pairs=3)
+    preconditioner = tuning.quasi_newton["joint"].preconditioner
+    assert preconditioner is not None and tuning.metric.preconditioner is preconditioner
+    assert tuning.dense_metric.preconditioner is not None
+    assert all(not one.pairs for one in tuning.quasi_newton.values())
     state = hamiltonian.init(target, draw(rng))
     for _ in range(10):
         state, _ = blocks.cycle(rng, target, conditional_of(target), state, tuning, MOVES)
-    assert tuning.metric.correction is correction
+    assert tuning.metric.preconditioner is preconditioner
 
 
 def test_starts_again_after_a_divergence():
     rng = np.random.default_rng(1)
-    tuning, _ = learned(rng, Twisted(), memory=3, always=True)
+    tuning, _ = learned(rng, Twisted(), bfgs_pairs=3, always=True)
     z = draw(rng)
     before, after = (hamiltonian.init(Twisted(), x) for x in (z, z + 0.1))
     accepted = hamiltonian.Info(1.0, True, False, 0.0, 2, 0.0)
     tuning.observe_step("joint", before, after, accepted)
-    assert tuning.metric.correction is not None
-    resets = tuning.corrections["joint"].resets
-    ran_away = accepted._replace(accept_probability=0.0, accepted=False, divergent=True)
-    tuning.observe_step("joint", before, before, ran_away)
-    assert tuning.metric.correction is None
-    assert tuning.corrections["joint"].resets == resets + 1
+    assert tuning.metric.preconditioner is not None
+    resets = tuning.quasi_newton["joint"].resets
+    diverged = accepted._replace(accept_probability=0.0, accepted=False, divergent=True)
+    tuning.observe_step("joint", before, before, diverged)
+    assert tuning.metric.preconditioner is None
+    assert tuning.quasi_newton["joint"].resets == resets + 1
 
 
 def test_pairs_are_of_each_chain():
-    """What several chains have in common is the metric that is corrected."""
+    """What several chains have in common is the metric below the preconditioner."""
     rng = np.random.default_rng(4)
     chains = []
     for _ in range(2):
-        tuning = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, memory=3)
+        tuning = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, bfgs_pairs=3)
         tuning.cycle = 9
         state = hamiltonian.init(Twisted(), draw(rng))
         for _ in range(4):
@@ -225,9 +227,9 @@ def test_pairs_are_of_each_chain():
         one.learn(copy.deepcopy(together))
     one, other = (chain.metric for chain in chains)
     np.testing.assert_array_equal(one.covariance, other.covariance)
-    assert not np.allclose(one.correction.root, other.correction.root)
+    assert not np.allclose(one.preconditioner.root, other.preconditioner.root)
     stored = chains[0].to_dict()
-    again = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, memory=3)
+    again = Warmup(20, Metric.unit(np.zeros(12, dtype=int), 2), 0.1, 0.1, 0.8, bfgs_pairs=3)
     again.restore(stored)
-    np.testing.assert_array_equal(again.metric.correction.basis, one.correction.basis)
-    assert len(again.corrections["joint"].pairs) == len(chains[0].corrections["joint"].pairs)
+    np.testing.assert_array_equal(again.metric.preconditioner.basis, one.preconditioner.basis)
+    assert len(again.quasi_newton["joint"].pairs) == len(chains[0].quasi_newton["joint"].pairs)

@@ -82,10 +82,11 @@ def replica(seed, folder):
 
     _, sampler = run(run_info(mock, seed, keep))
     target = sampler.target
-    point = {name: truth["parameters"][name] for name in sampler.model.parameterization.sampled_params()}
-    target.theory.set_phases(truth["white_noise"])
-    result = sampler.model.logposterior(point)
+    point = {
+        name: truth["parameters"][name] for name in sampler.model.parameterization.sampled_params()
+    }
     modes = to_modes(truth["white_noise"])
+    result = target.evaluate(modes, *target.split(point))
     return summary(point, modes, target.grid.shells, sum(result.loglikes)), np.array(draws)
 
 

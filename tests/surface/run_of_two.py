@@ -67,7 +67,7 @@ def several():
     run(varied("failed", resume=True))
 
     stopped_and_resumed("told")
-    options = {"memory": 3, "blocking": "gibbs", "momentum_refresh": 0.7}
+    options = {"bfgs_pairs": 3, "blocking": "gibbs", "momentum_refresh": 0.7}
     run(varied("options", **options))
     stopped_and_resumed("options_told", **options)
 
@@ -89,7 +89,7 @@ def stopped_and_resumed(name, **options):
 
 
 def killed(place):
-    """The second process is killed just after a reduction, when the first one has gone on from it."""
+    """The second process is killed after a reduction, when the first one has gone on from it."""
     reduce = ParallelChains.reduce
 
     def reduce_and_die(self, cycle, part, combine):

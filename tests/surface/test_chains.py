@@ -5,8 +5,8 @@ import pytest
 from cobaya import mpi
 from cobaya.log import LoggedError, get_logger
 
+from cobaya_neuralbias.qnhmc import parallel
 from cobaya_neuralbias.qnhmc.parallel import ParallelChains
-from cobaya_neuralbias.qnhmc.sampler import parallel as chains
 
 
 class Processes:
@@ -38,7 +38,7 @@ def test_a_single_chain_combines_its_own_part():
 
 
 def test_one_that_does_not_come_is_not_waited_for_forever(two, monkeypatch):
-    monkeypatch.setattr(chains, "PATIENCE", (0.0, 0.05))
+    monkeypatch.setattr(parallel, "PATIENCE", (0.0, 0.05))
     with pytest.raises(LoggedError, match=r"Chain\(s\) \[2\] did not come within 0 s"):
         two.reduce(3, 7, sum)
 

@@ -49,15 +49,15 @@ def test_log_likelihoods_add(info):
     model = get_model(info)
     target = field_target(model)
     start = next(iter(target.likelihoods.values())).default_weights
-    result = target.evaluate(start, [0.31, 0.8, 72.0])
+    result = target.evaluate(target.theory.get_modes(), start, [0.31, 0.8, 72.0])
     assert list(model.likelihood) == [NEURAL_BIAS, "H0.riess2020"]
     assert result.loglike == pytest.approx(sum(result.loglikes), rel=1e-10)
     alone = copy.deepcopy(info)
     alone["likelihood"].pop("H0.riess2020")
     other = field_target(get_model(alone))
-    assert other.evaluate(start, [0.31, 0.8, 72.0]).loglike == pytest.approx(
-        result.loglikes[0], rel=1e-10
-    )
+    assert other.evaluate(
+        other.theory.get_modes(), start, [0.31, 0.8, 72.0]
+    ).loglike == pytest.approx(result.loglikes[0], rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "cosmology", "charnock2019"])
@@ -78,7 +78,9 @@ def test_camb_takes_the_place_of_eisenstein_hu(name):
         target = field_target(get_model(renamed))
         start = next(iter(target.likelihoods.values())).default_weights
         others = {"omega_m": 0.315, "sigma8": 0.81, "H0": 68.0}
-        values[theory] = target.evaluate(start, [others[p] for p in target.other_names]).loglikes[0]
+        values[theory] = target.evaluate(
+            target.theory.get_modes(), start, [others[p] for p in target.metropolis_names]
+        ).loglikes[0]
     first, second = values.values()
     assert np.isfinite(second)
     assert second != first

@@ -68,7 +68,7 @@ def check_readable(prefix):
         pytest.param({}, 60, id="many", marks=pytest.mark.slow),
         # Pairs of the correction and a momentum in the state; enough of a warm-up to have some
         pytest.param(
-            {"memory": 3, "blocking": "gibbs", "momentum_refresh": 0.7, "warmup": 12},
+            {"bfgs_pairs": 3, "blocking": "gibbs", "momentum_refresh": 0.7, "warmup": 12},
             4,
             id="options",
         ),

@@ -29,10 +29,12 @@ def with_theory(info, theory, **options):
         (LPT, {"order": 1, "dtype": "float32"}),
         (LPT, {"rsd": "z"}),
         (LPT, {"particles_per_voxel": 8, "dtype": "float32"}),
+        (LPT, {"transforms": "library"}),
         (MESH, {}),
         (MESH, {"n_steps": 1, "dtype": "float32"}),
         (MESH, {"rsd": "x"}),
         (MESH, {"mesh_factor": 2}),
+        (MESH, {"mesh_factor": 2, "transforms": "library"}),
         (MESH, {"particles_per_voxel": 8, "deconvolve": True}),
     ],
 )

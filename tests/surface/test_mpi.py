@@ -153,7 +153,7 @@ def test_the_first_chain_has_the_stream_of_a_single_one(folder, info):
 
 def test_warmup_is_learned_together(folder):
     one, two = (stored(folder, "whole", chain) for chain in (1, 2))
-    for name in ("variance", "covariance", "conditional"):
+    for name in ("variance", "covariance", "conditional_covariance"):
         np.testing.assert_array_equal(one["tuning"][name], two["tuning"][name])
     for name in ("covariance", "log_scale"):
         np.testing.assert_array_equal(one["metropolis"][name], two["metropolis"][name])
@@ -230,7 +230,7 @@ def test_each_chain_has_its_own_correction(folder):
     assert_same(folder, "options", "options_told")
     one, two = (stored(folder, "options", chain)["tuning"] for chain in (1, 2))
     for which in ("joint", "dense"):
-        mine, other = (t["corrections"][which]["basis"] for t in (one, two))
+        mine, other = (t["quasi_newton"][which]["basis"] for t in (one, two))
         assert mine.size and not np.array_equal(mine, other)
     np.testing.assert_array_equal(one["variance"], two["variance"])
     assert not np.array_equal(one["variance"], stored(folder, "whole", 1)["tuning"]["variance"])

@@ -12,7 +12,7 @@ from cobaya.log import LoggedError
 from cobaya.run import run
 from cobaya.yaml import yaml_dump_file
 
-from cobaya_neuralbias.qnhmc.sampler import QNHMC as QNHMCSampler
+from cobaya_neuralbias.posterior.target import FieldTarget
 from cobaya_neuralbias.runs.field_file import read_field_file
 
 QNHMC = "cobaya_neuralbias.QNHMC"

@@ -10,8 +10,8 @@ from cobaya.tools import load_DataFrame
 
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.posterior.target import FieldTarget
-from cobaya_neuralbias.qnhmc.sampler import LOWEST_POWER, QNHMC
 from cobaya_neuralbias.qnhmc.chain import Chain
+from cobaya_neuralbias.qnhmc.sampler import LOWEST_POWER, QNHMC
 from cobaya_neuralbias.runs.field_file import read_field_file
 from cobaya_neuralbias.runs.traces import PER_SAMPLE, PER_TRAJECTORY, PER_WARMUP
 from cobaya_neuralbias.sampling.adaptation import Warmup

@@ -16,7 +16,7 @@ from cobaya_neuralbias.runs.field_file import read_field_file
 
 TRUTH = "bundled::truth/white_noise"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
-NEWTON = {"memory": 3, "warmup": 12}
+NEWTON = {"bfgs_pairs": 3, "warmup": 12}
 
 
 def prepared(info, sigma8=False, **options):
@@ -47,7 +47,7 @@ def test_resume_continues_to_the_bit(quick, tmp_path, options, run_until, same_f
     whole = {**copy.deepcopy(info), "output": str(tmp_path / "whole")}
     run(whole)
     # Inside the warm-up with a correction and after it, where there is one
-    for stop in (8, 16) if "memory" in options else (9,):
+    for stop in (8, 16) if "bfgs_pairs" in options else (9,):
         info["output"] = str(tmp_path / f"stopped{stop}")
         run_until(info, stop)
         run({**copy.deepcopy(info), "resume": True})
@@ -153,7 +153,7 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
     info = prepared(small, adapt="always", **NEWTON)
     info["output"] = str(tmp_path / "run")
     _, sampler = run(info)
-    assert sampler.state.tuning.corrections["joint"].pairs
+    assert sampler.state.tuning.quasi_newton["joint"].pairs
     warnings = [r for r in caplog.records if r.levelname == "WARNING"]
     assert sum("INEXACT" in record.getMessage() for record in warnings) == 2
     assert "It was reset" in caplog.text
@@ -167,9 +167,11 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
     [
         ({"blocking": "x"}, "'blocking' is 'x'; expected one of 'joint', 'gibbs'"),
         ({"phases": "free"}, "'phases' is 'free'; expected one of 'sample', 'fixed'"),
-        ({"memory": -1}, "'memory' is -1"),
+        ({"bfgs_pairs": -1}, "'bfgs_pairs' is -1"),
+        ({"memory": -1}, "'bfgs_pairs' is -1"),
+        ({"memory": 2, "bfgs_pairs": 3}, "expected one of them"),
         ({"adapt": "never"}, "'adapt' is 'never'; expected one of 'warmup', 'always'"),
-        ({"adapt": "always"}, "'memory' is 0"),
+        ({"adapt": "always"}, "'bfgs_pairs' is 0"),
         ({"blocking": "gibbs", "weight_updates": 0}, "'weight_updates' is 0"),
         ({"phases": "fixed", "weights": "fixed"}, "Nothing moves"),
     ],
@@ -183,3 +185,14 @@ def test_fixed_phases_must_be_given(small):
     small["sampler"]["cobaya_neuralbias.QNHMC"]["phases"] = "fixed"
     with pytest.raises(LoggedError, match=r"set the option 'phases' of 'cobaya_neuralbias\.LPT'"):
         run(small)
+
+
+def test_the_former_name_of_an_option_serves_for_one_release(quick, tmp_path, caplog, same_files):
+    runs = {}
+    for name in ("memory", "bfgs_pairs"):
+        info = prepared(quick, warmup=12, **{name: 3})
+        runs[name] = info["output"] = str(tmp_path / name)
+        caplog.clear()
+        run(info)
+        assert ("'memory' is now called 'bfgs_pairs'" in caplog.text) is (name == "memory")
+    assert same_files(*runs.values())

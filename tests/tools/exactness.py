@@ -42,7 +42,7 @@ def chance_of_chains(rows, fewest=60):
     ``fewest`` effective samples are refused: they could hide anything.
     """
     if not np.isfinite(rows).all():
-        return 0.0  # ran away
+        return 0.0  # divergent
     ess = diagnostics.ess(rows)
     assert np.min(ess) > fewest, f"the chains mix too slowly to tell: {ess}"
     return _worst(rows.mean((0, 1)) * np.sqrt(ess) / ALLOWANCE)
@@ -69,7 +69,7 @@ def chance_of_draws(u, others=None):
 def frozen(metric, step_size, dense_step_size):
     """A tuning that has nothing to learn."""
     tuning = Warmup(0, metric, step_size, dense_step_size, 0.8)
-    assert tuning.done and not tuning.held
+    assert tuning.done and not tuning.dense_frozen
     return tuning
 
 

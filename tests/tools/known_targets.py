@@ -61,7 +61,7 @@ class CorrelatedGaussian(Mapped):
 class Banana(Mapped):
     """x ~ N(0, 1), y | x ~ N(b (x^2 - 1), s^2), field_i | x ~ N(x/2, 3/4); x and y are dense.
 
-    Rosenbrock's valley, b = 2 s, and a field that hangs on where in it one is.
+    Rosenbrock's valley, b = 2 s, and a field that depends on where in it one is.
     """
 
     BEND, WIDTH = 0.8, 0.4

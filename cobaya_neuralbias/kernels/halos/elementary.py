@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..jit import by_precision, jit, like
-from . import elementary_float32 as single
+from . import elementary_float32
 
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
@@ -93,9 +93,9 @@ def _log1p(x):
     return _log_ratio(difference / total) + (-_LN2 if low else (_LN2 if high else 0.0))
 
 
-exp = by_precision(_exp, single.exp)
-log = by_precision(_log, single.log)
-log1p = by_precision(_log1p, single.log1p)
+exp = by_precision(_exp, elementary_float32.exp)
+log = by_precision(_log, elementary_float32.log)
+log1p = by_precision(_log1p, elementary_float32.log1p)
 
 
 @jit

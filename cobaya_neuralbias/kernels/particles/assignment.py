@@ -29,9 +29,7 @@ import numpy as np
 
 from ..array_pool import empty, zeros
 from ..threads import SERIAL
-from . import ghosts
-from . import kicks as particle_vectors
-from . import scatter_gather as particles
+from . import ghosts, kicks, scatter_gather
 
 # From so many rows on, the nodes that a slab reaches outgrow the cache: it is cut along y as well.
 LARGE = 96
@@ -96,7 +94,7 @@ def _padded(mesh, powers, factor, threads):
 def _slabs(displacement, axis, scale, nodes, n):
     """Edges of slabs of the lattice along one axis; every other one has no node in common."""
     length = displacement.shape[1 + axis]
-    lowest, highest = particles.displacement_range(displacement[axis])
+    lowest, highest = scatter_gather.displacement_range(displacement[axis])
     reach = highest - lowest + ceil(nodes / scale)
     number = 2 * (length // (2 * reach)) if reach > 0 else 0
     if number < 4 or scale * length > n:
@@ -128,7 +126,7 @@ def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIA
     padded = zeros(_padded_shape(density, powers), density.dtype)
     frame = _frame(lattice, powers)
     for tiles in _tiles(displacement, lattice.scale, len(powers), len(density)):
-        threads.run(particles.scatter, len(tiles), tiles, displacement, frame, powers, padded)
+        threads.run(scatter_gather.scatter, len(tiles), tiles, displacement, frame, powers, padded)
     threads.run(ghosts.fold, len(density), padded, mass, density)
 
 
@@ -153,7 +151,7 @@ def paint_vjp(
     powers, slopes = _spline(name, density_bar.dtype)
     padded = _padded(density_bar, powers, mass, threads)
     threads.run(
-        particles.gather_gradient,
+        scatter_gather.gather_gradient,
         displacement.shape[1],
         displacement,
         _frame(lattice, powers),
@@ -198,7 +196,7 @@ def paint_vectors(name, displacement, vectors, mesh, lattice=ON_NODES, threads=S
     frame = _frame(lattice, powers)
     for tiles in _tiles(displacement, lattice.scale, len(powers), n):
         threads.run(
-            particle_vectors.scatter_vectors,
+            kicks.scatter_vectors,
             len(tiles),
             tiles,
             displacement,
@@ -221,7 +219,7 @@ def kick(name, displacement, momentum, mesh, drift, lattice=ON_NODES, threads=SE
     """
     powers, _ = _vector_spline(name, mesh.dtype)
     threads.run(
-        particle_vectors.kick,
+        kicks.kick,
         displacement.shape[1],
         displacement,
         _frame(lattice, powers),
@@ -254,7 +252,7 @@ def kick_back(
     """
     powers, slopes = _vector_spline(name, mesh.dtype)
     threads.run(
-        particle_vectors.kick_back,
+        kicks.kick_back,
         displacement.shape[1],
         displacement,
         momentum,

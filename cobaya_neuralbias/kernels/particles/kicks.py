@@ -23,7 +23,7 @@ def scatter_vectors(start, stop, tiles, displacement, vectors, frame, powers, pa
     ----------
     tiles : (n_tiles, 4) int, ranges of i and of j; those of ``start`` to ``stop - 1`` are done
     displacement, vectors : (3, n0, n1, n2) float
-    frame, powers : as those of :func:`~.particles.scatter`
+    frame, powers : as those of :func:`~.scatter_gather.scatter`
     padded : (n + g, n + g, n + g, 4) float. S^3 vector additions a particle
     """
     length = displacement.shape[3]

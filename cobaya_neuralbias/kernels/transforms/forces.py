@@ -36,7 +36,7 @@ def forces(start, stop, n_parts, b, scale, of, powers, spectra, plan, layout, wo
     Parameters
     ----------
     n_parts : int, in how many parts the lines come
-    b : 1-d float, table over |k_x|, |k_y| of :func:`~.planes.column_factors`
+    b : 1-d float, table over |k_x|, |k_y| of :func:`~.yz_planes.column_factors`
     scale : float
     of : int, which of the spectra is that of delta
     powers : (n_powers,) int, where that with the power p = 0, 1, ... goes; may be ``of``

@@ -171,7 +171,7 @@ def modes_to_spectra(
     ----------
     n_parts : int, in how many parts the lines come
     modes : (n^3,) float64
-    a, b : 1-d float, tables over |k_x|, |k_y| of :func:`~.planes.column_factors`
+    a, b : 1-d float, tables over |k_x|, |k_y| of :func:`~.yz_planes.column_factors`
     has_source : bool, whether there is S: the first of ``spectra``, before it is overwritten
     b_scale, scale : float
     times_i : bool

@@ -45,7 +45,7 @@ def _source_vjp(hessian, at, n_fields, a, bar, out):
 def source(start, stop, n_parts, spectra, powers, z_factors, hessian, plan, layout, work):
     """phi_ab, and the spectrum of S, from spectra in (x, k_y, k_z); parts from ``start`` on.
 
-    Parameters as those of :func:`~.planes.derivatives`, with ``powers`` of S in the end: it
+    Parameters as those of :func:`~.yz_planes.derivatives`, with ``powers`` of S in the end: it
     overwrites that spectrum.
     """
     n, plane = layout.n, layout.plane

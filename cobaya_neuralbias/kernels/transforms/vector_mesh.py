@@ -85,7 +85,7 @@ def vectors_to_spectra(
 ):
     """Spectra in (x, k_y, k_z) of the four fields of a mesh of vectors; parts ``start`` on.
 
-    Parameters as those of :func:`~.planes.derivatives_vjp`, with the mesh for fields.
+    Parameters as those of :func:`~.yz_planes.derivatives_vjp`, with the mesh for fields.
     """
     n, plane = layout.n, layout.plane
     for part in range(start, stop):

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, special
 
 from cobaya_neuralbias.bias.mdn import ABOVE_THRESHOLD, MixtureDensityNetwork
-from cobaya_neuralbias.kernels.halos import mdn_mixture as mixture
+from cobaya_neuralbias.kernels.halos import mdn_mixture
 
 every_family = pytest.mark.parametrize(
     ("measure", "spacing"),
@@ -24,10 +24,10 @@ def test_normal_interval():
         for width in (1e-9, 1e-5, 1e-3, 0.01, 0.03, 0.06, 0.3, 1.0):
             z = start + width * (x + 1) / 2
             expected = special.logsumexp(-0.5 * z**2, b=w) + np.log(width / np.sqrt(8 * np.pi))
-            ours = mixture._log_interval(start, start + width, width)
+            ours = mdn_mixture._log_interval(start, start + width, width)
             assert ours == pytest.approx(expected, rel=2e-14, abs=2e-13), (start, width)
     for start in (-40.0, -3.0, 0.0, 5.0, 30.0, 1e5):
-        ours = mixture._log_interval(start, np.inf, np.inf)
+        ours = mdn_mixture._log_interval(start, np.inf, np.inf)
         assert ours == pytest.approx(special.log_ndtr(-start), rel=1e-14)
 
 
@@ -178,6 +178,6 @@ def test_compiled_as_interpreted():
     psi = np.linspace(0.1, 2, 7)
     options = network._options(WEIGHTS)
     compiled, interpreted = np.empty((2, len(EDGES) - 1, 7))
-    mixture.binned_density(psi, EDGES, *options, compiled)
-    mixture.binned_density.py_func(psi, EDGES, *options, interpreted)
+    mdn_mixture.binned_density(psi, EDGES, *options, compiled)
+    mdn_mixture.binned_density.py_func(psi, EDGES, *options, interpreted)
     np.testing.assert_allclose(compiled, interpreted, rtol=1e-13)

@@ -5,8 +5,7 @@ import pytest
 
 from cobaya_neuralbias.kernels.array_pool import zeros
 from cobaya_neuralbias.kernels.jit import jit
-from cobaya_neuralbias.kernels.transforms import fft
-from cobaya_neuralbias.kernels.transforms import registers as lanes
+from cobaya_neuralbias.kernels.transforms import fft, registers
 
 # Powers of two, each radix, first, last and in between, and primes without one of their own.
 SIZES = (
@@ -41,17 +40,17 @@ both = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-15), ("fl
 
 @jit
 def transform(x, scale, y, gain, add, inverse, plan, work):
-    n_lanes = lanes.width(x[0])
-    of = lanes.Lines(lanes.origin(x), lanes.origin(x) + n_lanes, 2 * n_lanes)
-    to = lanes.Lines(lanes.origin(y), lanes.origin(y) + n_lanes, 2 * n_lanes)
+    n_lanes = registers.width(x[0])
+    of = registers.Lines(registers.origin(x), registers.origin(x) + n_lanes, 2 * n_lanes)
+    to = registers.Lines(registers.origin(y), registers.origin(y) + n_lanes, 2 * n_lanes)
     if inverse:
         of, to = fft.exchanged(of), fft.exchanged(to)
-    fft.transform(x[0], plan, of, scale, to, gain, add, lanes.origin(work))
+    fft.transform(x[0], plan, of, scale, to, gain, add, registers.origin(work))
 
 
 def lines(n, dtype, seed):
     """Flat array of as many lines of n complex numbers as there are lanes."""
-    n_lanes = lanes.number_of_lanes(dtype)
+    n_lanes = registers.number_of_lanes(dtype)
     return np.random.default_rng(seed).standard_normal(2 * n * n_lanes).astype(dtype)
 
 
@@ -102,17 +101,19 @@ def test_radices_multiply_to_the_length():
 
 @jit
 def transpose(x, y, n):
-    lanes.put_block(y, 0, n, lanes.transposed(lanes.take_block(x, 0, n)))
+    registers.put_block(y, 0, n, registers.transposed(registers.take_block(x, 0, n)))
 
 
 @jit
 def pairs(x, y, start, add):
-    lanes.put_pairs(y, start, lanes.turned(lanes.take_pairs(x, start, y[0])) * (1 + 2j), add)
+    registers.put_pairs(
+        y, start, registers.turned(registers.take_pairs(x, start, y[0])) * (1 + 2j), add
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_blocks_and_pairs(dtype):
-    n = lanes.number_of_lanes(dtype)
+    n = registers.number_of_lanes(dtype)
     x = np.arange(n * n).astype(dtype)
     y = np.empty_like(x)
     transpose(x, y, n)

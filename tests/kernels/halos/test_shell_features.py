@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from cobaya_neuralbias.bias.natural import NaturalEngine
-from cobaya_neuralbias.kernels.halos import log_rate, stencil
-from cobaya_neuralbias.kernels.halos import shell_features as shell_maps
+from cobaya_neuralbias.kernels.halos import log_rate, shell_features, stencil
 
 
 def arguments(size=3, multipoles=(0, 1, 2), n=5, seed=0):
@@ -26,7 +25,7 @@ def test_delta_function(size):
     field[4, 4, 4] = 1.0
     stencil.pad_periodic(field, engine.radius, padded)
     out = np.zeros((2, 9, 9, 9))
-    shell_maps.combine_features(padded, *engine._layout, weights, extra, out)
+    shell_features.combine_features(padded, *engine._layout, weights, extra, out)
     offset = np.indices((9, 9, 9)) - 4
     for r in range(2):
         expected = np.zeros((9, 9, 9))
@@ -40,7 +39,7 @@ def test_lengths_by_direct_loops():
     """l = 1 and 2 as the trace and traceless square of sums over directions."""
     engine, field, padded, weights, extra = arguments()
     out = np.zeros((2, 5, 5, 5))
-    shell_maps.combine_features(padded, *engine._layout, weights, extra, out)
+    shell_features.combine_features(padded, *engine._layout, weights, extra, out)
     axis = (-1, 0, 1)
     offsets = np.array([(a, b, c) for a in axis for b in axis for c in axis])
     for i in ((0, 0, 0), (4, 2, 3), (1, 4, 0)):
@@ -68,7 +67,7 @@ def test_adjoint(size, n, directional):
     def features(x):
         stencil.pad_periodic(x, engine.radius, padded)
         out = np.zeros((2, *x.shape))
-        shell_maps.combine_features(padded, *engine._layout, weights, extra, out)
+        shell_features.combine_features(padded, *engine._layout, weights, extra, out)
         return out
 
     u, v = rng.standard_normal(field.shape), rng.standard_normal((2, *field.shape))
@@ -76,8 +75,10 @@ def test_adjoint(size, n, directional):
     features(field)
     padded_bar, field_bar = np.zeros(padded.shape), np.zeros(field.shape)
     bars = np.zeros(weights.shape), np.zeros(extra.shape)
-    shell_maps.combine_features_vjp(padded, *engine._layout, weights, extra, v, padded_bar, *bars)
-    shell_maps.unpad_periodic_vjp(padded_bar, engine.radius, field_bar)
+    shell_features.combine_features_vjp(
+        padded, *engine._layout, weights, extra, v, padded_bar, *bars
+    )
+    shell_features.unpad_periodic_vjp(padded_bar, engine.radius, field_bar)
     assert np.vdot(field_bar, u) == pytest.approx(slope, rel=1e-8, abs=1e-12)
     # Both sums are linear in their weights.
     out = features(field)
@@ -91,7 +92,7 @@ def test_unpad_is_the_adjoint_of_padding(n, radius):
     field, bar = rng.standard_normal((n, n, n)), rng.standard_normal((n + 2 * radius,) * 3)
     padded, field_bar = np.empty(bar.shape), np.zeros(field.shape)
     stencil.pad_periodic(field, radius, padded)
-    shell_maps.unpad_periodic_vjp(bar, radius, field_bar)
+    shell_features.unpad_periodic_vjp(bar, radius, field_bar)
     assert np.vdot(bar, padded) == pytest.approx(np.vdot(field_bar, field), rel=1e-12)
 
 

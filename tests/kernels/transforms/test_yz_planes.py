@@ -6,10 +6,7 @@ import scipy.fft
 
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.kernels.array_pool import zeros
-from cobaya_neuralbias.kernels.transforms import fft
-from cobaya_neuralbias.kernels.transforms import modes_to_spectra as mode_lines
-from cobaya_neuralbias.kernels.transforms import real_modes as modes
-from cobaya_neuralbias.kernels.transforms import yz_planes as planes
+from cobaya_neuralbias.kernels.transforms import fft, modes_to_spectra, real_modes, yz_planes
 
 TOLERANCE = {"float64": 2e-15, "float32": 5e-7}
 # Meshes smaller than a register, odd ones, such that rows or columns are left over, and 64.
@@ -25,7 +22,7 @@ class Mesh:
     def __init__(self, n, dtype):
         self.grid = Grid(n, 100.0)
         self.n, self.dtype = n, dtype
-        self.layout = planes.layout_of(n, dtype)
+        self.layout = yz_planes.layout_of(n, dtype)
         self.powers = np.stack([np.ones(n), self.grid.odd_frequencies, self.grid.frequencies**2])
         self.lines = fft.LineTransform(n, dtype, self.powers)
         self.z_factors = self.table(self.powers[:, : n // 2 + 1])
@@ -33,7 +30,7 @@ class Mesh:
         self.work = zeros((1, self.layout.work), dtype)
 
     def table(self, values):
-        return planes.column_factors(values, self.layout).astype(self.dtype).ravel()
+        return yz_planes.column_factors(values, self.layout).astype(self.dtype).ravel()
 
     def run(self, kernel, *arguments):
         kernel(0, 1, 1, *arguments, self.lines.plan, self.layout, self.work)
@@ -66,13 +63,13 @@ def test_planes(n, dtype):
     mesh = Mesh(n, dtype)
     fields = np.random.default_rng(0).standard_normal((len(POWERS), n, n, n)).astype(dtype)
     flat = fields.reshape(-1)
-    mesh.run(planes.derivatives_vjp, flat, POWERS, mesh.z_factors, mesh.spectra)
+    mesh.run(yz_planes.derivatives_vjp, flat, POWERS, mesh.z_factors, mesh.spectra)
     expected = np.zeros((3, n, n, n // 2 + 1), dtype=complex)
     for field, (x, y, z) in zip(fields, POWERS, strict=True):
         spectrum = scipy.fft.rfftn(field.astype(float), axes=(1, 2))
         expected[x] += mesh.multiplier((0, y, z)) * spectrum
     assert error(mesh.spectra_in_memory(), mesh.expected_spectra(expected)) < TOLERANCE[dtype]
-    mesh.run(planes.derivatives, mesh.spectra, POWERS, mesh.z_factors, flat)
+    mesh.run(yz_planes.derivatives, mesh.spectra, POWERS, mesh.z_factors, flat)
     for field, (x, y, z) in zip(fields, POWERS, strict=True):
         spectrum = mesh.multiplier((0, y, z)) * expected[x]
         back = n**2 * scipy.fft.irfftn(spectrum, (n, n), axes=(1, 2))
@@ -94,11 +91,11 @@ def test_modes_to_derivatives(n, dtype):
     fields = np.empty((3, n, n, n), dtype=dtype)
     gradient = np.eye(3, dtype=int)
     whole = np.zeros((1, 3), dtype=int)
-    mesh.run(planes.derivatives_vjp, source.reshape(-1), whole, mesh.z_factors, mesh.spectra)
-    mesh.run(mode_lines.modes_to_spectra, white.reshape(-1), *arguments, mesh.spectra)
-    mesh.run(planes.derivatives, mesh.spectra, gradient, mesh.z_factors, fields.reshape(-1))
+    mesh.run(yz_planes.derivatives_vjp, source.reshape(-1), whole, mesh.z_factors, mesh.spectra)
+    mesh.run(modes_to_spectra.modes_to_spectra, white.reshape(-1), *arguments, mesh.spectra)
+    mesh.run(yz_planes.derivatives, mesh.spectra, gradient, mesh.z_factors, fields.reshape(-1))
     u = np.empty(mesh.grid.spectrum_shape, dtype=complex)
-    modes.unpack(white, a, u)
+    real_modes.unpack(white, a, u)
     u = 0.7j * (u + 0.3 * b * scipy.fft.rfftn(source.astype(float)))
     for field, powers in zip(fields, gradient, strict=True):
         expected = n**3 * scipy.fft.irfftn(mesh.multiplier(powers) * u, mesh.grid.shape)
@@ -107,15 +104,17 @@ def test_modes_to_derivatives(n, dtype):
     bars = rng.standard_normal(fields.shape).astype(dtype)
     white_bar = np.ones(3 * (n,))
     source_bar = np.empty(3 * (n,), dtype=dtype)
-    mesh.run(planes.derivatives_vjp, bars.reshape(-1), gradient, mesh.z_factors, mesh.spectra)
-    mesh.run(mode_lines.modes_to_spectra_vjp, mesh.spectra, *arguments, True, white_bar.reshape(-1))
-    mesh.run(planes.derivatives, mesh.spectra, whole, mesh.z_factors, source_bar.reshape(-1))
+    mesh.run(yz_planes.derivatives_vjp, bars.reshape(-1), gradient, mesh.z_factors, mesh.spectra)
+    mesh.run(
+        modes_to_spectra.modes_to_spectra_vjp, mesh.spectra, *arguments, True, white_bar.reshape(-1)
+    )
+    mesh.run(yz_planes.derivatives, mesh.spectra, whole, mesh.z_factors, source_bar.reshape(-1))
     u_bar = sum(
         -0.7j * mesh.multiplier(powers) * scipy.fft.rfftn(bar.astype(float))
         for bar, powers in zip(bars, gradient, strict=True)
     )
     expected = np.empty(3 * (n,))
-    modes.pack(u_bar, a, expected)
+    real_modes.pack(u_bar, a, expected)
     assert error(white_bar - 1, expected) < TOLERANCE[dtype]
     expected = n**3 * scipy.fft.irfftn(0.3 * b * u_bar, mesh.grid.shape)
     assert error(source_bar, expected) < TOLERANCE[dtype]

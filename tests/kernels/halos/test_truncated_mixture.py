@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from cobaya_neuralbias.kernels.halos import truncated_mixture as mixture
+from cobaya_neuralbias.kernels.halos import truncated_mixture
 
 Z = (-1e8, -1e3, -300.0, -35.1, -34.9, -8.0, -1.0, 0.0, 0.5, 6.0, 30.0)
 
@@ -15,7 +15,7 @@ def test_log_mills(z):
     exact = (
         np.log(0.5 * special.erfcx(-z / np.sqrt(2))) if z < 0 else z * z / 2 + special.log_ndtr(z)
     )
-    assert mixture.log_mills(z) == pytest.approx(exact, rel=1e-11, abs=1e-14)
+    assert truncated_mixture.log_mills(z) == pytest.approx(exact, rel=1e-11, abs=1e-14)
 
 
 @pytest.mark.parametrize("z", Z)
@@ -29,7 +29,7 @@ def test_moments(z, log_kappa):
     s = lower + (nodes + 1) / 2 * (45 * width if z < 0 else z + 12 - lower)
     density = weights * np.exp(z * s - s * s / 2 - max(z, 0) ** 2 / 2)
     mean, square = ((density @ s**p) / density.sum() for p in (1, 2))
-    ours = mixture.moments(z * root, log_kappa)
+    ours = truncated_mixture.moments(z * root, log_kappa)
     assert ours[0] * root == pytest.approx(mean, rel=1e-7)
     assert ours[1] == pytest.approx(square, rel=1e-6)
 
@@ -46,9 +46,13 @@ def test_density_and_survival(z, log_kappa):
         if z < 0:
             ratio = special.erfcx((s - z) / np.sqrt(2)) / special.erfcx(-z / np.sqrt(2))
             exact = np.log(ratio) + z * s - s * s / 2
-        assert mixture.log_survival(t, beta, log_kappa) == pytest.approx(exact, rel=1e-9, abs=1e-10)
+        assert truncated_mixture.log_survival(t, beta, log_kappa) == pytest.approx(
+            exact, rel=1e-9, abs=1e-10
+        )
         pdf = stats.norm.logpdf(s - z) - special.log_ndtr(z) + np.log(root)
-        ours = mixture.log_norm(beta, log_kappa) + mixture.log_shape(t, beta, root * root)
+        ours = truncated_mixture.log_norm(beta, log_kappa) + truncated_mixture.log_shape(
+            t, beta, root * root
+        )
         assert ours == pytest.approx(pdf, rel=1e-9, abs=1e-9)
 
 
@@ -57,12 +61,13 @@ def test_survival_is_the_integral_of_the_density():
 
         def density(t, beta=beta, log_kappa=log_kappa):
             return np.exp(
-                mixture.log_norm(beta, log_kappa) + mixture.log_shape(t, beta, np.exp(log_kappa))
+                truncated_mixture.log_norm(beta, log_kappa)
+                + truncated_mixture.log_shape(t, beta, np.exp(log_kappa))
             )
 
         for t in (0.0, 0.4, 2.0):
             exact = integrate.quad(density, t, 40, epsabs=0, epsrel=1e-12)[0]
-            assert np.exp(mixture.log_survival(t, beta, log_kappa)) == pytest.approx(
+            assert np.exp(truncated_mixture.log_survival(t, beta, log_kappa)) == pytest.approx(
                 exact, rel=1e-9
             )
 
@@ -73,9 +78,9 @@ def test_components_are_chosen_by_their_fractions():
     n = 30000
     share = np.random.default_rng(0).random(n)
     mean, sigma = np.empty((2, n))
-    mixture.choose_component(np.full(n, 0.3), weights, share, mean, sigma)
+    truncated_mixture.choose_component(np.full(n, 0.3), weights, share, mean, sigma)
     values = np.empty((5, 3))
-    mixture.components(0.3, weights, values)
+    truncated_mixture.components(0.3, weights, values)
     np.testing.assert_allclose(np.exp(values[0]), shares, rtol=1e-12)
     for c in range(3):
         s = np.exp(-values[2, c] / 2)

@@ -4,11 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cobaya_neuralbias.kernels.particles.scatter_gather.assignment import Lattice, refined
 
-from cobaya_neuralbias.kernels.particles.scatter_gather import assignment, ghosts
-from cobaya_neuralbias.kernels.particles.scatter_gather import kicks as particle_vectors
-from cobaya_neuralbias.kernels.particles.scatter_gather import scatter_gather as particles
+from cobaya_neuralbias.kernels.particles import assignment, ghosts, kicks, scatter_gather
+from cobaya_neuralbias.kernels.particles.assignment import Lattice, refined
 from cobaya_neuralbias.kernels.threads import Threads
 
 each_name = pytest.mark.parametrize("name", list(assignment.SPLINES))
@@ -302,24 +300,24 @@ def test_compiled_as_interpreted(name, monkeypatch):
     tiles = np.array([(0, 2, 0, 4), (2, 4, 0, 4)])
     # Kernel, its arguments given the arrays it writes to, and these.
     calls = [
-        (particles.scatter, lambda m: (0, 2, tiles, x, frame, powers, m), [mesh]),
+        (scatter_gather.scatter, lambda m: (0, 2, tiles, x, frame, powers, m), [mesh]),
         (
-            particles.gather_gradient,
+            scatter_gather.gather_gradient,
             lambda g: (0, n, x, frame, powers, slopes, mesh, True, g),
             [x_bar],
         ),
         (
-            particle_vectors.scatter_vectors,
+            kicks.scatter_vectors,
             lambda m: (0, 2, tiles, x, p, frame, exact[0], m),
             [vectors],
         ),
         (
-            particle_vectors.kick,
+            kicks.kick,
             lambda x, p: (0, n, x, frame, exact[0], vectors, 0.3, p),
             [x, p],
         ),
         (
-            particle_vectors.kick_back,
+            kicks.kick_back,
             lambda x, p, *bars: (0, n, x, p, frame, *exact, vectors, 0.3, *bars),
             [x, p, x_bar, p_bar],
         ),
@@ -330,11 +328,11 @@ def test_compiled_as_interpreted(name, monkeypatch):
     for (kernel, arguments, _), results in zip(calls, compiled, strict=True):
         kernel(*arguments(*results))
     for module, inner in (
-        (particles, "locate_row"),
-        (particles, "polynomials"),
-        (particles, "_polynomial_vector"),
-        (particle_vectors, "locate_row"),
-        (particle_vectors, "polynomials"),
+        (scatter_gather, "locate_row"),
+        (scatter_gather, "polynomials"),
+        (scatter_gather, "_polynomial_vector"),
+        (kicks, "locate_row"),
+        (kicks, "polynomials"),
     ):
         monkeypatch.setattr(module, inner, getattr(module, inner).py_func)
     for (kernel, arguments, outputs), results in zip(calls, compiled, strict=True):

@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.kernels.halos import mdn_mixture as mixture
+from cobaya_neuralbias.kernels.halos import mdn_mixture
 
 every_family = pytest.mark.parametrize(
     ("measure", "spacing"),
@@ -23,7 +23,7 @@ def likelihood(network, psi, voxel, t, weights, volume=3.0):
 
 def test_log_ndtr():
     x = np.concatenate([np.linspace(-60, 12, 2001), [-1e4, -34.999, -35.001, 0.0, 40.0]])
-    ours = np.array([mixture.log_ndtr(v) for v in x])
+    ours = np.array([mdn_mixture.log_ndtr(v) for v in x])
     np.testing.assert_allclose(ours, special.log_ndtr(x), rtol=2e-14, atol=1e-300)
 
 
@@ -113,7 +113,7 @@ def test_table_of_rates(measure, spacing):
         direct = network.number_density(psi, weights).sum()
         assert total == pytest.approx(direct, rel=1e-10)
         direct_psi_bar, direct_weights_bar = np.zeros(psi.shape), np.zeros((3, 2, 2))
-        mixture.number_density_vjp(
+        mdn_mixture.number_density_vjp(
             psi, np.ones(psi.shape), *network._options(weights), direct_psi_bar, direct_weights_bar
         )
         np.testing.assert_allclose(
@@ -144,7 +144,7 @@ def test_compiled_as_interpreted():
     network = MixtureDensityNetwork(2, "mass", "softplus")
     psi, t = np.linspace(0.1, 2, 7), np.linspace(0, 3, 7)
     options = network._options(WEIGHTS)
-    for kernel, args in ((mixture.number_density, (psi,)), (mixture.log_density, (psi, t))):
+    for kernel, args in ((mdn_mixture.number_density, (psi,)), (mdn_mixture.log_density, (psi, t))):
         compiled, interpreted = np.empty(7), np.empty(7)
         kernel(*args, *options, compiled)
         kernel.py_func(*args, *options, interpreted)
