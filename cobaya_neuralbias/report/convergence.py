@@ -82,7 +82,7 @@ def _check_whole(path, content):
 
 
 def measure(prefixes, chains):
-    """Everything measured, by name. docs/diagnostics.md says what each number is.
+    """Everything measured, by name. docs/how_to/diagnose.md says what each is.
 
     Parameters
     ----------
