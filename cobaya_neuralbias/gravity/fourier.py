@@ -1,4 +1,4 @@
-"""The only caller of the FFT library, and the orthogonal transform to real Fourier modes.
+"""White noise and real Fourier modes: the orthogonal transform between them, by the FFT library.
 
 The forward model has faster transforms of its own: :mod:`cobaya_neuralbias.gravity.workspace`.
 
