@@ -2,7 +2,7 @@
 
 Either a yaml file's own model or, without one, that of a case, on a mesh of any size. Its
 halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid^3``
-voxels have the size of its own 64^3; the phases are its initial conditions, tiled alike. So a
+voxels have the size of its own 64^3; the white noise is that of its simulation, tiled alike. So a
 voxel costs the same on every mesh.
 """
 
@@ -68,14 +68,14 @@ def tiled_catalogue(n_grid):
     return HaloCatalogue(position[inside], mass[inside], box_size)
 
 
-def tiled_phases(n_grid):
+def tiled_white_noise(n_grid):
     """(n_grid,)*3 white noise of the bundled simulation, repeated."""
     index = np.arange(n_grid) % BUNDLED_GRID
     return read_truth("bundled")["white_noise"][np.ix_(index, index, index)].astype(float)
 
 
 class Timed:
-    """A posterior and the point at which it is timed: its own phases, weights at their start."""
+    """A posterior and the point at which it is timed: its white noise, weights at their start."""
 
     def __init__(self, target):
         self.target = target
@@ -107,7 +107,7 @@ class Timed:
 
 
 class Setup(Timed):
-    """A Cobaya model on one mesh, as a yaml file would have it, at the bundled phases."""
+    """A Cobaya model on one mesh, as a yaml file would have it, at the bundled white noise."""
 
     def __init__(self, catalogue, n_grid, dtype, threads, theory, gravity, bias):
         logging.disable(logging.INFO)
@@ -137,7 +137,7 @@ class Setup(Timed):
             )
             target = FieldTarget(model)
             weights, others = target.split(reference_point(model))
-            target.evaluate(fourier.to_modes(tiled_phases(n_grid)), weights, others)
+            target.evaluate(fourier.to_modes(tiled_white_noise(n_grid)), weights, others)
         finally:
             logging.disable(logging.NOTSET)
         super().__init__(target)
@@ -172,7 +172,7 @@ class Setup(Timed):
 
 
 def of_yaml(path):
-    """:class:`Timed` of a yaml file's model, at its own phases and reference cosmology."""
+    """:class:`Timed` of a yaml file's model, at its own white noise and reference cosmology."""
     _, target = build(read_yaml(path, "theory, likelihood and params"), path)
     point = reference_point(target.model, np.random.default_rng(0))
     with quiet():

@@ -6,8 +6,8 @@ The engine makes two numbers a voxel, the log rate psi and the mass index x, of
     psi = b + w_0 u + sum_h w_h h(u) + sum_shells w_s S_s(u) + sum_{l, shells} w_ls I_ls(u)
     x   = u + sum_shells y_s S_s(u)
 
-and the network reads them apart: the log rate is the logarithm of the expected number of halos,
-over ``exp(alpha_shift)``, the catalogue's mean; the mass index alone decides their mass
+and the network reads each on its own: the log rate is the logarithm of the expected number of
+halos, over ``exp(alpha_shift)``, the catalogue's mean; the mass index alone decides their mass
 distribution (:mod:`cobaya_neuralbias.kernels.halos.truncated_mixture`).
 
     n(t | psi, x) = exp(psi + alpha_shift) p(t | x)

@@ -95,6 +95,6 @@ def bin_spectrum(modes, shells, n_bins, other=None):
         return total / count
 
 
-def linear_density(grid, phases, linear_power):
+def linear_density(grid, white_noise, linear_power):
     """Linear density contrast (n, n, n) of white noise, given P of each real mode."""
-    return from_modes(to_modes(phases) * np.sqrt(linear_power / grid.voxel_volume))
+    return from_modes(to_modes(white_noise) * np.sqrt(linear_power / grid.voxel_volume))

@@ -1,4 +1,4 @@
-"""First- and second-order displacements apart, and Lagrangian perturbation theory made of them.
+"""First- and second-order displacements as two fields, and Lagrangian theory made of them.
 
 In redshift space (plane-parallel, along one axis) the displacement of that coordinate is
 
@@ -20,7 +20,7 @@ from .sublattices import Sublattices
 
 @dataclass(frozen=True)
 class Orders:
-    """The displacements of first order and, times ``growth_ratio``, of second order, apart.
+    """The displacements of first order and, times ``growth_ratio``, of second order: two fields.
 
     Attributes
     ----------
