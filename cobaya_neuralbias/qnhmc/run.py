@@ -19,6 +19,9 @@ from .parallel import ParallelChains
 from .signals import noted_signals
 from .state import RunState
 
+# Cycles, and seconds, from which the speed of a run is told
+TIMED_CYCLES, TIMED_SECONDS = 5, 2.0
+
 
 class Run:
     """Warms a chain up, samples, and keeps its files up to date.
@@ -52,6 +55,9 @@ class Run:
         self._resuming = resuming
         self._started = self._last_output = time.monotonic()
         self.converged = self._has_converged()
+        # Cycle and time from which speed is measured; whether its last report was of the sampling
+        self._timed_from = self.state.n_cycles, time.monotonic()
+        self._timed: bool | None = None
 
     @property
     def state(self) -> RunState:
@@ -66,6 +72,7 @@ class Run:
             if not self.state.tuning.done:
                 self._say(messages.start_of_warmup(self.state.tuning))
             self._last_output = time.monotonic()
+            self._timed_from = self.state.n_cycles, time.monotonic()
             with noted_signals(self._log) as signals:
                 try:
                     self._sample(signals)
@@ -105,6 +112,7 @@ class Run:
             if signals:
                 self._stop(signals[0])
             self._synchronise_if_due()
+            self._log_cost_ahead()
             self._output_if_due()
 
     def _stop(self, signal: Any) -> NoReturn:
@@ -123,6 +131,17 @@ class Run:
             self._stop(signals[0])
         self._output_now(final=True)
         self._log.error("Another chain has failed or was stopped; this one is saved.")
+
+    def _log_cost_ahead(self) -> None:
+        """After the first cycles of the warm-up, and again, with its steps, after those of it."""
+        state = self.state
+        seconds = time.monotonic() - self._timed_from[1]
+        cycles = state.n_cycles - self._timed_from[0]
+        if cycles < TIMED_CYCLES or seconds < TIMED_SECONDS or self._timed == state.tuning.done:
+            return
+        self._timed = state.tuning.done
+        options = self._options
+        self._say(messages.cost_ahead(state, cycles, seconds, options.thin, options.max_samples))
 
     # Recording
 
@@ -187,6 +206,7 @@ class Run:
         self._set_seconds()
         self.chain.learn(of_all)
         if self.state.tuning.done:
+            self._timed_from = self.state.n_cycles, time.monotonic()
             options = self._options
             weights_move = options.weight_updates > 0 and self.layout.n_weights > 0
             self._log.info(
@@ -245,7 +265,8 @@ class Run:
 
     def _output_now(self, final: bool = False) -> None:
         self._set_seconds()
-        self._log.info("%s", messages.stage(self.state, self._options.max_samples))
+        if self.state.acceptance:  # else nothing has happened since the last line
+            self._log.info("%s", messages.stage(self.state, self._options.max_samples))
         if warning := messages.low_acceptance(self.state):
             self._log.warning("%s", warning)
         self._save(final)

@@ -15,7 +15,7 @@ import numpy as np
 from cobaya import mpi
 from cobaya.collection import SampleCollection
 from cobaya.sampler import Sampler
-from cobaya.tools import NumberWithUnits, get_external_function
+from cobaya.tools import get_external_function
 
 from ..component import PackageComponent, logged_errors
 from ..posterior.free_posterior import FreePosterior
@@ -51,7 +51,7 @@ class QNHMC(PackageComponent, Sampler):
 
     _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
 
-    max_samples: int
+    max_samples: float
     Rminus1_stop: float | None
     Rminus1_cl_stop: float | None
     check_every: int
@@ -79,7 +79,6 @@ class QNHMC(PackageComponent, Sampler):
     def initialize(self):
         """Check the options, and build the run from its parts or from what is stored of it."""
         check_options(self)
-        self.output_every = NumberWithUnits(self.output_every, "s", dtype=float)
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)
         if self.output.is_resuming():
