@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from .summary import ACCEPTANCE, FEW_SAMPLES, number, runaways, title
+from .summary import ACCEPTANCE, FEW_SAMPLES, few_diverge, number, title
 
 RHAT = 1.05
 # Beyond this a chain is not slow but on its way
@@ -87,7 +87,7 @@ def _check_trajectories(result, add):
     )
     add(
         "divergences",
-        *runaways(result["divergences"], result["trajectories"]),
+        *few_diverge(result["divergences"], result["trajectories"]),
         f"there is a region that the chain cannot enter: {ANEW} or a higher target_acceptance",
     )
 

@@ -66,10 +66,10 @@ def summarise(run, analysis):
     return as_json(summary)
 
 
-def runaways(divergences, trajectories):
+def few_diverge(divergences, trajectories):
     """(met, text) of the verdict on divergent trajectories."""
     return 100 * divergences <= DIVERGENT * trajectories, (
-        f"trajectories do not run away: {divergences} of {trajectories} did, "
+        f"few trajectories diverge: {divergences} of {trajectories} did, "
         f"wanted at most {DIVERGENT:g} %"
     )
 
@@ -102,7 +102,7 @@ def checks(summary):
             f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to "
             f"{high:g}",
         )
-        add("divergences", *runaways(summary["divergences"], summary["trajectories"]))
+        add("divergences", *few_diverge(summary["divergences"], summary["trajectories"]))
     zscores = summary["power_zscores"]
     if zscores and modes_free:
         k, z = max(zscores, key=lambda pair: abs(pair[1]))
