@@ -1,7 +1,7 @@
 """What ``cobaya-neuralbias bench`` times: pieces of one gradient of the log posterior.
 
 Either a yaml file's own model or, without one, that of a case, on a mesh of any size. Its
-halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid``^3
+halos are the bundled catalogue, tiled periodically (or cut) to the box in which ``n_grid^3``
 voxels have the size of its own 64^3; the phases are its initial conditions, tiled alike. So a
 voxel costs the same on every mesh.
 """

@@ -2,14 +2,15 @@
 
 A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel, or
 a few: psi is then (k, ...). The *network* makes of psi the halo mass distribution. With masses as
-``t = ln(M / M_threshold) >= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine has
+``t = ln(M / M_threshold) >= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine
+has::
 
     n_weights, weights() -> {name: Weight}
     radius                                  voxels that its kernel reaches
     forward(delta, w) -> response           with .psi, (n, n, n) or (k, n, n, n)
     forward_vjp(response, w, psi_bar) -> delta_bar, w_bar; of psi's type, w_bar float64
 
-and a network has
+and a network has::
 
     n_weights, weights() -> {name: Weight}
     number_density(psi, w), log_density(psi, t, w)

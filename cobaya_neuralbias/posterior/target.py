@@ -1,4 +1,4 @@
-"""The posterior of phases and bias weights at fixed cosmology, as the sampler sees it.
+"""The posterior of white noise and bias weights at fixed cosmology, as the sampler sees it.
 
     ln p(x, w) = sum_likelihoods ln L(delta(x), w) - |x|^2 / 2 + ln prior(w)
 
@@ -38,7 +38,7 @@ def reference_point(model: Any, rng: np.random.Generator | None = None) -> dict[
 
 
 class FieldTarget:
-    """Log posterior of (phases, weights) and its gradient at the model's current cosmology.
+    """Log posterior of (white noise, weights) and its gradient at the model's current cosmology.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ class FieldTarget:
     def modes_value_and_gradient(
         self, modes: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """As :meth:`value_and_gradient` for the orthogonal real Fourier modes of the phases."""
+        """:meth:`value_and_gradient` of the orthogonal real Fourier modes of the white noise."""
         prior, prior_bar = self.priors.value_and_gradient(weights)
         if not np.isfinite(prior):
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
@@ -242,24 +242,24 @@ class FieldTarget:
         return value, modes_bar, weights_bar + prior_bar
 
     def value_and_gradient(
-        self, phases: np.ndarray, weights: Any
+        self, white_noise: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Log posterior and its gradients at the model's current cosmology.
 
         Parameters
         ----------
-        phases : (n, n, n) float64, white noise
+        white_noise : (n, n, n) float64
         weights : (n_weights,) float64, in the order of ``weight_names``
 
         Returns
         -------
         log_posterior : float, field prior included, constants of the priors dropped
-        d_phases : (n, n, n) float64
+        d_white_noise : (n, n, n) float64
         d_weights : (n_weights,) float64
         """
         self.refresh()
         value, modes_bar, weights_bar = self.modes_value_and_gradient(
-            fourier.to_modes(np.asarray(phases, dtype=float)), np.asarray(weights, dtype=float)
+            fourier.to_modes(np.asarray(white_noise, dtype=float)), np.asarray(weights, dtype=float)
         )
         return value, fourier.from_modes(modes_bar), weights_bar
 

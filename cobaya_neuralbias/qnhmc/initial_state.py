@@ -63,7 +63,7 @@ def resume(target: FieldTarget, layout: ParameterLayout, chain: Chain, path: Pat
     modes, weights = layout.modes(position), layout.weights(position)
     result = target.evaluate(modes, weights, state.others)
     chain.resume(position)
-    names = "ln posterior of phases and weights", "ln posterior through Cobaya"
+    names = "ln posterior of white noise and weights", "ln posterior through Cobaya"
     now = state.current.log_density, result.logpost
     for name, old, new in zip(names, before, now, strict=True):
         if not (np.isnan(old) or np.isclose(old, new, rtol=1e-9, atol=1e-6)):

@@ -6,7 +6,7 @@ invariant once the warm-up has ended and all tuning is frozen.
 
 This file holds Cobaya's hooks. The parts are built here and work elsewhere: the chain
 (:mod:`.chain`), the posterior it moves in (:mod:`cobaya_neuralbias.posterior`), the run around it
-(:mod:`.run`).
+(:mod:`cobaya_neuralbias.qnhmc.run`).
 """
 
 from typing import Any

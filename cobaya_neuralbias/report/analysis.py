@@ -79,10 +79,10 @@ def analyse(run):
     psi = {name: 0.0 for name, like in run.likelihoods.items() if like.engine.n_weights}
     linear, single, linear_power = [], {name: [] for name in reference}, 0.0
     for sample in run.samples():
-        linear_power = linear_power + sample.linear_power / len(run.phases)
-        density = linear_density(grid, sample.phases, sample.linear_power)
+        linear_power = linear_power + sample.linear_power / len(run.white_noise)
+        density = linear_density(grid, sample.white_noise, sample.linear_power)
         linear.append(density[:, :, slab].mean(2))
-        for name, field in (("initial", sample.phases), ("final", sample.delta)):
+        for name, field in (("initial", sample.white_noise), ("final", sample.delta)):
             if name in reference:
                 single[name].append(r(name, field))
         quartile = quartiles(sample.delta)
@@ -96,7 +96,7 @@ def analyse(run):
         for name in psi:
             # Of an engine with two outputs the first: the log-rate.
             field = sample.psi[name].reshape(-1, *grid.shape)[0]
-            psi[name] = psi[name] + field / len(run.phases)
+            psi[name] = psi[name] + field / len(run.white_noise)
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
     maps = {

@@ -64,7 +64,7 @@ def make_diagnosis(
     Returns
     -------
     text : str, for people
-    numbers : dict, see docs/diagnostics.md
+    numbers : dict, see docs/reference/run_files.md
 
     Raises
     ------

@@ -90,7 +90,7 @@ def _check_whole(path, content):
 
 
 def measure(prefixes, chains):
-    """All numbers by name; the page on diagnostics in the documentation defines each.
+    """All numbers by name. docs/how_to/diagnose.md defines each.
 
     Parameters
     ----------

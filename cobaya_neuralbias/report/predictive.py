@@ -182,7 +182,7 @@ def cell_voxels(n_grid):
 
 
 def dispersion(counts, side, completeness):
-    """Variance over mean of the halo counts in cells of ``side``^3 voxels.
+    """Variance over mean of the halo counts in cells of ``side^3`` voxels.
 
     ``sum (n - e)^2 / e`` over the cells, by their number less one, where e is the expected number
     of unclustered halos, in proportion to the completeness; cells without any are left out. 1 on

@@ -26,7 +26,9 @@ def predict(run, n_draws, seed, folder=None, overwrite=False):
     results : dict, likelihood -> Predictive
     n_samples : int, stored samples used
     """
-    which, times = np.unique(np.arange(n_draws) * len(run.phases) // n_draws, return_counts=True)
+    which, times = np.unique(
+        np.arange(n_draws) * len(run.white_noise) // n_draws, return_counts=True
+    )
     names = list(run.likelihoods)
     files = [
         {} if folder is None else file_names(folder / f"{i:04d}.h5", names, overwrite)
@@ -65,7 +67,7 @@ def _point(run, sample):
         likelihoods=run.likelihoods,
         parameters=sample.parameters,
         weights=sample.weights,
-        white_noise=sample.phases,
-        delta_linear=linear_density(run.grid, sample.phases, sample.linear_power),
+        white_noise=sample.white_noise,
+        delta_linear=linear_density(run.grid, sample.white_noise, sample.linear_power),
         delta_final=sample.delta,
     )

@@ -60,7 +60,7 @@ def summarise(run, analysis):
         ),
         "mass_function": mass_function,
         "weights": weights,
-        "stored_fields": len(run.phases),
+        "stored_fields": len(run.white_noise),
     }
     summary["checks"] = checks(summary)
     return as_json(summary)
@@ -81,8 +81,8 @@ def checks(summary):
     def add(check, met, text):
         out.append({"check": check, "met": bool(met), "text": text})
 
-    phases_move = "phases" not in summary["fixed"]
-    if summary["r_initial"] is not None and phases_move:
+    modes_free = "phases" not in summary["fixed"]
+    if summary["r_initial"] is not None and modes_free:
         for k_max, target in R_TARGETS:
             values = [r for k, r in summary["r_initial"] if k < k_max]
             if values:
@@ -95,7 +95,7 @@ def checks(summary):
                 )
     low, high = ACCEPTANCE
     acceptance = summary["acceptance"]
-    if phases_move or summary["weights"]:
+    if modes_free or summary["weights"]:
         add(
             "acceptance",
             low <= acceptance <= high,
@@ -104,7 +104,7 @@ def checks(summary):
         )
         add("divergences", *few_divergences(summary["divergences"], summary["trajectories"]))
     zscores = summary["power_zscores"]
-    if zscores and phases_move:
+    if zscores and modes_free:
         k, z = max(zscores, key=lambda pair: abs(pair[1]))
         add(
             "power",

@@ -17,7 +17,7 @@ class Costs:
 
     Attributes
     ----------
-    gradients : int, evaluations of the posterior of phases and weights, with its gradient
+    gradients : int, evaluations of the posterior of modes and weights, with its gradient
     weight_evaluations : int, the same for the weights alone, at a fixed density
     seconds : float, of the whole run
     seconds_gradients : float

@@ -49,7 +49,7 @@ def _flatten(out: dict[str, str], path: str, value: Any, ignored: Collection[str
             if key not in ignored:
                 _flatten(out, f"{path}.{key}", inner, ignored)
     else:
-        # Of a Python function only the name can be told.
+        # Of a Python function only the name is known.
         out[path] = json.dumps(value, default=lambda x: getattr(x, "__qualname__", str(type(x))))
 
 

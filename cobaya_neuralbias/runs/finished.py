@@ -33,7 +33,7 @@ STORED = ("samples/phases", "samples/point")
 class StoredSample(NamedTuple):
     """One full sample of the posterior, and what the model makes of it."""
 
-    phases: np.ndarray  #: (n, n, n) white noise
+    white_noise: np.ndarray  #: (n, n, n)
     delta: np.ndarray  #: (n, n, n) final density contrast
     linear_power: np.ndarray  #: (n, n, n) linear P [(Mpc/h)^3] of each real Fourier mode
     weights: dict  #: likelihood -> (n_weights,) its bias weights
@@ -57,7 +57,7 @@ class Run:
     final_mean : (n, n, n) float64, of the density contrast
     whitened, spectrum : (samples, n_bins) float64, P/P_linear and P [(Mpc/h)^3] of the samples
     n_modes : (n_bins,) int, independent real modes a bin
-    phases, points : (stored, n, n, n) float32, (stored, n_parameters) float64
+    white_noise, points : (stored, n, n, n) float32, (stored, n_parameters) float64
     parameters : list of str, the columns of ``points``
     chains : list of (n_i, n_columns) float64, the text chains without their weights
     posterior : getdist.MCSamples
@@ -78,7 +78,7 @@ class Run:
     whitened: np.ndarray
     spectrum: np.ndarray
     n_modes: np.ndarray
-    phases: np.ndarray
+    white_noise: np.ndarray
     points: np.ndarray
     parameters: list
     chains: list
@@ -127,9 +127,9 @@ class Run:
         of them), computed anew by the model.
         """
         theory, target = self.target.theory, self.target
-        for phases, point in zip(self.phases[which], self.points[which], strict=True):
+        for white_noise, point in zip(self.white_noise[which], self.points[which], strict=True):
             values = dict(zip(self.parameters, point, strict=True))
-            target.evaluate(to_modes(np.asarray(phases, dtype=float)), *target.split(values))
+            target.evaluate(to_modes(np.asarray(white_noise, dtype=float)), *target.split(values))
             delta = np.array(theory.get_matter_density())
             current = target.model.provider.params
             weights = {
@@ -141,7 +141,7 @@ class Run:
                 for name, like in self.likelihoods.items()
             }
             yield StoredSample(
-                np.asarray(phases, dtype=float),
+                np.asarray(white_noise, dtype=float),
                 delta,
                 theory.get_forward_model().packed_power,
                 weights,
@@ -215,7 +215,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
         whitened=np.concatenate([part["power/whitened"] for part in parts]),
         spectrum=np.concatenate([part["power/spectrum"] for part in parts]),
         n_modes=np.asarray(first["power/n_modes"]),
-        phases=np.concatenate([part["samples/phases"] for part in stored]),
+        white_noise=np.concatenate([part["samples/phases"] for part in stored]),
         points=np.concatenate([part["samples/point"] for part in stored]),
         parameters=parameters,
         chains=chains,

@@ -53,7 +53,7 @@ class Warmup:
 
     With ``gibbs`` the first trajectory of a cycle leaves the dense coordinates unchanged.
 
-    A window ends in two steps, so that several chains can pool their statistics of it:
+    A window ends in two steps, so that several chains can pool their statistics of it::
 
         while not warmup.done:
             ...  # observe a cycle's transitions

@@ -30,9 +30,9 @@ DTYPES = ("float64", "float32")
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
 
-# Bytes, measured: docs/performance.md. A process with all its libraries and no mesh yet; for each
-# voxel, what is float64 whatever the fields are, and what the sampler and its files keep beside a
-# gradient.
+# Bytes, measured: docs/explanation/cost.md. A process with all its libraries and no mesh yet;
+# for each voxel, what is float64 whatever the fields are, and what the sampler and its files keep
+# beside a gradient.
 OF_PROCESS = 3e8
 OF_MODES = 5 * 8
 OF_SAMPLER = 23 * 8

@@ -6,7 +6,8 @@
 A twin of :class:`cobaya_neuralbias.posterior.target.FieldTarget` for other packages' samplers to
 move in, and an independent check of its gradient. It takes no code from the package, only the data:
 linear amplitude, halos, options. One model only: second order, TSC, the natural parametrisation
-with 3^3 kernels, l = 0 and 1, two components, normal priors. Equations: docs/conventions.md.
+with 3^3 kernels, l = 0 and 1, two components, normal priors. Equations:
+docs/reference/conventions.md.
 """
 
 from typing import NamedTuple

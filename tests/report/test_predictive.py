@@ -312,7 +312,7 @@ def test_seed_and_kept_catalogues(folder, finished, tmp_path):
         totals.append(len(halos))
         assert sigma8 == 0.81
         assert weight == run.points[sample][run.parameters.index("npe_b")]
-        assert np.allclose(truth["white_noise"], run.phases[sample])
+        assert np.allclose(truth["white_noise"], run.white_noise[sample])
     summary = json.loads((out / "predictive.json").read_text())
     assert np.isclose(np.mean(totals), summary["likelihoods"]["bias"]["number"]["mean"])
     with pytest.raises(InputError, match=r"0001.h5' exists; .*--force"):

@@ -100,7 +100,7 @@ def test_stored_samples_are_computed_as_the_run_did(finished):
     assert len(deltas) == N_SAMPLES
     # The run kept the mean of exact densities; the stored phases are in single precision.
     assert np.allclose(np.mean(deltas, axis=0), run.final_mean, atol=1e-5)
-    assert np.allclose(np.mean(run.phases, axis=0), run.initial_mean, atol=1e-6)
+    assert np.allclose(np.mean(run.white_noise, axis=0), run.initial_mean, atol=1e-6)
 
 
 def test_chains_are_combined(copied):
