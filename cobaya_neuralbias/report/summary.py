@@ -7,13 +7,13 @@ from ..atomic_files import as_json
 from ..sampling.diagnostics import equal_lengths, ess_bulk, rhat
 from .statistics import mass_function_agreement
 
-# k [h/Mpc] below which the inferred initial conditions should follow the truth, and how closely
+# k [h/Mpc] below which the inferred initial conditions should follow the truth, and the least r
 R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
 ACCEPTANCE = (0.6, 0.95)
 # Divergent trajectories among all, in per cent
 DIVERGENT = 1.0
 LARGEST_Z = 3.0
-# Below this many effective samples a weight's mean and error are not to be trusted
+# Below this many effective samples a weight's mean and error are not reliable
 FEW_SAMPLES = 50
 FEW_FIELDS = 20
 
