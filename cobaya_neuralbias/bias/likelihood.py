@@ -1,36 +1,8 @@
 """What the likelihoods of a halo catalogue share: a bias model, the halos, and the chain rule.
 
-A bias model is two functions. The *engine* makes of the density contrast one number psi a voxel, or
-a few: psi is then (k, ...). The *network* makes of psi the halo mass distribution. With masses as
-``t = ln(M / M_threshold) >= 0``, weights ``w`` as flat arrays, and m voxels in a row, an engine
-has::
-
-    n_weights, weights() -> {name: Weight}
-    radius                                  voxels that its kernel reaches
-    forward(delta, w) -> response           with .psi, (n, n, n) or (k, n, n, n)
-    forward_vjp(response, w, psi_bar) -> delta_bar, w_bar; of psi's type, w_bar float64
-
-and a network has::
-
-    n_weights, weights() -> {name: Weight}
-    number_density(psi, w), log_density(psi, t, w)
-    number_density_vjp(psi, out_bar, w) -> psi_bar, w_bar
-    binned_density(psi, edges, w) -> (n_bins, m)
-    binned_density_vjp(psi, edges, out_bar, w) -> psi_bar, w_bar
-    sum_log_density_with_vjp(psi, halos, w) -> value, psi_bar, w_bar
-    log_likelihood_with_vjp(psi, volume, halos, w, completeness=None) -> value, psi_bar, w_bar
-    draw_t(rng, psi, w) -> t of one halo at each psi; none in a network that knows no masses
-    density_with_pullback(psi, edges, w)    optional: binned_density of one bin on a whole mesh,
-                                            and its adjoint, where there is a faster way
-
-where ``halos`` is :attr:`CatalogueLikelihood.halos_by_voxel`; see
-:class:`~cobaya_neuralbias.bias.mdn.MixtureDensityNetwork`. Neither knows what it is compared with.
-
-Densities are float64 or float32; an engine computes psi, and its way back, in that type or in
-float64. All else is float64, sums included; the gradient that ``log_likelihood_with_vjp`` gives in
-psi may be of its type. Arrays that are returned are the caller's, and are never written to again
-(:mod:`cobaya_neuralbias.kernels.array_pool`), so models may be evaluated by several threads at a
-time.
+A bias model is two functions: an engine, from the density contrast to psi, and a network, from psi
+to the halo mass distribution. What they must have, with shapes and types, stands in
+:mod:`cobaya_neuralbias.bias.protocols`. Neither knows what it is compared with.
 """
 
 from dataclasses import dataclass, field
@@ -41,6 +13,7 @@ import numpy as np
 
 from ..kernels import array_pool
 from ..kernels.threads import SERIAL, Threads
+from .protocols import Engine, Network, Rate
 from .scatter import Poisson
 from .weight import Weight
 
@@ -58,7 +31,9 @@ class CatalogueLikelihood:
 
     Attributes
     ----------
-    engine, network : the two halves of the model
+    engine : :class:`~cobaya_neuralbias.bias.protocols.Engine`
+    network : :class:`~cobaya_neuralbias.bias.protocols.Network`, or a mere
+        :class:`~cobaya_neuralbias.bias.protocols.Rate` where masses are not compared
     voxel_volume : float [(Mpc/h)^3]
     voxel : (n_halos,) int64, flat index of each halo's voxel
     t : (n_halos,) float64, ln(M / M_threshold), all >= 0
@@ -68,8 +43,8 @@ class CatalogueLikelihood:
     threads : that share the loops over voxels outside of engine and network
     """
 
-    engine: Any
-    network: Any
+    engine: Engine
+    network: Network | Rate
     voxel_volume: float
     voxel: np.ndarray
     t: np.ndarray
@@ -146,6 +121,7 @@ class CatalogueLikelihood:
         -------
         float, (m,) float64, (n_network_weights + n_scatter_weights,) float64
         """
+        # That of a `TabulatedNetwork`, where it is one.
         of_mesh = getattr(self.network, "density_with_pullback", self._density)
         density, pullback = of_mesh(psi, np.array(self.mass_range), network_weights)
         value, expected_bar, scatter_bar = self.scatter.log_mean_factor(

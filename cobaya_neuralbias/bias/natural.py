@@ -1,13 +1,14 @@
 """The bias model in natural parameters: a network that is linear in what the data tell.
 
-The engine makes two numbers a voxel of ``u = log(1 + delta + floor)``,
+The engine makes two numbers a voxel, the log rate psi and the mass index x, of
+``u = log(1 + delta + floor)``,
 
     psi = b + w_0 u + sum_h w_h h(u) + sum_shells w_s S_s(u) + sum_{l, shells} w_ls I_ls(u)
     x   = u + sum_shells y_s S_s(u)
 
-and the network reads them apart: ``psi`` is the logarithm of the expected number of halos, over
-``exp(alpha_shift)``, the catalogue's mean; ``x`` is the index of their
-mass distribution (:mod:`cobaya_neuralbias.kernels.halos.truncated_mixture`).
+and the network reads them apart: the log rate is the logarithm of the expected number of halos,
+over ``exp(alpha_shift)``, the catalogue's mean; the mass index alone decides their mass
+distribution (:mod:`cobaya_neuralbias.kernels.halos.truncated_mixture`).
 
     n(t | psi, x) = exp(psi + alpha_shift) p(t | x)
 
@@ -52,7 +53,7 @@ SOFTENING = 1.0
 class Response(NamedTuple):
     """A forward evaluation, in the density's type, and what its adjoint needs again."""
 
-    psi: np.ndarray  #: (2, n, n, n) psi and x
+    psi: np.ndarray  #: (2, n, n, n) log rate and mass index
     delta: np.ndarray  #: (n, n, n)
     inputs: np.ndarray  #: u, padded
     hinges: np.ndarray  #: (n_hinges, n, n, n) h(u)
@@ -60,14 +61,14 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True)
 class NaturalEngine:
-    """Psi and the mass index x of a cubic neighbourhood of odd ``kernel_size``.
+    """Log rate and mass index of a cubic neighbourhood of odd ``kernel_size``.
 
     Attributes
     ----------
     kernel_size : int, odd
-    multipoles : tuple of int, 0 and those of 1, 2 whose invariants enter psi
+    multipoles : tuple of int, 0 and those of 1, 2 whose invariants enter the log rate
     floor : float, > 0, of the logarithm
-    mass_index : bool, whether the shells have weights in x (False where nothing reads x)
+    mass_index : bool, whether the shells have weights in it (False where nothing reads it)
     threads : that share the loops over voxels
     """
 
@@ -140,7 +141,10 @@ class NaturalEngine:
         return out
 
     def _split(self, weights):
-        """b, w_0, hinge weights, feature weights (n_degrees, n_shells) of psi, (n_shells,) of x."""
+        """b, w_0, hinge weights; those of features in the log rate and of shells in the mass index.
+
+        The last two are (n_degrees, n_shells) and (n_shells,).
+        """
         n, n_shells = 2 + len(HINGES), len(self.shells)
         rows = np.zeros((len(self._kernels.degrees) + 1, n_shells))
         rows.reshape(-1)[: len(weights) - n] = weights[n:]
@@ -153,8 +157,8 @@ class NaturalEngine:
         return np.log(base), 0.5 * np.log1p((base[0] / base) ** 2)
 
     def forward(self, delta, weights):
-        """psi and x of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
-        b, slope, hinge_weights, of_psi, of_x = self._split(weights)
+        """Both numbers of the density contrast ``delta`` (n, n, n); see :class:`Response`."""
+        b, slope, hinge_weights, of_rate, of_index = self._split(weights)
         patches, at_mean = self._patches
         inputs = array_pool.empty((len(delta) + 2 * self.radius,) * 3, delta.dtype)
         stencil.pad_log(delta, 1 + self.floor, self.radius, inputs, self.threads)
@@ -162,8 +166,8 @@ class NaturalEngine:
         # the lengths vanish, and every sum over a shell is u times its neighbours.
         constants = np.array(
             [
-                b - hinge_weights @ at_mean - (slope + of_psi[0] @ self.multiplicity) * patches[0],
-                -(1 + of_x @ self.multiplicity) * patches[1],
+                b - hinge_weights @ at_mean - (slope + of_rate[0] @ self.multiplicity) * patches[0],
+                -(1 + of_index @ self.multiplicity) * patches[1],
             ]
         )
         hinges = array_pool.empty((len(HINGES), *delta.shape), delta.dtype)
@@ -172,34 +176,37 @@ class NaturalEngine:
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
             *(constants, hinges, out, self.threads),
         )
-        shell_features.combine_features(inputs, *self._layout, of_psi, of_x, out, self.threads)
+        shell_features.combine_features(inputs, *self._layout, of_rate, of_index, out, self.threads)
         return Response(out, delta, inputs, hinges)
 
     def forward_vjp(self, response, weights, psi_bar):
-        """Cotangents of ``delta`` and ``weights`` given that of (psi, x)."""
-        _, slope, hinge_weights, of_psi, of_x = self._split(weights)
+        """Cotangents of ``delta`` and ``weights`` given that of both numbers."""
+        _, slope, hinge_weights, of_rate, of_index = self._split(weights)
         patches, at_mean = self._patches
         delta, inputs = response.delta, response.inputs
         inputs_bar = array_pool.zeros(inputs.shape, inputs.dtype)
-        of_psi_bar, of_x_bar = np.zeros(of_psi.shape), np.zeros(of_x.shape)
+        of_rate_bar, of_index_bar = (
+            np.zeros(of_rate.shape),
+            np.zeros(of_index.shape),
+        )
         shell_features.combine_features_vjp(
-            *(inputs, *self._layout, of_psi, of_x, psi_bar),
-            *(inputs_bar, of_psi_bar, of_x_bar, self.threads),
+            *(inputs, *self._layout, of_rate, of_index, psi_bar),
+            *(inputs_bar, of_rate_bar, of_index_bar, self.threads),
         )
         u_bar = array_pool.zeros(delta.shape, delta.dtype)
         shell_features.unpad_periodic_vjp(inputs_bar, self.radius, u_bar, self.threads)
-        b_bar, x_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
+        b_bar, index_bar, slope_bar, *hinges_bar = log_rate.local_terms_vjp(
             *(delta, 1 + self.floor, inputs, self.radius, slope, np.exp(-patches), hinge_weights),
             *(response.hinges, psi_bar, u_bar, self.threads),
         )
-        of_psi_bar[0] -= self.multiplicity * (patches[0] * b_bar)
-        of_x_bar -= self.multiplicity * (patches[1] * x_bar)
+        of_rate_bar[0] -= self.multiplicity * (patches[0] * b_bar)
+        of_index_bar -= self.multiplicity * (patches[1] * index_bar)
         weights_bar = np.concatenate(
             [
                 [b_bar, slope_bar - patches[0] * b_bar],
                 hinges_bar - at_mean * b_bar,
-                of_psi_bar.ravel(),
-                of_x_bar,
+                of_rate_bar.ravel(),
+                of_index_bar,
             ]
         )
         return u_bar, weights_bar[: self.n_weights]
@@ -209,7 +216,7 @@ class NaturalEngine:
 class NaturalRate:
     """Halos above threshold, ``exp(psi + alpha_shift)``, without their masses; no weights.
 
-    ``psi`` arguments are (2, ...): psi and the mass index x.
+    ``psi`` arguments are (2, ...): log rate and mass index.
     """
 
     alpha_shift: float = 0.0
@@ -266,31 +273,33 @@ class NaturalNetwork(NaturalRate):
 
     def log_density(self, psi, t, weights):
         """ln dn/dlnM [(Mpc/h)^-3] at ``psi`` (2, ...) and ``t = ln(M/M_threshold)``, broadcast."""
-        psi, x, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
+        log_rates, index, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
         out = np.empty(t.size)
         truncated_mixture.log_probability(
-            *(np.ascontiguousarray(v, dtype=float).ravel() for v in (x, t)), weights, out
+            *(np.ascontiguousarray(v, dtype=float).ravel() for v in (index, t)), weights, out
         )
-        return self.alpha_shift + psi + out.reshape(t.shape)
+        return self.alpha_shift + log_rates + out.reshape(t.shape)
 
     def binned_density(self, psi, edges, weights):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
         out = np.empty((len(edges) - 1, psi.shape[1]))
-        x = np.ascontiguousarray(psi[1], dtype=float)
-        mass_bins.bin_probability(x, np.asarray(edges, dtype=float), weights, out)
+        index = np.ascontiguousarray(psi[1], dtype=float)
+        mass_bins.bin_probability(index, np.asarray(edges, dtype=float), weights, out)
         return out * self.number_density(psi, weights)
 
     def binned_density_vjp(self, psi, edges, out_bar, weights):
         """Cotangents of ``psi`` (2, m) and of the weights."""
         edges = np.asarray(edges, dtype=float)
-        x = np.ascontiguousarray(psi[1])
+        index = np.ascontiguousarray(psi[1])
         probability = np.empty(out_bar.shape)
-        mass_bins.bin_probability(x, edges, weights, probability)
+        mass_bins.bin_probability(index, edges, weights, probability)
         rate = self.number_density(psi, weights)
         psi_bar = np.zeros(psi.shape)
         psi_bar[0] = rate * (probability * out_bar).sum(0)
         weights_bar = np.zeros(self.n_weights)
-        mass_bins.bin_probability_vjp(x, edges, weights, out_bar * rate, psi_bar[1], weights_bar)
+        mass_bins.bin_probability_vjp(
+            index, edges, weights, out_bar * rate, psi_bar[1], weights_bar
+        )
         return psi_bar, weights_bar
 
     def sum_log_density_with_vjp(self, psi, halos, weights):
@@ -324,6 +333,6 @@ class NaturalNetwork(NaturalRate):
         """(m,) t = ln(M/M_threshold) of halos at ``psi`` (2, m)."""
         mean, sigma = np.empty((2, psi.shape[1]))
         which = np.ascontiguousarray(rng.random(psi.shape[1]))
-        x = np.ascontiguousarray(psi[1], dtype=float)
-        truncated_mixture.choose_component(x, weights, which, mean, sigma)
+        index = np.ascontiguousarray(psi[1], dtype=float)
+        truncated_mixture.choose_component(index, weights, which, mean, sigma)
         return above_zero(1 - rng.random(len(mean)), mean, sigma)

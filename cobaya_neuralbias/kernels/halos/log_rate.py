@@ -22,7 +22,7 @@ N_PARTS = 16  # of the sum over voxels
 def local_terms(
     delta, shift, padded, radius, slope, scales, weights, constants, hinges, out, threads=SERIAL
 ):
-    """Set ``out`` to the own-density terms of psi and of x.
+    """Set ``out`` to the own-density terms of the log rate psi and of the mass index x.
 
     Parameters
     ----------
