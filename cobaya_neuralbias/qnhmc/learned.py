@@ -72,7 +72,7 @@ class Learned:
 
     def __init__(self, prefix: str, chain: int) -> None:
         folder, name = os.path.split(os.path.expanduser(prefix))
-        paths = []
+        paths: list[Path] = []
         while (path := RunPaths.of(folder, name, len(paths) + 1).state).exists():
             paths.append(path)
         if not paths:

@@ -70,7 +70,7 @@ class Schedule:
         return float(self._lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
 
     def growth(self, cycle):
-        """Ratio of the mean power in the window that begins at ``cycle`` to that in the last one."""
+        """Mean power in the window that begins at ``cycle``, over that in the window before."""
         ends = [0, *self.ends, self.n_cycles]
         i = ends.index(cycle)
         ahead, behind = range(cycle, ends[i + 1]), range(ends[i - 1], cycle)
