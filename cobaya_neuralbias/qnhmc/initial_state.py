@@ -50,6 +50,21 @@ def cold_start(
     chain.start(layout.start(theory.get_modes(), weights), others)
 
 
+def start_at(
+    position: tuple[np.ndarray, np.ndarray],
+    target: FieldTarget,
+    layout: ParameterLayout,
+    chain: Chain,
+) -> None:
+    """Start at the full vector and Metropolis parameters of another run."""
+    full_vector, others = position
+    start = layout.start_from(full_vector)
+    result = target.evaluate(layout.modes(start), layout.weights(start), others)
+    if not np.isfinite(result.logpost):
+        raise InputError("start_from: the last state of that run has zero posterior in this one.")
+    chain.start(start, others)
+
+
 def resume(target: FieldTarget, layout: ParameterLayout, chain: Chain, path: Path) -> None:
     """Go on from the chain's stored state.
 

@@ -15,8 +15,8 @@ from ..sampling.adaptation import Warmup
 from ..sampling.metropolis import Metropolis
 from ..sampling.moments import Moments
 
-# Cycles of warm-up: from a cold start, and with the metric and the last state of another run
-COLD_WARMUP, KNOWN_WARMUP = 300, 60
+# Cycles of warm-up: where everything is to be learned, and with the metric of another run
+COLD_WARMUP, KNOWN_WARMUP = 300, 100
 
 
 def covariance_text(names: list[str], moments: Moments) -> str:
@@ -63,14 +63,19 @@ class Learned:
     ----------
     prefix : str, the ``output`` of the other run
     chain : int, 1-based number of this chain; more chains than the other run had share its files
+    fingerprint : dict, of the run that starts
+
+    Attributes
+    ----------
+    same_data : bool, whether the other run had the same halos and mask
 
     Raises
     ------
     InputError
-        If there is no such run, or it has not ended its warm-up.
+        If there is no such run, it has not ended its warm-up, or it is of another model.
     """
 
-    def __init__(self, prefix: str, chain: int) -> None:
+    def __init__(self, prefix: str, chain: int, fingerprint: dict[str, str]) -> None:
         folder, name = os.path.split(os.path.expanduser(prefix))
         paths: list[Path] = []
         while (path := RunPaths.of(folder, name, len(paths) + 1).state).exists():
@@ -82,27 +87,19 @@ class Learned:
             )
         self.path = paths[(chain - 1) % len(paths)]
         stored = load_state(self.path)
-        self._fingerprint: dict[str, str] = json.loads(stored["fingerprint"])
+        theirs: dict[str, str] = json.loads(stored["fingerprint"])
         self._run: dict[str, Any] = stored["run"]
         if not int(self._run["counters"]["n_samples"]):
             raise InputError(
                 f"start_from: the run of '{self.path}' is still in its warm-up; expected one that "
                 "has samples."
             )
-
-    def check_model(self, fingerprint: dict[str, str]) -> bool:
-        """Whether the data are the same too; InputError if the model is another one."""
-        theirs, mine = (_of_model(one) for one in (self._fingerprint, fingerprint))
-        if found := difference(theirs, mine):
+        if found := difference(_of_model(theirs), _of_model(fingerprint)):
             raise InputError(
                 f"start_from: '{self.path}' is of another model: {found}. Expected a run of the "
                 "same theory, likelihoods and parameters."
             )
-        data = [
-            {name: value for name, value in one.items() if name.startswith("data.")}
-            for one in (self._fingerprint, fingerprint)
-        ]
-        return data[0] == data[1]
+        self.same_data = _of_data(theirs) == _of_data(fingerprint)
 
     def teach(self, tuning: Warmup, metropolis: Metropolis) -> None:
         """Give metric, step sizes and proposal."""
@@ -125,6 +122,10 @@ class Learned:
     def position(self) -> tuple[np.ndarray, np.ndarray]:
         """Full vector and Metropolis parameters of the last state."""
         return np.array(self._run["position"]), np.array(self._run["others"])
+
+
+def _of_data(fingerprint: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fingerprint.items() if name.startswith("data.")}
 
 
 def _of_model(fingerprint: dict[str, str]) -> dict[str, str]:

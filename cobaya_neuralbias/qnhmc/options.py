@@ -10,6 +10,7 @@ from cobaya.tools import NumberWithUnits
 from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number
 from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget
+from .learned import COLD_WARMUP, KNOWN_WARMUP
 
 _COUNT = ("an integer >= 0", lambda v: is_integer(v, 0))
 _LIMIT = ("a positive number, or nothing", lambda v: v is None or POSITIVE_NUMBER[1](v))
@@ -19,7 +20,8 @@ ALLOWED = {
     "Rminus1_stop": _LIMIT,
     "Rminus1_cl_stop": _LIMIT,
     "check_every": POSITIVE_INTEGER,
-    "warmup": _COUNT,
+    "warmup": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
+    "start_from": ("the `output` of a run, or nothing", lambda v: v is None or isinstance(v, str)),
     "phases": _MOVES,
     "weights": _MOVES,
     "blocking": ("joint", "gibbs"),
@@ -86,6 +88,8 @@ def take_numbers(sampler: Any) -> None:
             given,
         )
     sampler.output_every = every
+    if sampler.warmup is None:
+        sampler.warmup = KNOWN_WARMUP if sampler.start_from else COLD_WARMUP
 
 
 def check_options(sampler: Any) -> None:

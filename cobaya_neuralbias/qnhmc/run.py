@@ -15,6 +15,7 @@ from ..runs.traces import columns
 from ..sampling.pooling import pool
 from . import cobaya_files, convergence, initial_state, messages
 from .chain import POOLING, Chain
+from .learned import Learned, write_covariance
 from .parallel import ParallelChains
 from .signals import noted_signals
 from .state import RunState
@@ -35,6 +36,7 @@ class Run:
     output : FieldOutput
     parallel : ParallelChains
     resuming : bool, whether the chain's state is a stored one
+    learned : Learned or None, what another run has learned
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class Run:
         output: FieldOutput,
         parallel: ParallelChains,
         resuming: bool,
+        learned: Learned | None = None,
     ) -> None:
         self._options, self._log = sampler, sampler.log
         self._target = sampler.target
         self._parameters = list(sampler.model.parameterization.sampled_params())
         self.chain, self.layout, self.collection = chain, layout, collection
         self.output, self.parallel = output, parallel
-        self._resuming = resuming
+        self._resuming, self._learned = resuming, learned
         self._started = self._last_output = time.monotonic()
         self.converged = self._has_converged()
         # Cycle and time from which speed is measured; whether its last report was of the sampling
@@ -82,6 +85,7 @@ class Run:
                     self._leave(signals)
                     raise
             self._write_progress(row)
+            self._write_covariance()
             self._log_end(words)
 
     @mpi.sync_errors
@@ -97,6 +101,10 @@ class Run:
                     self.state.n_cycles,
                     self.state.n_samples,
                 )
+            elif self._learned is not None and self._learned.same_data:
+                self._log.info("Starting where '%s' ended.", self._learned.path)
+                position = self._learned.position
+                initial_state.start_at(position, self._target, self.layout, self.chain)
             else:
                 initial_state.cold_start(self.state.rng, self._target, self.layout, self.chain)
 
@@ -298,6 +306,18 @@ class Run:
                 cobaya_files.write_progress(
                     self._options.progress_filename(), self.state.progress, last
                 )
+
+    def _write_covariance(self) -> None:
+        """Of all samples and chains, where Cobaya's samplers look for it."""
+        traces = self.output.traces()
+        names, draws = columns(
+            traces, self._parameters, self.layout.fixed, self._target.weight_names
+        )
+        index = [i for i, name in enumerate(names) if name in self._parameters]
+        chains = mpi.gather(draws[:, index])
+        if self.output.paths and mpi.is_main_process():
+            with logged_errors(self._log):
+                write_covariance(self._options.covmat_filename(), [names[i] for i in index], chains)
 
     def _attributes(self) -> dict[str, Any]:
         """What the field file says of the run."""

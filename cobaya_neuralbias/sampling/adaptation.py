@@ -78,7 +78,9 @@ class Warmup:
         metric_known=False,
     ):
         self.n_cycles = n_cycles
-        self.schedule = Schedule(n_cycles, lowest_power, metric.n_diagonal > 0, metric_known)
+        self.metric_known = metric_known
+        self._has_diagonal = metric.n_diagonal > 0
+        self._set_schedule(lowest_power)
         self.gibbs = gibbs
         self.always = always
         self.quasi_newton = {"joint": QuasiNewton(bfgs_pairs), "dense": QuasiNewton(bfgs_pairs)}
@@ -94,6 +96,9 @@ class Warmup:
     LARGEST_VARIANCE_RATIO = 30.0
     # Variance of the dense coordinates over the conditional one, as assumed during burn-in.
     INITIAL_INFLATION = 10.0
+
+    def _set_schedule(self, lowest_power):
+        self.schedule = Schedule(self.n_cycles, lowest_power, self._has_diagonal, self.metric_known)
 
     def set_metric(self, metric):
         """Start from ``metric``, also for the dense coordinates alone."""
@@ -336,6 +341,7 @@ class Warmup:
     def to_dict(self):
         out = {
             "cycle": self.cycle,
+            "lowest_power": self.schedule.lowest_power,
             "variance": self.metric.variance,
             "covariance": self.metric.covariance,
             "mean": self.metric.mean,
@@ -355,6 +361,7 @@ class Warmup:
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
         self.cycle = int(stored["cycle"])
+        self._set_schedule(float(stored["lowest_power"]))
         self._take_metric(stored)
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])

@@ -27,7 +27,9 @@ class Schedule:
     n_cycles : int
     lowest_power : float, of the likelihood, in the first cycle
     has_diagonal : bool, whether there are diagonal coordinates that dense ones can wait for
-    metric_known : bool, a metric is given, and step sizes alone are to be tuned
+    metric_known : bool
+        A metric is given, and step sizes alone are to be tuned. At full power from the first cycle
+        on the field is taken to be another run's, too, and nothing is frozen.
 
     Attributes
     ----------
@@ -37,16 +39,18 @@ class Schedule:
     tempered_cycles : int, first cycles, in which the likelihood has less than its full power
     full_power_from : int, steps from here on are of the target at its full power
     burn_in : int
+    lowest_power : float
     """
 
     def __init__(self, n_cycles, lowest_power=1.0, has_diagonal=True, metric_known=False):
         self.n_cycles = n_cycles
-        self._lowest_power = lowest_power
-        known = metric_known
-        self.ends = [] if known else sorted({self._at(part) for part in WINDOWS} - {0})
-        self.frozen_until = 0 if known or not has_diagonal else self._at(FROZEN_UNTIL)
-        self.burn_in = 0 if known else self._at(BURN_IN)
-        self.full_power_from = 0 if known else self._at(TEMPERED)
+        self.lowest_power = lowest_power
+        # Another run's last state is no random field that weights should wait for.
+        arrived = metric_known and lowest_power == 1
+        self.ends = [] if metric_known else sorted({self._at(part) for part in WINDOWS} - {0})
+        self.frozen_until = 0 if arrived or not has_diagonal else self._at(FROZEN_UNTIL)
+        self.burn_in = self._at(BURN_IN)
+        self.full_power_from = self._at(TEMPERED)
         self.tempered_cycles = self.full_power_from if lowest_power < 1 else 0
         self.hessian_cycles = self._hessian_cycles()
 
@@ -67,7 +71,7 @@ class Schedule:
     def power(self, cycle):
         """Power of the likelihood in a cycle."""
         end = self.tempered_cycles
-        return float(self._lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
+        return float(self.lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
 
     def growth(self, cycle):
         """Mean power in the window that begins at ``cycle``, over that in the window before."""
