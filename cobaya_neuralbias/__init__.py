@@ -4,6 +4,16 @@ The public names load on first use, so importing the package costs milliseconds 
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .likelihoods.neural_bias import NeuralBias as NeuralBias
+    from .likelihoods.neyrinck import Neyrinck as Neyrinck
+    from .posterior.target import field_target as field_target
+    from .qnhmc.sampler import QNHMC as QNHMC
+    from .theories.eisenstein_hu import EisensteinHu as EisensteinHu
+    from .theories.lpt import LPT as LPT
+    from .theories.particle_mesh import ParticleMesh as ParticleMesh
 
 __version__ = "0.2.0"
 
@@ -20,11 +30,11 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

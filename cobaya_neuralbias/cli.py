@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from . import __version__
 from .errors import InputError
@@ -14,7 +15,7 @@ from .errors import InputError
 USER_ERROR = 2
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand sets ``run``, the function to call."""
     parser = argparse.ArgumentParser(
         prog="cobaya-neuralbias",
@@ -172,8 +173,6 @@ def _report(arguments):
 
 
 def _diagnose(arguments):
-    import json
-
     from .atomic_files import as_json
     from .report.commands import make_diagnosis
 
@@ -219,9 +218,17 @@ def _fit(arguments):
     from .fitting.commands import make_fit
 
     a = arguments
-    starts = a.starts, a.seed, a.scatter
     text, _ = make_fit(
-        a.yaml, a.density, a.phases, a.chain, a.map, *starts, output=a.output, json_file=a.json
+        a.yaml,
+        density=a.density,
+        phases=a.phases,
+        chain=a.chain,
+        posterior=a.map,
+        n_starts=a.starts,
+        seed=a.seed,
+        scatter=a.scatter,
+        output=a.output,
+        json_file=a.json,
     )
     print(text)
 
@@ -234,8 +241,16 @@ def _compare(arguments):
     if a.models is not None:
         models = [] if a.models == "none" else [name.strip() for name in a.models.split(",")]
     text, _ = make_comparison(
-        *(a.yaml, models, a.density, a.phases, a.chain, a.held_out),
-        *(a.starts, a.seed, a.scatter, a.json),
+        a.yaml,
+        models=models,
+        density=a.density,
+        phases=a.phases,
+        chain=a.chain,
+        held_out=a.held_out,
+        n_starts=a.starts,
+        seed=a.seed,
+        scatter=a.scatter,
+        json_file=a.json,
     )
     print(text)
 
@@ -277,7 +292,7 @@ def _bench(arguments):
         write_json(a.json, rows)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the program's own).
 
     Returns

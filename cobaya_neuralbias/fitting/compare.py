@@ -12,15 +12,23 @@ from ..posterior.from_yaml import build, quiet, read_yaml
 from .model import class_of, load
 from .problem import data_size, verdict
 
-# Options of a likelihood that say what the data are; the rest is the model.
+# Options of a likelihood that define its data; the others define its model.
 DATA = (
-    *("catalogue", "columns", "wrap", "length_unit", "mass_unit", "mass_threshold", "mass_bins"),
-    *("completeness", "drop_masked", "boundary"),
+    "catalogue",
+    "columns",
+    "wrap",
+    "length_unit",
+    "mass_unit",
+    "mass_threshold",
+    "mass_bins",
+    "completeness",
+    "drop_masked",
+    "boundary",
 )
-# Options that are neither.
+# Options that define neither.
 OTHERS = ("class", "params", "parameter_prefix", "likelihood", "box_size", "stop_at_error", "speed")
 NEURAL, LOCAL = "cobaya_neuralbias.NeuralBias", "cobaya_neuralbias.Neyrinck"
-# name -> class, and options of which the ones that fit best are taken.
+# name -> class, and sets of options, of which the one that fits best is taken.
 MODELS = {
     "neural": (NEURAL, [{"parametrisation": "charnock2019", "spacing": "softplus", "floor": 0.05}]),
     "natural": (NEURAL, [{"parametrisation": "natural"}]),
@@ -40,13 +48,13 @@ class Candidate:
     name : str
     component : class of the likelihood
     variants : list of dict, options of the model; the best of them counts
-    held : dict, weights at fixed values, without their prefix
+    fixed : dict, weights at fixed values, without their prefix
     """
 
     name: str
     component: type
     variants: list
-    held: dict
+    fixed: dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +142,7 @@ def compare(paths, models, density, held_out, starts):
 
 
 def _of_yaml_files(paths, first):
-    """(options of the data, [Candidate]) of the likelihoods of yaml files, one data set for all."""
+    """(options of the common data, [Candidate]) of the likelihoods of yaml files."""
     data, out, grid = None, [], first.target.grid
     for path in paths:
         info = read_yaml(path, "theory, likelihood and params")
@@ -147,17 +155,17 @@ def _of_yaml_files(paths, first):
         for name, like in target.likelihoods.items():
             options = like.get_defaults()
             options.update(info["likelihood"][name] or {})
-            mine = {option: options[option] for option in DATA}
+            own = {option: options[option] for option in DATA}
             if data is None:
-                data, whose = mine, f"'{name}' of '{path}'"
+                data, first_name = own, f"'{name}' of '{path}'"
             for option in DATA:
-                if mine[option] != data[option]:
+                if own[option] != data[option]:
                     raise InputError(
-                        f"'{path}', likelihood '{name}': {option} is {mine[option]!r}, but "
-                        f"{data[option]!r} in {whose}; expected the same data for all models."
+                        f"'{path}', likelihood '{name}': {option} is {own[option]!r}, but "
+                        f"{data[option]!r} in {first_name}; expected the same data for all models."
                     )
             prefix = options["parameter_prefix"]
-            held = {
+            fixed = {
                 w.removeprefix(prefix): params[w]["value"]
                 for w in like.weight_names
                 if isinstance(params.get(w, {}).get("value"), int | float)
@@ -165,7 +173,7 @@ def _of_yaml_files(paths, first):
             model = {k: v for k, v in options.items() if k not in (*DATA, *OTHERS)}
             label = name if len(paths) == 1 else f"{Path(path).stem}:{name}"
             out.append(
-                Candidate(label.replace("cobaya_neuralbias.", ""), type(like), [model], held)
+                Candidate(label.replace("cobaya_neuralbias.", ""), type(like), [model], fixed)
             )
     return data, out
 
@@ -181,11 +189,11 @@ def _likelihood(component, model, data, kind, box_size):
 
 
 def _without_repetition(candidates, data, kind, grid):
-    """The candidates, less those that are another one's model under a second name."""
+    """The candidates, without those whose model is that of an earlier one."""
     seen, out = [], []
     for candidate in candidates:
         like = _likelihood(candidate.component, candidate.variants[0], data, kind, grid.box_size)
-        model = like.engine, like.network, like.scatter, candidate.held
+        model = like.engine, like.network, like.scatter, candidate.fixed
         if model not in seen:
             out.append(candidate)
         seen.append(model)
@@ -224,12 +232,12 @@ def _best(candidate, data, kind, setup, held_out, starts):
         if held_out:
             fitted, other = halves(fitted, grid.n)
         names = [w.removeprefix(like.parameter_prefix) for w in like.weight_names]
-        free = [name for name in names if name not in candidate.held]
+        free = [name for name in names if name not in candidate.fixed]
         term = Term(
             fitted,
             setup.delta,
             [free.index(name) if name in free else -1 for name in names],
-            [candidate.held.get(name, 0.0) for name in names],
+            [candidate.fixed.get(name, 0.0) for name in names],
         )
         start = like.default_weights[[names.index(name) for name in free]]
         found = fit(Objective([term]), start, *starts)

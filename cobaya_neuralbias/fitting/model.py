@@ -1,4 +1,4 @@
-"""A yaml file's model with the density to fit at; the fits' dealings with Cobaya."""
+"""A yaml file's model with the density of a fit; the calls of Cobaya for fits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ OPTIONS = ("--density", "--phases", "--chain")
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A model, and where it is to be fitted.
+    """A model, and the density and start of its fit.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a fit prints and writes."""
+"""Text and files of a fit."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def fit_text(setup, results):
     target = setup.target
     lines = [f"Density: {setup.description}; {target.grid.n}^3 voxels."]
     if target.metropolis_names:
-        held = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.metropolis_names)
-        lines.append(f"Held at their ref: {held}.")
+        fixed = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.metropolis_names)
+        lines.append(f"Fixed at their ref: {fixed}.")
     for result in results:
         lines += ["", *_result_lines(result)]
     return "\n".join(lines)
@@ -56,7 +56,7 @@ def _result_lines(result):
 
 
 def check_parameter_file(file):
-    """As :func:`~cobaya_neuralbias.atomic_files.check_output`, of what :func:`write_fit` writes."""
+    """:func:`~cobaya_neuralbias.atomic_files.check_output` for a file of :func:`write_fit`."""
     check_output(file)
     if Path(file).suffix == ".covmat":
         raise InputError(f"'{file}': expected another suffix, such as .yaml: .covmat is added.")
@@ -93,7 +93,7 @@ def write_fit(file, setup, results):
             block = {k: v for k, v in setup.params[name].items() if k in ("prior", "latex")}
             block["ref"] = value
             if known:
-                # Drawn one by one: with the whole error of each, they would start far off.
+                # Starts are drawn one by one: with its full error each would be far off.
                 block["ref"] = {"dist": "norm", "loc": value, "scale": width}
                 block["proposal"] = width
             params[name] = block

@@ -1,4 +1,4 @@
-"""What is fitted together: likelihoods and the weights they share, and the outcome."""
+"""A fit of likelihoods that share weights, and its result."""
 
 from dataclasses import dataclass
 
@@ -50,8 +50,8 @@ def problems(setup):
             values = {**setup.start, **target.fixed}
             model = like.data_model(target.grid.n)
             index = [names.index(w) if w in names else -1 for w in like.weight_names]
-            held = [values[w] for w in like.weight_names]
-            terms.append(Term(model, setup.delta, index, held))
+            fixed = [values[w] for w in like.weight_names]
+            terms.append(Term(model, setup.delta, index, fixed))
             data.append(data_size(model, target.grid.n))
         out.append(
             Problem(
@@ -93,12 +93,12 @@ class Result:
     Attributes
     ----------
     problem : Problem
-    posterior : bool, whether the priors were part of what was maximised
+    posterior : bool, whether the priors were part of the maximised density
     fit : Fit
     log_prior : float, density of the priors at the optimum
     covariance, errors : of the posterior there, in the normal approximation: inverse of the
         likelihood's Hessian plus the curvature of the priors
-    conditional : (n,) float64, error of each weight with the others held
+    conditional : (n,) float64, error of each weight at fixed other weights
     """
 
     problem: Problem
@@ -111,7 +111,7 @@ class Result:
 
     @property
     def spectrum(self):
-        """Of the Hessian of what was maximised."""
+        """Of the Hessian of the maximised density."""
         return Spectrum(self.fit.hessian)
 
     @property

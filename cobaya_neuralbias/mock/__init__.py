@@ -1,4 +1,4 @@
-"""Mock catalogues: halos drawn from the model of a yaml file, kept with their truth."""
+"""Mock catalogues: halos drawn from the model of a yaml file, written with their truth."""
 
 from .commands import make_mock, parameter_values
 

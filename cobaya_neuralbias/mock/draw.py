@@ -8,15 +8,15 @@ from ..bias.likelihood import flat
 from ..catalogue import HaloCatalogue
 from ..errors import InputError
 
-# Beyond this expected number a draw is a mistake (weights from a wide prior, most likely), or would
-# not fit into memory: a halo takes some 100 bytes while it is drawn.
+# A larger expected number is a mistake (weights from a wide prior, most likely), or would not fit
+# into memory: a halo takes some 100 bytes while it is drawn.
 MOST_HALOS = 30_000_000
 # Masses this far above threshold, in ln M, are not finite in Msun/h.
 HIGHEST_T = 600.0
 # Masses are drawn so many at a time, which bounds what that takes besides the result.
 CHUNK = 2**20
-# Positions keep this fraction of a voxel side away from its faces: rounding cannot move a halo into
-# the neighbour.
+# Positions are at least this fraction of a voxel side away from its faces, so that rounding cannot
+# move a halo into the neighbour.
 MARGIN = 1e-9
 
 
@@ -36,7 +36,7 @@ def draw_halos(rng, data_model, delta, weights):
     ----------
     rng : numpy Generator
     data_model : CatalogueLikelihood
-        Whose model it is; its own halos play no part.
+        Its model is drawn from; its own halos are not used.
     delta : (n, n, n) float64, matter density contrast
     weights : (n_weights,) float64
 
@@ -70,8 +70,7 @@ def draw_halos(rng, data_model, delta, weights):
 
 
 def expected_number(data_model, delta, weights):
-    """Halos that the model expects in the box; inf where the weights are too wild to tell."""
-    # What overflows is the answer.
+    """Halos that the model expects in the box; inf if it overflows."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         total = float(data_model.expected_counts(delta, weights).sum())
     return total if total == total else np.inf
@@ -86,7 +85,7 @@ def place_halos(rng, draw, grid, mass_threshold, source="mock"):
     draw : HaloDraw
     grid : Grid
     mass_threshold : float [Msun/h]
-    source : str, what messages call the catalogue
+    source : str, name of the catalogue in messages
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The files of mock catalogues: what they were drawn from, and how a yaml file reads them."""
+"""The files of mock catalogues: their truth, and the options of a yaml file that reads them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ..catalogue import write_catalogue
 from ..errors import InputError
 from ..gravity.grid import Grid
 
-# Options of a likelihood that a mock, which is in the reader's own format, does without.
+# Options of a likelihood that do not apply to a mock, whose format is the reader's default.
 READING = ("columns", "wrap", "length_unit", "mass_unit")
 
 

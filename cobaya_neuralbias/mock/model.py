@@ -1,4 +1,4 @@
-"""A yaml file's model, evaluated at one point to draw from; the mocks' dealings with Cobaya."""
+"""A yaml file's model, evaluated at the point of a mock; the calls of Cobaya for mocks."""
 
 import numbers
 

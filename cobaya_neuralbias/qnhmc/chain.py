@@ -136,7 +136,8 @@ class Chain:
             state.others = others
         self.target.set_likelihood_power(state.tuning.likelihood_power)
         state.current = hamiltonian.init(self._posterior, position)
-        state.tuning.set_metric(first_metric(state.tuning.metric, state.current))
+        if not state.tuning.metric_known:
+            state.tuning.set_metric(first_metric(state.tuning.metric, state.current))
 
     def resume(self, position: np.ndarray) -> None:
         """Go on at the ``position`` of the stored ``state``; the evaluation was paid for before."""

@@ -27,7 +27,7 @@ def file_patterns(output: Any, minimal: bool) -> list[re.Pattern]:
     kinds: tuple[str, ...] = (r"\d+\.field\.h5", r"\d+\.journal", r"\d+\.state\.h5(\.previous)?")
     if not minimal:
         kinds += (r"\d+\.(field|state)\.h5\.tmp",)
-        for extension in (Extension.checkpoint, Extension.progress):
+        for extension in (Extension.checkpoint, Extension.progress, Extension.covmat):
             kinds += (re.escape(extension.lstrip(".")) + r"(\.tmp)?",)
     return [*regexps, *(re.compile(output.prefix_regexp_str + kind + "$") for kind in kinds)]
 

@@ -9,6 +9,9 @@ from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget, reference_point
 from .chain import Chain
 
+# Draws of the parameters' `ref` for a first point of non-zero posterior, as Cobaya's mcmc makes
+MOST_TRIES = 1000
+
 
 def cold_start(
     rng: np.random.Generator, target: FieldTarget, layout: ParameterLayout, chain: Chain
@@ -25,20 +28,41 @@ def cold_start(
     Raises
     ------
     InputError
-        If the posterior is zero there.
+        If the posterior is zero wherever the parameters' `ref` was drawn.
     """
     theory = target.theory
     modes = rng.standard_normal(target.grid.shape) if theory.phases is None else theory.get_modes()
-    values = reference_point(target.model, rng)
-    weights, others = target.split(values)
-    result = target.evaluate(modes, weights, others)
-    if not np.isfinite(result.logpost):
-        likelihoods = dict(zip(target.model.likelihood, result.loglikes, strict=True))
-        raise InputError(
-            f"The starting point {values!r} has zero posterior (log-likelihoods {likelihoods!r}). "
-            "Give the parameters a `ref` inside their priors."
-        )
+    tried: list[dict[str, float]] = []
+    while True:
+        values = reference_point(target.model, rng)
+        weights, others = target.split(values)
+        result = target.evaluate(modes, weights, others)
+        if np.isfinite(result.logpost):
+            break
+        if values in tried or len(tried) == MOST_TRIES:  # a `ref` of numbers is always the same
+            likelihoods = dict(zip(target.model.likelihood, result.loglikes, strict=True))
+            raise InputError(
+                f"No starting point of {len(tried) + (values not in tried)} has a posterior above "
+                f"zero: the last was {values!r} (log-likelihoods {likelihoods!r}). Give the "
+                "parameters a `ref` inside their priors, where the model is possible."
+            )
+        tried.append(values)
     chain.start(layout.start(theory.get_modes(), weights), others)
+
+
+def start_at(
+    position: tuple[np.ndarray, np.ndarray],
+    target: FieldTarget,
+    layout: ParameterLayout,
+    chain: Chain,
+) -> None:
+    """Start at the full vector and Metropolis parameters of another run."""
+    full_vector, others = position
+    start = layout.start_from(full_vector)
+    result = target.evaluate(layout.modes(start), layout.weights(start), others)
+    if not np.isfinite(result.logpost):
+        raise InputError("start_from: the last state of that run has zero posterior in this one.")
+    chain.start(start, others)
 
 
 def resume(target: FieldTarget, layout: ParameterLayout, chain: Chain, path: Path) -> None:

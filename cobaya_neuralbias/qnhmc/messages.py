@@ -34,7 +34,7 @@ def free_blocks(layout: ParameterLayout, metropolis_names: list[str]) -> str:
 
 
 def start_of_warmup(tuning: Warmup) -> str:
-    tempered = tuning.tempered_cycles
+    tempered = tuning.schedule.tempered_cycles
     words = f"; the likelihood counts in full after {tempered}" if tempered else ""
     return f"Warm-up: {tuning.n_cycles} cycles{words}."
 
@@ -53,10 +53,43 @@ def recent_acceptance(state: RunState) -> float:
     return float(np.mean(state.acceptance[-50:])) if state.acceptance else float("nan")
 
 
+def duration(seconds: float) -> str:
+    """A time to come, to two digits or so."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def cost_ahead(
+    state: RunState, cycles: float, seconds: float, thin: int, max_samples: float
+) -> str:
+    """How long the run will take, from what its last cycles took.
+
+    Parameters
+    ----------
+    state : RunState
+    cycles, seconds : float, the cycles counted on, and the time they took
+    thin : int, cycles for a sample
+    max_samples : float
+    """
+    n_warmup = max(state.tuning.n_cycles - state.n_cycles, 0)
+    samples = max_samples - state.n_samples
+    rate = f"{cycles / seconds:.2g} cycles a second"
+    if state.costs.seconds_gradients > 0:
+        gradient = state.costs.gradients / state.costs.seconds_gradients
+        rate = f"{gradient:.3g} gradients and {rate}"
+    if samples == float("inf"):
+        return f"Speed: {rate}."
+    ahead = duration((n_warmup + samples * thin) * seconds / cycles)
+    what = f"{samples:.0f} samples" if not n_warmup else f"warm-up and {samples:.0f} samples"
+    return f"Speed: {rate}; at that, {what} take about {ahead}."
+
+
 def stage(state: RunState, max_samples: int) -> str:
     tuning = state.tuning
     where = (
-        f"sample {state.n_samples} of {max_samples}"
+        f"sample {state.n_samples} of {max_samples:g}"
         if tuning.done
         else f"warm-up cycle {state.n_cycles} of {tuning.n_cycles}"
     )

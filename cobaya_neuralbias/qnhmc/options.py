@@ -1,23 +1,27 @@
 """What the options of the sampler may be."""
 
 from logging import Logger
+from math import inf
 from typing import Any
 
 from cobaya.log import LoggedError
+from cobaya.tools import NumberWithUnits
 
 from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, check_option, is_integer, is_number
 from ..posterior.layout import ParameterLayout
 from ..posterior.target import FieldTarget
+from .learned import COLD_WARMUP, KNOWN_WARMUP
 
 _COUNT = ("an integer >= 0", lambda v: is_integer(v, 0))
 _LIMIT = ("a positive number, or nothing", lambda v: v is None or POSITIVE_NUMBER[1](v))
 _MOVES = ("sample", "fixed")
 ALLOWED = {
-    "max_samples": POSITIVE_INTEGER,
+    "max_samples": ("a positive integer, or .inf", lambda v: v == inf or POSITIVE_INTEGER[1](v)),
     "Rminus1_stop": _LIMIT,
     "Rminus1_cl_stop": _LIMIT,
     "check_every": POSITIVE_INTEGER,
-    "warmup": _COUNT,
+    "warmup": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
+    "start_from": ("the `output` of a run, or nothing", lambda v: v is None or isinstance(v, str)),
     "phases": _MOVES,
     "weights": _MOVES,
     "blocking": ("joint", "gibbs"),
@@ -60,9 +64,38 @@ def take_former_names(sampler: Any) -> None:
     sampler.bfgs_pairs = sampler.memory
 
 
+# Of `output_every`, where it is left empty
+OUTPUT_EVERY = "30s"
+
+
+def take_numbers(sampler: Any) -> None:
+    """Whole numbers written as 1e3, and a time or a number of samples with its unit."""
+    for name in ("max_samples", "warmup", "store_every", "check_every", "callback_every"):
+        value = getattr(sampler, name)
+        if isinstance(value, float) and value.is_integer():
+            setattr(sampler, name, int(value))
+    given = OUTPUT_EVERY if sampler.output_every is None else sampler.output_every
+    try:
+        every = NumberWithUnits(given, "s", dtype=float)
+        good = every.value > 0 and (every.unit or every.value >= 1)
+    except (LoggedError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise LoggedError(
+            sampler.log,
+            "Option 'output_every' is %r; expected a positive time, such as '30s', or a positive "
+            "number of samples.",
+            given,
+        )
+    sampler.output_every = every
+    if sampler.warmup is None:
+        sampler.warmup = KNOWN_WARMUP if sampler.start_from else COLD_WARMUP
+
+
 def check_options(sampler: Any) -> None:
     """Refuse a sampler's options that are not as in ``ALLOWED``."""
     take_former_names(sampler)
+    take_numbers(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
     both_move = sampler.phases == sampler.weights == "sample"

@@ -15,9 +15,13 @@ from ..runs.traces import columns
 from ..sampling.pooling import pool
 from . import cobaya_files, convergence, initial_state, messages
 from .chain import POOLING, Chain
+from .learned import Learned, write_covariance
 from .parallel import ParallelChains
 from .signals import noted_signals
 from .state import RunState
+
+# Cycles, and seconds, from which the speed of a run is told
+TIMED_CYCLES, TIMED_SECONDS = 5, 2.0
 
 
 class Run:
@@ -32,6 +36,7 @@ class Run:
     output : FieldOutput
     parallel : ParallelChains
     resuming : bool, whether the chain's state is a stored one
+    learned : Learned or None, what another run has learned
     """
 
     def __init__(
@@ -43,15 +48,19 @@ class Run:
         output: FieldOutput,
         parallel: ParallelChains,
         resuming: bool,
+        learned: Learned | None = None,
     ) -> None:
         self._options, self._log = sampler, sampler.log
         self._target = sampler.target
         self._parameters = list(sampler.model.parameterization.sampled_params())
         self.chain, self.layout, self.collection = chain, layout, collection
         self.output, self.parallel = output, parallel
-        self._resuming = resuming
+        self._resuming, self._learned = resuming, learned
         self._started = self._last_output = time.monotonic()
         self.converged = self._has_converged()
+        # Cycle and time from which speed is measured; whether its last report was of the sampling
+        self._timed_from = self.state.n_cycles, time.monotonic()
+        self._timed: bool | None = None
 
     @property
     def state(self) -> RunState:
@@ -66,6 +75,7 @@ class Run:
             if not self.state.tuning.done:
                 self._say(messages.start_of_warmup(self.state.tuning))
             self._last_output = time.monotonic()
+            self._timed_from = self.state.n_cycles, time.monotonic()
             with noted_signals(self._log) as signals:
                 try:
                     self._sample(signals)
@@ -75,6 +85,7 @@ class Run:
                     self._leave(signals)
                     raise
             self._write_progress(row)
+            self._write_covariance()
             self._log_end(words)
 
     @mpi.sync_errors
@@ -90,6 +101,10 @@ class Run:
                     self.state.n_cycles,
                     self.state.n_samples,
                 )
+            elif self._learned is not None and self._learned.same_data:
+                self._log.info("Starting where '%s' ended.", self._learned.path)
+                position = self._learned.position
+                initial_state.start_at(position, self._target, self.layout, self.chain)
             else:
                 initial_state.cold_start(self.state.rng, self._target, self.layout, self.chain)
 
@@ -105,6 +120,7 @@ class Run:
             if signals:
                 self._stop(signals[0])
             self._synchronise_if_due()
+            self._log_cost_ahead()
             self._output_if_due()
 
     def _stop(self, signal: Any) -> NoReturn:
@@ -123,6 +139,17 @@ class Run:
             self._stop(signals[0])
         self._output_now(final=True)
         self._log.error("Another chain has failed or was stopped; this one is saved.")
+
+    def _log_cost_ahead(self) -> None:
+        """After the first cycles of the warm-up, and again, with its steps, after those of it."""
+        state = self.state
+        seconds = time.monotonic() - self._timed_from[1]
+        cycles = state.n_cycles - self._timed_from[0]
+        if cycles < TIMED_CYCLES or seconds < TIMED_SECONDS or self._timed == state.tuning.done:
+            return
+        self._timed = state.tuning.done
+        options = self._options
+        self._say(messages.cost_ahead(state, cycles, seconds, options.thin, options.max_samples))
 
     # Recording
 
@@ -187,6 +214,7 @@ class Run:
         self._set_seconds()
         self.chain.learn(of_all)
         if self.state.tuning.done:
+            self._timed_from = self.state.n_cycles, time.monotonic()
             options = self._options
             weights_move = options.weight_updates > 0 and self.layout.n_weights > 0
             self._log.info(
@@ -245,7 +273,8 @@ class Run:
 
     def _output_now(self, final: bool = False) -> None:
         self._set_seconds()
-        self._log.info("%s", messages.stage(self.state, self._options.max_samples))
+        if self.state.acceptance:  # else nothing has happened since the last line
+            self._log.info("%s", messages.stage(self.state, self._options.max_samples))
         if warning := messages.low_acceptance(self.state):
             self._log.warning("%s", warning)
         self._save(final)
@@ -277,6 +306,18 @@ class Run:
                 cobaya_files.write_progress(
                     self._options.progress_filename(), self.state.progress, last
                 )
+
+    def _write_covariance(self) -> None:
+        """Of all samples and chains, where Cobaya's samplers look for it."""
+        traces = self.output.traces()
+        names, draws = columns(
+            traces, self._parameters, self.layout.fixed, self._target.weight_names
+        )
+        index = [i for i, name in enumerate(names) if name in self._parameters]
+        chains = mpi.gather(draws[:, index])
+        if self.output.paths and mpi.is_main_process():
+            with logged_errors(self._log):
+                write_covariance(self._options.covmat_filename(), [names[i] for i in index], chains)
 
     def _attributes(self) -> dict[str, Any]:
         """What the field file says of the run."""

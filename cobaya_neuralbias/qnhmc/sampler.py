@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from cobaya import mpi
 from cobaya.collection import SampleCollection
-from cobaya.sampler import Sampler
-from cobaya.tools import NumberWithUnits, get_external_function
+from cobaya.sampler import CovmatSampler
+from cobaya.tools import get_external_function
 
 from ..component import PackageComponent, logged_errors
 from ..posterior.free_posterior import FreePosterior
@@ -30,6 +30,7 @@ from ..sampling.metropolis import Metropolis
 from . import cobaya_files
 from .chain import Chain
 from .initial_state import proposal_scales
+from .learned import Learned, conditional_covariance
 from .options import MAY_CHANGE, check_free_blocks, check_options
 from .parallel import ParallelChains
 from .run import Run
@@ -39,7 +40,7 @@ from .state import RunState
 LOWEST_POWER = 0.01
 
 
-class QNHMC(PackageComponent, Sampler):
+class QNHMC(PackageComponent, CovmatSampler):
     """Joint sampler of a field and its weights; see ``QNHMC.yaml`` for the options.
 
     Attributes
@@ -49,13 +50,16 @@ class QNHMC(PackageComponent, Sampler):
     collection : SampleCollection
     """
 
-    _at_resume_prefer_new = Sampler._at_resume_prefer_new + MAY_CHANGE
+    _at_resume_prefer_new = CovmatSampler._at_resume_prefer_new + MAY_CHANGE
 
-    max_samples: int
+    max_samples: float
     Rminus1_stop: float | None
     Rminus1_cl_stop: float | None
     check_every: int
-    warmup: int
+    warmup: int | None
+    start_from: str | None
+    covmat: Any
+    covmat_params: Any
     phases: str
     weights: str
     blocking: str
@@ -79,7 +83,6 @@ class QNHMC(PackageComponent, Sampler):
     def initialize(self):
         """Check the options, and build the run from its parts or from what is stored of it."""
         check_options(self)
-        self.output_every = NumberWithUnits(self.output_every, "s", dtype=float)
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)
         if self.output.is_resuming():
@@ -95,7 +98,8 @@ class QNHMC(PackageComponent, Sampler):
         parallel = ParallelChains(self.log)
         output = self._field_output(layout)
         stored = self._stored(output)
-        state = self._run_state(layout, stored)
+        learned = None if stored is not None else self._learned(output)
+        state = self._run_state(layout, stored, learned)
         parallel.recall(state.synchronised)
         self.collection = SampleCollection(
             self.model,
@@ -114,7 +118,7 @@ class QNHMC(PackageComponent, Sampler):
         posterior = FreePosterior(self.target, layout)
         chain = Chain(posterior, state, moves, self.metropolis_updates)
         self.field_run = Run(
-            self, chain, layout, self.collection, output, parallel, resuming=stored is not None
+            self, chain, layout, self.collection, output, parallel, stored is not None, learned
         )
         self.field_run.log_free_blocks()
 
@@ -146,23 +150,50 @@ class QNHMC(PackageComponent, Sampler):
         with logged_errors(self.log):
             return output.load(self.log.warning)
 
-    def _run_state(self, layout, stored):
+    @mpi.sync_errors
+    def _learned(self, output):
+        """What this chain starts with of another run's, if any."""
+        if not self.start_from:
+            return None
+        with logged_errors(self.log):
+            return Learned(self.start_from, 1 + mpi.rank(), output.fingerprint)
+
+    def _run_state(self, layout, stored, learned):
         tuning = Warmup(
             self.warmup,
             Metric.unit(layout.groups, layout.n_weights),
             self.step_size,
             self.step_size,
             self.target_acceptance,
-            # Phases that were given are not to be forgotten.
-            lowest_power=LOWEST_POWER if self.target.theory.phases is None else 1.0,
+            lowest_power=self._lowest_power(learned),
             gibbs=self.blocking == "gibbs" and layout.modes_free,
             bfgs_pairs=self.bfgs_pairs,
             always=self.adapt == "always",
+            metric_known=bool(self.start_from),
         )
-        parts = self._rng, tuning, Metropolis(proposal_scales(self.target))
-        if stored is None:
-            return RunState(*parts, others=np.zeros(len(self.target.metropolis_names)))
-        return RunState.from_dict(stored, *parts)
+        metropolis = Metropolis(proposal_scales(self.target))
+        if self.covmat is not None:
+            metropolis.covariance = self._given_covariance()
+        if learned is not None:
+            with logged_errors(self.log):
+                learned.teach(tuning, metropolis)
+        if stored is not None:
+            return RunState.from_dict(stored, self._rng, tuning, metropolis)
+        others = np.zeros(len(self.target.metropolis_names))
+        return RunState(self._rng, tuning, metropolis, others=others)
+
+    def _lowest_power(self, learned):
+        """Power of the likelihood that the warm-up begins with."""
+        # Phases that were given, or found by another run, are not to be forgotten.
+        known = self.target.theory.phases is not None or (learned and learned.same_data)
+        return 1.0 if known else LOWEST_POWER
+
+    def _given_covariance(self):
+        """Of the Metropolis parameters at fixed weights, from the option ``covmat``."""
+        names = list(self.model.parameterization.sampled_params())
+        covariance, _ = self.initial_proposal_covmat()
+        index = [names.index(name) for name in self.target.metropolis_names]
+        return conditional_covariance(covariance, index)
 
     def run(self):
         """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""

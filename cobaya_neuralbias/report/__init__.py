@@ -1,4 +1,4 @@
-"""Report of a run: figures, numbers and a verdict; its convergence; what its posterior predicts."""
+"""Report of a run: figures, numbers and a verdict; its convergence; predictive checks."""
 
 from .commands import make_diagnosis, make_predictive, make_report
 

@@ -1,4 +1,4 @@
-"""Everything a report shows, from a run: one pass over its stored samples."""
+"""The numbers and maps of a report: one pass over the stored samples of a run."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ SLAB = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What summary and figures show.
+    """The content of summary and figures.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from ..posterior.from_yaml import quiet
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, PINK, RED, SKY, new_figure
 
 TRIANGLE_SIZE = 6
-# Fewer samples than this have no density worth drawing
+# Fewer samples than this are drawn as points, not as a density
 FEW = 50
 CONTOURS, FILLS = (0.68, 0.95), (BLUE, SKY)
 
@@ -51,7 +51,7 @@ def _title(axes, run, name):
 
 
 def warm_up(run):
-    """The way from the cold start: power of the field and every bias weight, samples included.
+    """Warm-up and samples: power of the field, and every bias weight.
 
     Cycles of the warm-up count from the negative end up to -1, samples from 1. Lines mark where
     the likelihood has its full power, and where the warm-up ends.
@@ -103,7 +103,7 @@ def warm_up(run):
 
 
 def _bands(run):
-    """(label, shells) of the largest, the middle and the smallest scales."""
+    """(label, shells) of the largest, the intermediate and the smallest scales."""
     n_bins = run.whitened.shape[1]
     for shells in np.array_split(np.arange(1, n_bins), 3):
         low, high = run.grid.k_fundamental * (shells[[0, -1]] + [-0.5, 0.5])
@@ -159,7 +159,7 @@ def triangle(run):
 def _panel(axes, posterior, x, y, x_values, y_values):
     """The density of one parameter (x is y) or of two; bare samples where they are too few."""
     if len(x_values) >= FEW:
-        # A chain that got stuck defeats getdist in many ways: then, too, the samples are shown.
+        # getdist fails in many ways on a chain that hardly moves: the samples are shown then.
         with contextlib.suppress(Exception), quiet():
             if x == y:
                 density = posterior.get1DDensity(x)

@@ -1,6 +1,6 @@
-"""How well a run has converged, and at what cost: the numbers of ``cobaya-neuralbias diagnose``.
+"""Convergence of a run and the cost of its samples: the numbers of ``cobaya-neuralbias diagnose``.
 
-They come from the field files alone, which are whole at any moment: the run may still be going on.
+They come from the field files alone, which are complete at any moment: the run may still go on.
 """
 
 import numpy as np
@@ -20,11 +20,19 @@ REQUIRED = (
     *PER_TRAJECTORY,
     *Costs().to_dict(),
     *Costs().to_dict("warmup_"),
-    *("n_grid", "box_size", "samples", "divergences", "parameters", "weights", "power/whitened"),
-    *("weight_divergences", "traces/mode_index", "traces/mode_shell"),
+    "n_grid",
+    "box_size",
+    "samples",
+    "divergences",
+    "parameters",
+    "weights",
+    "power/whitened",
+    "weight_divergences",
+    "traces/mode_index",
+    "traces/mode_shell",
 )
 SAME = ("n_grid", "box_size", "parameters", "weights", "traces/mode_index")
-# In the file only where they are not as usual
+# In the file only if they differ from these defaults
 SPECIAL = {"fixed": [], "adapt": "warmup"}
 
 
@@ -82,12 +90,12 @@ def _check_whole(path, content):
 
 
 def measure(prefixes, chains):
-    """Everything measured, by name. docs/how_to/diagnose.md says what each is.
+    """All numbers by name. docs/how_to/diagnose.md defines each.
 
     Parameters
     ----------
     prefixes : list of str, of the runs
-    chains : dict, what :func:`load` made of them
+    chains : dict, of :func:`load`
 
     Returns
     -------
@@ -108,7 +116,7 @@ def measure(prefixes, chains):
     warmup = [Costs.from_dict(part, "warmup_") for part in parts]
     after = sum((a - b for a, b in zip(spent, warmup, strict=True)), Costs())
     lengths = [int(part["samples"]) for part in parts]
-    # Longer chains than the shortest were cut; their costs count in proportion.
+    # Longer chains are cut to the length of the shortest; their costs count in proportion.
     used = draws.shape[0] * draws.shape[1] / sum(lengths)
     cost = {name: _ratio(used * after.gradient_equivalents, size) for name, size in bulk.items()}
     cosmology = [name for name in parameters if name not in weights]
@@ -180,7 +188,7 @@ def measure(prefixes, chains):
 def _quantities(parts, parameters, fixed, weights):
     """(names, draws of shape (chains, samples, names)): traces and the log power of each shell.
 
-    Those that are not fixed.
+    Quantities of fixed blocks are left out.
     """
     draws = []
     for part in parts:
@@ -194,5 +202,5 @@ def _quantities(parts, parameters, fixed, weights):
 
 
 def _ratio(a, b):
-    """a / b; infinite where b is nothing, or NaN: of what never moved there is no sample."""
+    """a / b; infinite if b is 0 or NaN, as the sample size of a quantity that never moved."""
     return a / b if b > 0 else float("inf")

@@ -1,13 +1,13 @@
-"""What ``cobaya-neuralbias diagnose`` says of its numbers: verdicts, advice, tables."""
+"""The text of ``cobaya-neuralbias diagnose``: verdicts, advice, tables."""
 
 import textwrap
 
 import numpy as np
 
-from .summary import ACCEPTANCE, FEW_SAMPLES, number, runaways, title
+from .summary import ACCEPTANCE, FEW_SAMPLES, few_diverge, number, title
 
 RHAT = 1.05
-# Beyond this a chain is not slow but on its way
+# Above this a chain is not slow, but still in burn-in
 FAR = 1.5
 EBFMI = 0.3
 # Of a list of culprits, this many are named
@@ -87,22 +87,22 @@ def _check_trajectories(result, add):
     )
     add(
         "divergences",
-        *runaways(result["divergences"], result["trajectories"]),
+        *few_diverge(result["divergences"], result["trajectories"]),
         f"there is a region that the chain cannot enter: {ANEW} or a higher target_acceptance",
     )
 
 
 def verdict(failed):
-    """One line: what is wrong, if anything."""
+    """One line: the checks that failed, if any."""
     if not failed:
         return "No check failed."
     return "Not to be trusted yet: " + "; ".join(check["text"] for check in failed) + "."
 
 
 def _culprits(result, values, fails, shown):
-    """Those that fail, in words: some parameters by name, modes and shells by number. "" if none.
+    """The quantities that fail: some parameters by name, modes and shells by number. "" if none.
 
-    The larger a value, the worse; NaN, of what never moved, is worst.
+    The larger a value, the worse; NaN, of a quantity that never moved, is worst.
     """
     values = {name: np.inf if np.isnan(value) else value for name, value in values.items()}
     failing = sorted((n for n in values if fails(values[n])), key=values.get, reverse=True)
@@ -172,7 +172,7 @@ def _paragraph(head, text):
 
 def _sampling(r):
     alone = r["weight_trajectories"]
-    ran_away = f"{r['weight_divergences']:8d}   of {alone} trajectories of the weights alone"
+    divergent = f"{r['weight_divergences']:8d}   of {alone} trajectories of the weights alone"
     parts = [r["seconds_gradients"], r["seconds_weights"]]
     share = [100 * part / r["seconds"] for part in parts] if r["seconds"] else [np.nan] * 2
     price = f" of {r['weight_evaluation_cost']:.2f} gradients each" * bool(r["weight_evaluations"])
@@ -180,7 +180,7 @@ def _sampling(r):
         *title("Sampling"),
         f"  acceptance        {r['acceptance']:8.2f}",
         f"  divergences       {r['divergences']:8d}   of {r['trajectories']} joint trajectories",
-        *([f"                    {ran_away}"] if alone else []),
+        *([f"                    {divergent}"] if alone else []),
         f"  E-BFMI            {r['ebfmi']:8.2f}",
         f"  gradients         {r['gradients']:8d}   after {r['warmup_gradients']} in the warm-up",
         f"  weight-only       {r['weight_evaluations']:8d}   evaluations{price}",
@@ -190,7 +190,7 @@ def _sampling(r):
 
 
 def _quantities(r):
-    """One line for each parameter, and the middle and the worst of the field's modes."""
+    """One line for each parameter, and the median and the worst of the field's modes."""
     cost = r["gradients_per_effective_sample"]
     costs = {"log_posterior": cost["log_posterior"], **cost["weights"], **cost["cosmology"]}
     modes = list(r["modes"])

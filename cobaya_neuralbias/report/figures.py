@@ -1,4 +1,4 @@
-"""Draw a report's figures. Nothing is computed here but what a curve on paper needs."""
+"""Draw a report's figures. All numbers but those of the drawing itself come from ``analysis``."""
 
 import functools
 
@@ -59,12 +59,12 @@ def mass_function(mass):
     for q, (label, colour, marker, line) in enumerate(QUARTILES):
         data, model, scatter = mass.counts[q], mass.expected[q], mass.scatter[q]
         low, high = poisson_interval(data)
-        seen = data >= 0.5
+        occupied = data >= 0.5
         main.fill_between(
             x, (model - scatter) * unit, (model + scatter) * unit, color=colour, alpha=0.25, lw=0
         )
         main.plot(x, model * unit, color=colour, ls=line)
-        _points(main, x, data * unit, low * unit, high * unit, seen, colour, marker)
+        _points(main, x, data * unit, low * unit, high * unit, occupied, colour, marker)
         handles.append(
             Line2D([], [], color=colour, ls=line, marker=marker, mfc="white", label=label)
         )
@@ -125,15 +125,15 @@ def _mass_ratio(axes, x, data, model, scatter, style):
     """Data over posterior mean; where there is no halo, the upper limit as an arrow."""
     _, colour, marker, line = style
     low, high = poisson_interval(data)
-    seen = data >= 0.5
+    occupied = data >= 0.5
     empty = _no_halos(data, model)
-    shown = seen | (model >= 0.5)
+    shown = occupied | (model >= 0.5)
     band = scatter / model
     axes.fill_between(
         x[shown], (1 - band)[shown], (1 + band)[shown], color=colour, alpha=0.25, lw=0
     )
     axes.plot(x[shown], np.ones(shown.sum()), color=colour, ls=line)
-    _points(axes, x, data / model, low / model, high / model, seen, colour, marker)
+    _points(axes, x, data / model, low / model, high / model, occupied, colour, marker)
     if empty.any():
         limit = np.minimum((high / model)[empty], 1.85)
         axes.errorbar(
@@ -145,7 +145,7 @@ def _mass_ratio(axes, x, data, model, scatter, style):
             fmt="none",
             elinewidth=0.9,
         )
-    top = np.clip(1.2 * np.max((data / model)[seen], initial=0.0), 2, 10)
+    top = np.clip(1.2 * np.max((data / model)[occupied], initial=0.0), 2, 10)
     axes.set(xscale="log", ylim=(0, top), ylabel="data/model")
     axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
 

@@ -2,9 +2,9 @@
 
 Every statistic is computed in the same way for the data and for a draw: halos are assigned to
 voxels, no shot noise is subtracted, no window is divided out. With a completeness, contrasts are
-relative to unclustered halos seen through it, and the matter is weighted by it. Where a statistic
-uses the matter density (density quartiles, cross-spectra), it uses that of the sample the draw came
-from, for both; so data and draw are compared sample by sample.
+relative to unclustered halos of that completeness, and the matter is weighted by it. Statistics
+that use the matter density (density quartiles, cross-spectra) take that of the sample the draw came
+from, for both: data and draw are compared sample by sample.
 """
 
 from dataclasses import dataclass
@@ -77,13 +77,15 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
     Raises
     ------
     InputError
-        If the model's expected number of halos is absurd (see :func:`draw_halos`).
+        If the model's expected number of halos is too large (see :func:`draw_halos`).
     """
     n = delta.shape[0]
     grid = Grid(n, n * float(np.cbrt(data_model.voxel_volume)))
     low, high = data_model.mass_range
-    seen = data_model.completeness
-    seen = np.ones(grid.shape) if seen is None else seen.reshape(grid.shape)
+    completeness = data_model.completeness
+    if completeness is None:
+        completeness = np.ones(grid.shape)
+    completeness = completeness.reshape(grid.shape)
     quartile = quartiles(delta)
     voxels = cell_voxels(n)
 
@@ -97,7 +99,9 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
 
     def statistics(voxel, t):
         enters = within(t)
-        out = halo_statistics(voxel[enters], t[enters], delta, quartile, grid, edges, voxels, seen)
+        out = halo_statistics(
+            voxel[enters], t[enters], delta, quartile, grid, edges, voxels, completeness
+        )
         if not data_model.compares_masses:
             del out["mass_function"]
         return out
@@ -109,14 +113,14 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
         of_draws.append(statistics(draw.voxel, draw.t))
         if catalogues is not None:
             catalogues.append(draw)
-    volume = grid.box_size**3 * seen.mean()
+    volume = grid.box_size**3 * completeness.mean()
     return Predictive(
         k=grid.k_fundamental * np.arange(1, n // 2),
         cells=grid.voxel_side * np.array(voxels),
         edges=edges,
         n_halos=len(data_t),
         volume=volume,
-        shot_noise=volume * seen.mean() / len(data_t),
+        shot_noise=volume * completeness.mean() / len(data_t),
         data={name: np.stack(n_draws * [value]) for name, value in of_data.items()},
         draws={name: np.stack([s[name] for s in of_draws]) for name in of_data},
     )
@@ -126,15 +130,13 @@ def joined(parts):
     """One :class:`Predictive` of several of the same data, at different samples."""
     first = parts[0]
     return Predictive(
-        *(getattr(first, name) for name in SHARED),
-        *(
-            {name: np.concatenate([getattr(p, which)[name] for p in parts]) for name in first.data}
-            for which in ("data", "draws")
-        ),
+        **{name: getattr(first, name) for name in SHARED},
+        data={name: np.concatenate([part.data[name] for part in parts]) for name in first.data},
+        draws={name: np.concatenate([part.draws[name] for part in parts]) for name in first.data},
     )
 
 
-def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
+def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, completeness):
     """The ``STATISTICS`` of one catalogue.
 
     Parameters
@@ -146,7 +148,7 @@ def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
     grid : Grid
     edges : (b + 1,) float64, of t
     voxels : list of int, voxels along the side of a cell
-    seen : (n, n, n) float64, completeness
+    completeness : (n, n, n) float64
 
     Returns
     -------
@@ -154,18 +156,18 @@ def halo_statistics(voxel, t, delta, quartile, grid, edges, voxels, seen):
     """
     counts = np.bincount(voxel, minlength=grid.n**3).reshape(grid.shape).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        contrast = counts * (seen.sum() / counts.sum()) - seen
+        contrast = counts * (completeness.sum() / counts.sum()) - completeness
     halos = fourier.to_modes(contrast)
     n_bins = grid.n // 2
     volume = grid.voxel_volume
-    matter = fourier.to_modes(seen * delta)
+    matter = fourier.to_modes(completeness * delta)
     return {
         "number": counts.sum(),
         "mass_function": binned_data(quartile, voxel, np.minimum(t, _below(edges[-1])), edges),
-        "dispersion": np.array([dispersion(counts, m, seen) for m in voxels]),
+        "dispersion": np.array([dispersion(counts, m, completeness) for m in voxels]),
         "power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins)[1:],
         "cross_power": volume * fourier.bin_spectrum(halos, grid.shells, n_bins, matter)[1:],
-        "cross_correlation": cross_correlation(contrast, seen * delta, grid, n_bins),
+        "cross_correlation": cross_correlation(contrast, completeness * delta, grid, n_bins),
     }
 
 
@@ -179,7 +181,7 @@ def cell_voxels(n_grid):
     return [m for m in range(1, largest + 1) if n_grid % m == 0]
 
 
-def dispersion(counts, side, seen):
+def dispersion(counts, side, completeness):
     """Variance over mean of the halo counts in cells of ``side^3`` voxels.
 
     ``sum (n - e)^2 / e`` over the cells, by their number less one, where e is the expected number
@@ -190,7 +192,7 @@ def dispersion(counts, side, seen):
     ----------
     counts : (n, n, n) float64
     side : int, divides n
-    seen : (n, n, n) float64, completeness
+    completeness : (n, n, n) float64
     """
 
     def cells(field):
@@ -198,14 +200,14 @@ def dispersion(counts, side, seen):
         return field.reshape(m, side, m, side, m, side).sum((1, 3, 5))
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        expected = cells(seen) * (counts.sum() / seen.sum())
+        expected = cells(completeness) * (counts.sum() / completeness.sum())
         inside = expected > 0
         return np.sum(((cells(counts) - expected)[inside]) ** 2 / expected[inside]) / (
             inside.sum() - 1
         )
 
 
-# -- what the draws say of the data ------------------------------------------------------------
+# -- the data against the draws ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,10 +255,14 @@ def _compare(data, draws):
     mean, of_data = draws.mean(0), data.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         scatter = difference.std(0, ddof=min(1, len(draws) - 1))
+        low95, low68, high68, high95 = np.percentile(draws, (2.5, 16, 84, 97.5), axis=0)
         return Comparison(
-            of_data,
-            mean,
-            *np.percentile(draws, (2.5, 16, 84, 97.5), axis=0),
-            (mean - of_data) / np.where(of_data == 0, np.nan, of_data),
-            difference.mean(0) / np.where(scatter > 0, scatter, np.nan),
+            data=of_data,
+            mean=mean,
+            low95=low95,
+            low68=low68,
+            high68=high68,
+            high95=high95,
+            fraction=(mean - of_data) / np.where(of_data == 0, np.nan, of_data),
+            z=difference.mean(0) / np.where(scatter > 0, scatter, np.nan),
         )

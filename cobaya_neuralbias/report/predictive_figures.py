@@ -155,22 +155,24 @@ def mass_function(result, mass_threshold):
         style = {"color": colour, "lw": 0}
         intervals = ((low95, high95, 0.15), (low68, high68, 0.3))
         points = {**POINTS, "color": colour, "marker": marker}
-        x, middle = mass[shown], mean[shown]
+        x, reference = mass[shown], mean[shown]
         for low, high, alpha in intervals:
             band = (low * unit)[shown], (high * unit)[shown]
             main.fill_between(x, *band, alpha=alpha, **style)
         main.plot(mass, mean * unit, color=colour, ls=line)
-        seen = data > 0
-        main.plot(mass[seen], (data * unit)[seen], **points)
+        occupied = data > 0
+        main.plot(mass[occupied], (data * unit)[occupied], **points)
         handles.append(
             Line2D([], [], color=colour, ls=line, marker=marker, mfc="white", label=label)
         )
         ratios.append(panel := figure.add_subplot(grid[3 - q, 1]))
         for low, high, alpha in intervals:
-            panel.fill_between(x, low[shown] / middle, high[shown] / middle, alpha=alpha, **style)
+            panel.fill_between(
+                x, low[shown] / reference, high[shown] / reference, alpha=alpha, **style
+            )
         panel.plot(x, np.ones(len(x)), color=colour, ls=line)
-        panel.plot(x, data[shown] / middle, **points)
-        top = np.clip(1.2 * np.max(data[shown] / middle, initial=0.0), 2, 10)
+        panel.plot(x, data[shown] / reference, **points)
+        top = np.clip(1.2 * np.max(data[shown] / reference, initial=0.0), 2, 10)
         panel.set(xscale="log", ylim=(-0.06 * top, top), ylabel="data/draws")
         panel.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
     main.set(

@@ -1,4 +1,4 @@
-"""Posterior-predictive checks in numbers: ``predictive.json`` as a dictionary, and its text."""
+"""Numbers of the predictive checks: ``predictive.json`` as a dictionary, and its text."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ TABLE_K = 0.2
 
 
 def summarise(prefix, results, n_samples, seed):
-    """Everything measured, ready for JSON.
+    """All numbers, ready for JSON.
 
     Parameters
     ----------
@@ -68,9 +68,12 @@ def as_text(summary):
         for i, k in enumerate(like["k"]):
             if k < TABLE_K:
                 row = [
-                    *(number(power["fraction"][i], 9, 3), number(power["z"][i], 7, 2)),
-                    *(number(cross["fraction"][i], 9, 3), number(cross["z"][i], 7, 2)),
-                    *(number(r["data"][i], 8, 3), number(r["mean"][i], 9, 3)),
+                    number(power["fraction"][i], 9, 3),
+                    number(power["z"][i], 7, 2),
+                    number(cross["fraction"][i], 9, 3),
+                    number(cross["z"][i], 7, 2),
+                    number(r["data"][i], 8, 3),
+                    number(r["mean"][i], 9, 3),
                     number(r["z"][i], 7, 2),
                 ]
                 lines.append(f"  {k:9.4f} " + " ".join(row))

@@ -13,7 +13,7 @@ N_QUARTILES = 4
 MASS_BIN = 0.2
 # Above this count the Poisson interval is sqrt(N) for any purpose
 MANY = 50
-# Bins with fewer halos than this, in the data and in the model, say nothing. Counts are averages
+# Bins with fewer halos than this, in data and model, carry no information. Counts are averages
 # over samples: a halo that is in the quartile in one sample of ten is 0.1.
 NEGLIGIBLE = 0.5
 
@@ -168,18 +168,18 @@ def mass_function_agreement(counts, expected):
     Returns
     -------
     list of dict: ``quartile`` (1: emptiest), ``fraction_within_1sigma``,
-    ``fraction_within_2sigma`` (None where no bin counts), ``n_bins``, and ``outside_2sigma``, the
+    ``fraction_within_2sigma`` (None if there is no bin), ``n_bins``, and ``outside_2sigma``, the
     bins whose wider bar misses the model
     """
     out = []
     for q, (data, model) in enumerate(zip(counts, expected, strict=True), 1):
-        telling = np.maximum(data, model) >= NEGLIGIBLE
+        informative = np.maximum(data, model) >= NEGLIGIBLE
         entry = {"quartile": q}
         for n_sigma in (1, 2):
             low, high = poisson_interval(data, n_sigma)
-            within = ((low <= model) & (model <= high))[telling]
+            within = ((low <= model) & (model <= high))[informative]
             entry[f"fraction_within_{n_sigma}sigma"] = float(within.mean()) if len(within) else None
-        outside = telling & ((model < low) | (model > high))
+        outside = informative & ((model < low) | (model > high))
         entry["outside_2sigma"] = [int(i) for i in np.flatnonzero(outside)]
-        out.append({**entry, "n_bins": int(telling.sum())})
+        out.append({**entry, "n_bins": int(informative.sum())})
     return out

@@ -1,7 +1,7 @@
-"""The look of a report's figures.
+"""Style of a report's figures.
 
 Sizes are those of print: 3.35 in is one column, 7.0 in two. Colours are Okabe and Ito's, which
-colour-blind readers can tell apart; line styles and markers repeat what they say.
+colour-blind readers can distinguish; line styles and markers repeat their information.
 """
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,7 +37,7 @@ STYLE = {
 
 
 def new_figure(width, height):
-    """A ``Figure`` of this size [in] that pyplot knows nothing of."""
+    """A ``Figure`` of this size [in], not registered with pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

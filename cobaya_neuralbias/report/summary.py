@@ -7,13 +7,13 @@ from ..atomic_files import as_json
 from ..sampling.diagnostics import equal_lengths, ess_bulk, rhat
 from .statistics import mass_function_agreement
 
-# k [h/Mpc] below which the inferred initial conditions should follow the truth, and how closely
+# k [h/Mpc] below which the inferred initial conditions should follow the truth, and the least r
 R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
 ACCEPTANCE = (0.6, 0.95)
 # Divergent trajectories among all, in per cent
 DIVERGENT = 1.0
 LARGEST_Z = 3.0
-# Below this many effective samples a weight's mean and error are not to be trusted
+# Below this many effective samples a weight's mean and error are not reliable
 FEW_SAMPLES = 50
 FEW_FIELDS = 20
 
@@ -66,10 +66,10 @@ def summarise(run, analysis):
     return as_json(summary)
 
 
-def runaways(divergences, trajectories):
+def few_diverge(divergences, trajectories):
     """(met, text) of the verdict on divergent trajectories."""
     return 100 * divergences <= DIVERGENT * trajectories, (
-        f"trajectories do not run away: {divergences} of {trajectories} did, "
+        f"few trajectories diverge: {divergences} of {trajectories} did, "
         f"wanted at most {DIVERGENT:g} %"
     )
 
@@ -102,7 +102,7 @@ def checks(summary):
             f"trajectories are accepted at a good rate: {acceptance:.3f}, wanted {low:g} to "
             f"{high:g}",
         )
-        add("divergences", *runaways(summary["divergences"], summary["trajectories"]))
+        add("divergences", *few_diverge(summary["divergences"], summary["trajectories"]))
     zscores = summary["power_zscores"]
     if zscores and modes_free:
         k, z = max(zscores, key=lambda pair: abs(pair[1]))

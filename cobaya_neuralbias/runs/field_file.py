@@ -82,7 +82,7 @@ class FieldOutput:
         self.n_bins = grid.n // 2
         self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
         self.mode_index, self.mode_shell = choose_modes(grid)
-        self._fingerprint = fingerprint or {}
+        self.fingerprint = fingerprint or {}
         self._store_every, self._modes_fixed = store_every, modes_fixed
         self._recorded = 0
         self._power = Moments((self.n_bins,))
@@ -190,7 +190,7 @@ class FieldOutput:
         save_state(
             self.paths.state,
             {
-                "fingerprint": json.dumps(self._fingerprint),
+                "fingerprint": json.dumps(self.fingerprint),
                 "run": run,
                 "fields": {name: field.to_dict() for name, field in self.fields.items()},
                 "power": self._power.to_dict(),
@@ -272,7 +272,7 @@ class FieldOutput:
         return stored["run"]
 
     def _check_fingerprint(self, stored: dict, path: Path) -> None:
-        if found := difference(json.loads(stored["fingerprint"]), self._fingerprint):
+        if found := difference(json.loads(stored["fingerprint"]), self.fingerprint):
             raise InputError(
                 f"'{path}' belongs to another run: {found}. Resume with what it was started with, "
                 "or start anew (-f)."

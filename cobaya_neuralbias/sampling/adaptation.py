@@ -11,7 +11,6 @@ small scales settle at random values, and large scales can no longer move throug
 """
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from .metric import FrozenDense, Metric
 from .moments import Moments
 from .pooling import average, total, within
 from .quasi_newton import QuasiNewton
+from .schedule import Schedule
 from .step_size import DualAveraging
 
 
@@ -39,17 +39,19 @@ class Warmup:
     ``LARGEST_VARIANCE_RATIO`` times the inverse curvature.
 
     The covariance of the dense coordinates at fixed diagonal ones is the inverse of their mean
-    Hessian, taken ``HESSIANS_PER_WINDOW`` times a window. (A sample covariance of so few gradients
+    Hessian, taken a few times a window. (A sample covariance of so few gradients
     would be wrong by factors of ten in some directions.) When all coordinates move, it is inflated
     by one factor: the mean ratio of the variance of the draws in the window to the conditional one.
 
     The target is the prior times the likelihood to the power ``likelihood_power``, which grows from
-    ``lowest_power`` in equal steps of its logarithm to one, a part ``TEMPERED`` on the way. The
+    ``lowest_power`` in equal steps of its logarithm to one (:mod:`.schedule`). The
     curvature that the likelihood adds is taken to grow alike.
 
     With ``bfgs_pairs`` both metrics get a quasi-Newton preconditioner. It is made at the end of
     each window from the last so many accepted steps of this chain at the full power of the
     likelihood. With ``always`` it goes on changing after the warm-up, and the chain is not exact.
+
+    With ``metric_known`` the metric of :meth:`start_from` stays, and step sizes alone are tuned.
 
     With ``gibbs`` the first trajectory of a cycle leaves the dense coordinates unchanged.
 
@@ -62,18 +64,6 @@ class Warmup:
                 warmup.learn(warmup.statistics())  # or those of all chains, pooled
     """
 
-    # Ends of the windows. These and the three stages below are fractions of ``n_cycles``.
-    WINDOWS = (0.03, 0.06, 0.10, 0.14, 0.18, 0.22, 0.26, 0.31, 0.36, 0.42, 0.50, 0.58, 0.68, 0.84)
-    # Until here the likelihood has less than its full power.
-    TEMPERED = 0.42
-    # Until here the dense coordinates are frozen at their start, so that the diagonal ones, drawn
-    # at random, adapt to them. Weights that adapt to a random field, or to a tempered likelihood,
-    # can end in a local maximum, which the field then keeps them in.
-    FROZEN_UNTIL = 0.42
-    # Until here the chain is in its burn-in: the variance of its draws reflects the distance it has
-    # come, not the width of the target.
-    BURN_IN = 0.58
-
     def __init__(
         self,
         n_cycles,
@@ -85,17 +75,18 @@ class Warmup:
         gibbs=False,
         bfgs_pairs=0,
         always=False,
+        metric_known=False,
     ):
         self.n_cycles = n_cycles
-        self.lowest_power = lowest_power
+        self.metric_known = metric_known
+        self._has_diagonal = metric.n_diagonal > 0
+        self._set_schedule(lowest_power)
         self.gibbs = gibbs
         self.always = always
         self.quasi_newton = {"joint": QuasiNewton(bfgs_pairs), "dense": QuasiNewton(bfgs_pairs)}
         self.set_metric(metric)
         self.cycle = 0
         self._target = target_acceptance
-        self._ends = sorted({self._at(part) for part in self.WINDOWS} - {0})
-        self._hessian_cycles = self._hessian_cycles_of_windows(metric.n_diagonal > 0)
         self._joint = DualAveraging.start(step_size, target_acceptance)
         self._dense = DualAveraging.start(dense_step_size, target_acceptance)
         self._reset()
@@ -106,60 +97,47 @@ class Warmup:
     # Variance of the dense coordinates over the conditional one, as assumed during burn-in.
     INITIAL_INFLATION = 10.0
 
+    def _set_schedule(self, lowest_power):
+        self.schedule = Schedule(self.n_cycles, lowest_power, self._has_diagonal, self.metric_known)
+
     def set_metric(self, metric):
         """Start from ``metric``, also for the dense coordinates alone."""
         self.metric = metric
         self.conditional_covariance = metric.covariance
 
+    def start_from(self, stored):
+        """Start from the metric and step sizes of another warm-up, as :meth:`to_dict` gave them.
+
+        ValueError where they are of another number of groups or of dense coordinates.
+        """
+        sizes = [
+            (np.shape(stored["variance"]), self.metric.variance.shape),
+            (np.shape(stored["covariance"]), self.metric.covariance.shape),
+        ]
+        if any(theirs != mine for theirs, mine in sizes):
+            raise ValueError(f"a metric of shapes {[theirs for theirs, _ in sizes]}")
+        self._take_metric(stored)
+        self._joint, self._dense = (
+            DualAveraging.start(
+                DualAveraging.from_array(stored[f"averaging{name}"]).average_step_size, self._target
+            )
+            for name in ("_joint", "_dense")
+        )
+
     @property
     def dense_frozen(self):
         """Whether the dense coordinates do not move yet; never if there are no diagonal ones."""
-        return self.metric.n_diagonal > 0 and self.cycle < self._at(self.FROZEN_UNTIL)
-
-    # How many times a window the Hessian of the dense coordinates is taken.
-    HESSIANS_PER_WINDOW = 4
-
-    def _hessian_cycles_of_windows(self, may_freeze):
-        """After which cycles: evenly in each window, and when frozen coordinates are released."""
-        free = self._at(self.FROZEN_UNTIL) if may_freeze else 0
-        cycles = {free} - {0}
-        for begin, end in pairwise([0, *self._ends]):
-            if begin >= free:
-                number = self.HESSIANS_PER_WINDOW
-                cycles |= {end - (end - begin) * i // number for i in range(number)}
-        return cycles
+        return self.cycle < self.schedule.frozen_until
 
     @property
     def takes_hessian(self):
         """Whether the current cycle ends with a call of :meth:`observe_curvature`."""
-        return len(self.metric.covariance) > 0 and self.cycle + 1 in self._hessian_cycles
-
-    def _at(self, part):
-        """Cycle at which a fraction of the warm-up is over."""
-        return max(1, round(part * self.n_cycles)) if self.n_cycles else 0
+        return len(self.metric.covariance) > 0 and self.cycle + 1 in self.schedule.hessian_cycles
 
     @property
     def likelihood_power(self):
         """Power of the likelihood in the current cycle."""
-        return self._power(self.cycle)
-
-    @property
-    def tempered_cycles(self):
-        """First cycles, in which the likelihood has less than its full power."""
-        return self._at(self.TEMPERED) if self.lowest_power < 1 else 0
-
-    def _power(self, cycle):
-        end = self.tempered_cycles
-        return float(self.lowest_power ** (1 - cycle / end)) if cycle < end else 1.0
-
-    def _growth(self):
-        """Mean power of the likelihood in the next window over that in the last one."""
-        ends = [0, *self._ends, self.n_cycles]
-        i = ends.index(self.cycle)
-        ahead, behind = range(self.cycle, ends[i + 1]), range(ends[i - 1], self.cycle)
-        return np.mean([self._power(c) for c in ahead or [self.cycle]]) / np.mean(
-            [self._power(c) for c in behind]
-        )
+        return self.schedule.power(self.cycle)
 
     def joint_metric(self, position):
         """Metric of the first trajectory of a cycle, from ``position``."""
@@ -229,7 +207,7 @@ class Warmup:
         """Take a transition, "joint" or "dense", for the preconditioner of its metric."""
         learner = self.quasi_newton[which]
         going_on = self.always and self.done
-        at_full_power = self._at(self.TEMPERED) <= self.cycle
+        at_full_power = self.schedule.full_power_from <= self.cycle
         if not learner.bfgs_pairs or not (going_on or (at_full_power and not self.done)):
             return
         if info.accepted:
@@ -256,7 +234,7 @@ class Warmup:
     @property
     def renews_metric(self):
         """Whether the last window gives a new metric; the final one only tunes step sizes."""
-        return self.cycle in self._ends
+        return self.cycle in self.schedule.ends
 
     @property
     def ends_window(self):
@@ -329,11 +307,11 @@ class Warmup:
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
         square = self._square / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
-        growth = self._growth()
+        growth = self.schedule.growth(self.cycle)
         if growth > 1:  # the prior's curvature, 1, is not tempered
             curvature = 1 + growth * np.maximum(curvature - 1, 0)
         variance = 1 / curvature
-        if self.cycle > self._at(self.BURN_IN) and groups.size:
+        if self.cycle > self.schedule.burn_in and groups.size:
             weight = members / (members + self.PRIOR_DRAWS)
             spread = weight * spread + (1 - weight) * variance
             variance = np.clip(spread, variance, self.LARGEST_VARIANCE_RATIO * variance)
@@ -342,7 +320,7 @@ class Warmup:
 
     def _inflation(self):
         """Ratio of the variance of the dense coordinates to that at fixed diagonal ones."""
-        if self.cycle <= self._at(self.BURN_IN) or not len(self.conditional_covariance):
+        if self.cycle <= self.schedule.burn_in or not len(self.conditional_covariance):
             return self.INITIAL_INFLATION if self.metric.n_diagonal else 1.0
         ratios = np.linalg.solve(self.conditional_covariance, self._positions.variance).diagonal()
         return float(np.clip(ratios.mean(), 1.0, self.LARGEST_VARIANCE_RATIO))
@@ -363,6 +341,7 @@ class Warmup:
     def to_dict(self):
         out = {
             "cycle": self.cycle,
+            "lowest_power": self.schedule.lowest_power,
             "variance": self.metric.variance,
             "covariance": self.metric.covariance,
             "mean": self.metric.mean,
@@ -382,6 +361,19 @@ class Warmup:
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
         self.cycle = int(stored["cycle"])
+        self._set_schedule(float(stored["lowest_power"]))
+        self._take_metric(stored)
+        self._square = np.array(stored["square"])
+        self._n_square = int(stored["n_square"])
+        self._curvature = np.array(stored["curvature"])
+        self._n_curvature = int(stored["n_curvature"])
+        for name in ("_joint", "_dense"):
+            setattr(self, name, DualAveraging.from_array(stored[f"averaging{name}"]))
+        if not self.done:
+            self._field.restore(stored["field"])
+        self._positions.restore(stored["positions"])
+
+    def _take_metric(self, stored):
         for name, one in self.quasi_newton.items():
             one.restore(stored["quasi_newton"][name])
         self.metric = Metric(
@@ -392,12 +384,3 @@ class Warmup:
             preconditioner=self.quasi_newton["joint"].preconditioner,
         )
         self.conditional_covariance = np.array(stored["conditional_covariance"])
-        self._square = np.array(stored["square"])
-        self._n_square = int(stored["n_square"])
-        self._curvature = np.array(stored["curvature"])
-        self._n_curvature = int(stored["n_curvature"])
-        for name in ("_joint", "_dense"):
-            setattr(self, name, DualAveraging.from_array(stored[f"averaging{name}"]))
-        if not self.done:
-            self._field.restore(stored["field"])
-        self._positions.restore(stored["positions"])

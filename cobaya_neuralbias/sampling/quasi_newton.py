@@ -133,7 +133,7 @@ class QuasiNewton:
 
     def restore(self, stored):
         """Take the state written by :meth:`to_dict`."""
-        if not self.bfgs_pairs:
+        if not (self.bfgs_pairs and stored):
             return
         self.resets = int(stored["resets"])
         self.pairs = list(zip(stored.get("steps", ()), stored.get("changes", ()), strict=True))

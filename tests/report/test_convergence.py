@@ -317,10 +317,10 @@ def _diverging(part):
         (_slow_power, True, ["rhat", "ess_bulk", "ess_tail"], "1 of 3 shells' log power (worst"),
         (_wandering_energy, False, ["ebfmi"], "E-BFMI 0.0"),
         (_refused, False, ["acceptance"], "good rate: 0.55"),
-        (_diverging, False, ["divergences"], "100 of 4000 did"),
+        (_diverging, False, ["divergences"], "100 of 4000,"),
     ],
 )
-def test_bad_chains_are_told(spoil, both, failed, words):
+def test_bad_chains_are_reported(spoil, both, failed, words):
     parts = content(1), content(2)
     for part in parts if both else parts[:1]:
         spoil(part)
@@ -332,7 +332,7 @@ def test_bad_chains_are_told(spoil, both, failed, words):
 
 
 def test_trajectories_of_the_weights_alone_are_not_judged():
-    """They are short tries, and rejected; but how many ran away is said."""
+    """They are short tries, and rejected; but their number is printed."""
     parts = [content(1), content(2)]
     parts[0]["weight_divergences"] = 700
     result, failed, text = judge(*parts)

@@ -26,8 +26,12 @@ from cobaya_neuralbias.report.summary import as_text, checks
 from cobaya_neuralbias.runs.finished import load_run
 
 FIGURES = (
-    *("mass_function", "weights_trace", "warm_up"),
-    *("fields", "power_spectrum", "triangle"),
+    "mass_function",
+    "weights_trace",
+    "warm_up",
+    "fields",
+    "power_spectrum",
+    "triangle",
 )
 KEYS = ("r_initial", "r_final", "power_zscores", "acceptance", "samples", "gradients", "seconds")
 KEYS += ("divergences", "mass_function", "weights", "version")

@@ -63,7 +63,8 @@ def test_curvature_grows_with_the_power():
         if tuning.ends_window:
             tuning.learn(tuning.statistics())
             if 6 < tuning.cycle <= 100:
-                mean = np.mean([tuning._power(c) for c in range(tuning.cycle, tuning.cycle + 9)])
+                ahead = range(tuning.cycle, tuning.cycle + 9)
+                mean = np.mean([tuning.schedule.power(c) for c in ahead])
                 ratios.append(tuning.metric.variance * (1 + mean * np.array([400.0, 2.0])))
         target.power = tuning.likelihood_power
         state = hamiltonian.init(target, state.position)
