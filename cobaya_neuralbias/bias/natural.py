@@ -140,6 +140,11 @@ class NaturalEngine:
             out[f"npe_x_w{r2}"] = Weight(0.0, f"y_{{r^2={r2}}}", prior)
         return out
 
+    @property
+    def mass_weights(self):
+        """Names of the weights of the mass index, which the numbers of halos do not know."""
+        return [name for name in self.weights() if name.startswith("npe_x_")]
+
     def _split(self, weights):
         """b, w_0, hinge weights; those of features in the log rate and of shells in the mass index.
 
@@ -253,6 +258,11 @@ class NaturalNetwork(NaturalRate):
     @property
     def n_weights(self):
         return 4 * self.n_components - 1
+
+    @property
+    def mass_weights(self):
+        """Names of all its weights: the numbers of halos do not know them."""
+        return list(self.weights())
 
     def weights(self):
         """Name -> :class:`Weight`, in the order of the kernel."""

@@ -272,6 +272,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         """Options that may be left to the catalogue, with the values in use: those of a mock."""
         return {}
 
+    @property
+    def mass_weights(self):
+        """Names of the weights that decide masses alone: numbers do not depend on them."""
+        parts = self.engine, self.network
+        names = [name for part in parts for name in getattr(part, "mass_weights", ())]
+        return [self.parameter_prefix + name for name in names]
+
     def data_model(self, n_grid):
         """:class:`~cobaya_neuralbias.bias.likelihood.CatalogueLikelihood` on n_grid^3 voxels."""
         if n_grid not in self._data_model:

@@ -166,7 +166,7 @@ class QNHMC(PackageComponent, CovmatSampler):
             self.step_size,
             self.target_acceptance,
             lowest_power=self._lowest_power(learned),
-            gibbs=self.blocking == "gibbs" and layout.modes_free,
+            joint_dense=self._joint_weights(layout),
             bfgs_pairs=self.bfgs_pairs,
             always=self.adapt == "always",
             metric_known=bool(self.start_from),
@@ -181,6 +181,15 @@ class QNHMC(PackageComponent, CovmatSampler):
             return RunState.from_dict(stored, self._rng, tuning, metropolis)
         others = np.zeros(len(self.target.metropolis_names))
         return RunState(self._rng, tuning, metropolis, others=others)
+
+    def _joint_weights(self, layout):
+        """Indices of the weights that move together with the modes; None: all of them."""
+        if not (layout.modes_free and layout.weights_free and self.weight_updates):
+            return None
+        if self.blocking == "gibbs":
+            return []
+        masses = {w for like in self.target.likelihoods.values() for w in like.mass_weights}
+        return [i for i, name in enumerate(self.target.weight_names) if name not in masses]
 
     def _lowest_power(self, learned):
         """Power of the likelihood that the warm-up begins with."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .metric import FrozenDense, Metric
+from .metric import Metric, PartlyFrozen
 from .moments import Moments
 from .pooling import average, total, within
 from .quasi_newton import QuasiNewton
@@ -53,7 +53,8 @@ class Warmup:
 
     With ``metric_known`` the metric of :meth:`start_from` stays, and step sizes alone are tuned.
 
-    With ``gibbs`` the first trajectory of a cycle leaves the dense coordinates unchanged.
+    The first trajectory of a cycle moves the diagonal coordinates and the dense ones in
+    ``joint_dense`` (None: all of them); the trajectories after it move all dense ones.
 
     A window ends in two steps, so that several chains can pool their statistics of it::
 
@@ -72,7 +73,7 @@ class Warmup:
         dense_step_size,
         target_acceptance,
         lowest_power=1.0,
-        gibbs=False,
+        joint_dense=None,
         bfgs_pairs=0,
         always=False,
         metric_known=False,
@@ -81,7 +82,8 @@ class Warmup:
         self.metric_known = metric_known
         self._has_diagonal = metric.n_diagonal > 0
         self._set_schedule(lowest_power)
-        self.gibbs = gibbs
+        every = np.arange(len(metric.mean))
+        self.joint_dense = every if joint_dense is None else np.asarray(joint_dense, dtype=int)
         self.always = always
         self.quasi_newton = {"joint": QuasiNewton(bfgs_pairs), "dense": QuasiNewton(bfgs_pairs)}
         self.set_metric(metric)
@@ -141,8 +143,11 @@ class Warmup:
 
     def joint_metric(self, position):
         """Metric of the first trajectory of a cycle, from ``position``."""
-        if self.gibbs or self.dense_frozen:
-            return FrozenDense(self._diagonal_metric, position[self.metric.n_diagonal :])
+        values = position[self.metric.n_diagonal :]
+        if self.dense_frozen:
+            return PartlyFrozen(replace(self.metric, preconditioner=None), values)
+        if len(self.joint_dense) < len(values):
+            return PartlyFrozen(self.metric, values, self.joint_dense)
         return self.metric
 
     @property
@@ -156,10 +161,6 @@ class Warmup:
             mean=self.metric.mean,
             preconditioner=self.quasi_newton["dense"].preconditioner,
         )
-
-    @property
-    def _diagonal_metric(self):
-        return replace(self.metric, covariance=np.zeros((0, 0)), mean=np.zeros(0))
 
     def _reset(self):
         n_dense = len(self.metric.covariance)
@@ -211,10 +212,11 @@ class Warmup:
         if not learner.bfgs_pairs or not (going_on or (at_full_power and not self.done)):
             return
         if info.accepted:
-            part = slice(self.metric.n_diagonal if self.gibbs and which == "joint" else None)
-            learner.observe(
-                (after.position - before.position)[part], (after.gradient - before.gradient)[part]
-            )
+            step, change = after.position - before.position, after.gradient - before.gradient
+            if which == "joint":
+                moving = PartlyFrozen(self._joint_base, self.metric.mean, self.joint_dense).moving
+                step, change = moving(step), moving(change)
+            learner.observe(step, change)
         elif info.divergent and going_on:
             learner.reset()
         else:
@@ -222,12 +224,16 @@ class Warmup:
         if going_on:
             self._renew_preconditioner(which)
 
+    @property
+    def _joint_base(self):
+        return replace(self.metric, preconditioner=None)
+
     def _renew_preconditioner(self, which):
         """Replace a preconditioner by that of the latest steps."""
         if which == "dense":
             base = self.dense_metric
         else:
-            base = self._diagonal_metric if self.gibbs else self.metric
+            base = self._joint_base.at_fixed(self.metric.mean, self.joint_dense)
         self.quasi_newton[which].renew(base)
         self.metric = replace(self.metric, preconditioner=self.quasi_newton["joint"].preconditioner)
 
@@ -319,10 +325,13 @@ class Warmup:
         return Metric(groups, variance, self._inflation() * self.conditional_covariance, mean)
 
     def _inflation(self):
-        """Ratio of the variance of the dense coordinates to that at fixed diagonal ones."""
-        if self.cycle <= self.schedule.burn_in or not len(self.conditional_covariance):
+        """Ratio of the variance of the joint dense coordinates to that at fixed diagonal ones."""
+        block = np.ix_(self.joint_dense, self.joint_dense)
+        if self.cycle <= self.schedule.burn_in or not len(self.joint_dense):
             return self.INITIAL_INFLATION if self.metric.n_diagonal else 1.0
-        ratios = np.linalg.solve(self.conditional_covariance, self._positions.variance).diagonal()
+        ratios = np.linalg.solve(
+            self.conditional_covariance[block], self._positions.variance[block]
+        ).diagonal()
         return float(np.clip(ratios.mean(), 1.0, self.LARGEST_VARIANCE_RATIO))
 
     # Least curvature of a dense direction, in units of the previous one. A Hessian that is flat in

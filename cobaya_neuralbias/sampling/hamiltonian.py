@@ -111,7 +111,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     rng : numpy.random.Generator
     target : callable, ``target(z) -> (log density, gradient)``
     state : State
-    metric : Metric, or FrozenDense
+    metric : Metric, or PartlyFrozen
     step_size : float
     n_steps : int, of two gradients each
     rotate : bool, the Gaussian's motion exactly, or free motion

@@ -11,7 +11,7 @@ preconditioner R (:mod:`.quasi_newton`) may add covariances across the blocks, a
 diagonal one: L = L_0 R.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +44,23 @@ class Metric:
         groups = np.asarray(groups).ravel()
         n_groups = int(groups.max()) + 1 if groups.size else 0
         return cls(groups, np.ones(n_groups), np.eye(n_dense), np.zeros(n_dense))
+
+    def at_fixed(self, values, free):
+        """Metric of the diagonal coordinates and the dense ones ``free``, the others at ``values``.
+
+        Parameters
+        ----------
+        values : (n_dense,) float64
+        free : (k,) int
+        """
+        fixed = np.setdiff1d(np.arange(len(self.mean)), free)
+        covariance, mean = self.covariance[np.ix_(free, free)], self.mean[free]
+        if len(free) and len(fixed):
+            across = self.covariance[np.ix_(fixed, free)]
+            slope = np.linalg.solve(self.covariance[np.ix_(fixed, fixed)], across)
+            covariance = covariance - across.T @ slope
+            mean = mean + (values[fixed] - self.mean[fixed]) @ slope
+        return replace(self, covariance=covariance, mean=mean)
 
     @property
     def n_diagonal(self):
@@ -99,25 +116,35 @@ class Metric:
         return out
 
 
-class FrozenDense:
-    """A metric of the diagonal coordinates alone; the dense ones do not move.
+class PartlyFrozen:
+    """A metric of which some dense coordinates do not move: the Gaussian at their values.
 
     Parameters
     ----------
-    metric : Metric, without dense coordinates
-    values : (n_dense,) float64, of the dense coordinates
+    metric : Metric
+        Its preconditioner, if any, is of the coordinates that move.
+    values : (n_dense,) float64, of all dense coordinates
+    free : (k,) int, those that move
     """
 
-    def __init__(self, metric, values):
-        self._metric = metric
-        self._values = np.array(values)
-        self.size = metric.size
+    def __init__(self, metric, values, free=()):
+        self._values, self._free = np.array(values), np.asarray(free, dtype=int)
+        self._metric = metric.at_fixed(self._values, self._free)
+        self._n = metric.n_diagonal
+        self.size = self._metric.size
+
+    def moving(self, position):
+        """The coordinates that move, of a position or a gradient."""
+        return np.concatenate([position[: self._n], position[self._n :][self._free]])
 
     def to_units(self, position):
-        return self._metric.to_units(position[: self.size])
+        return self._metric.to_units(self.moving(position))
 
     def from_units(self, y):
-        return np.concatenate([self._metric.from_units(y), self._values])
+        moved = self._metric.from_units(y)
+        out = np.concatenate([moved[: self._n], self._values])
+        out[self._n + self._free] = moved[self._n :]
+        return out
 
     def from_units_vjp(self, gradient):
-        return self._metric.from_units_vjp(gradient[: self.size])
+        return self._metric.from_units_vjp(self.moving(gradient))
