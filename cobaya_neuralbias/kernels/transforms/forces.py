@@ -11,7 +11,14 @@ spectrum without k_x and one with it are enough for three components.
 from ..jit import jit
 from .fft import exchanged, transform
 from .registers import load, origin, put, take, turned, width
-from .x_lines import apart, factor_row, put_together, slab_line, spectrum_line, take_apart
+from .x_lines import (
+    factor_row,
+    separate_column_0,
+    separated_column_0,
+    set_column_0,
+    slab_line,
+    spectrum_line,
+)
 
 
 @jit
@@ -25,8 +32,8 @@ def _multiply(side, j, b, scale, factor, work, layout):
             line = slab_line(work, side, c, layout)
             put(line, i, turned(take(one, line, i)) * load(b, factors + c) * -scale)
         at = factors + layout.width
-        u, v = apart(work, side, i, layout)
-        put_together(u * (factor * b[at]), v * (factor * b[at + 1]), work, side, i, layout)
+        u, v = separated_column_0(work, side, i, layout)
+        set_column_0(u * (factor * b[at]), v * (factor * b[at + 1]), work, side, i, layout)
 
 
 @jit
@@ -58,7 +65,7 @@ def forces(start, stop, n_parts, b, scale, of, powers, spectra, plan, layout, wo
                     line = spectrum_line(spectra, of, j, c, layout)
                     slab = slab_line(space, side, c, layout)
                     transform(one, plan, line, 0, slab, 0, False, origin(space))
-            take_apart(space, sides, complex(1.0, 0.0), layout)
+            separate_column_0(space, sides, complex(1.0, 0.0), layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _multiply(side, j, b, scale, complex(0.0, scale), space, layout)
@@ -87,7 +94,7 @@ def forces_vjp(start, stop, n_parts, b, scale, of, powers, spectra, plan, layout
                         slab = slab_line(space, side, c, layout)
                         transform(one, plan, line, 0, slab, power, power > 0, origin(space))
             # With odd powers of k and with i, what is taken apart is that of two real fields.
-            take_apart(space, sides, complex(0.0, -scale), layout)
+            separate_column_0(space, sides, complex(0.0, -scale), layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _multiply(side, j, b, -scale, complex(1.0, 0.0), space, layout)

@@ -14,7 +14,15 @@ from math import sqrt
 from ..jit import jit
 from .fft import exchanged, transform
 from .registers import load, origin, put, put_pairs, take, take_pairs, turned, width
-from .x_lines import apart, factor_row, opposite, put_together, slab_line, spectrum_line, take_apart
+from .x_lines import (
+    factor_row,
+    opposite,
+    separate_column_0,
+    separated_column_0,
+    set_column_0,
+    slab_line,
+    spectrum_line,
+)
 
 SQRT2 = sqrt(2.0)
 SQRT_HALF = sqrt(0.5)
@@ -61,10 +69,10 @@ def _column_0(modes, side, j, a, has_source, b, b_scale, scale, times_i, work, l
         if n % 2 == 0:
             v = _mode(modes, n, i, j, n - 1) * a[at + 1]
         if has_source:
-            source_u, source_v = apart(work, side, i, layout)
+            source_u, source_v = separated_column_0(work, side, i, layout)
             u += source_u * (b_scale * b[at])
             v += source_v * (b_scale * b[at + 1])
-        put_together(u * factor, v * factor, work, side, i, layout)
+        set_column_0(u * factor, v * factor, work, side, i, layout)
 
 
 @jit
@@ -73,13 +81,13 @@ def _column_0_vjp(side, j, a, has_source, b, b_scale, add, modes, work, layout):
     n = layout.n
     for i in range(n):
         at = factor_row(i, j, layout) + layout.width
-        u, v = apart(work, side, i, layout)
+        u, v = separated_column_0(work, side, i, layout)
         _mode_vjp(u * a[at], add, n, i, j, 0, modes)
         if n % 2 == 0:
             _mode_vjp(v * a[at + 1], add, n, i, j, n - 1, modes)
         if has_source:
             u, v = u * (b_scale * b[at]), v * (b_scale * b[at + 1])
-            put_together(u, v, work, side, i, layout)
+            set_column_0(u, v, work, side, i, layout)
 
 
 # The other columns: pairs of real modes from 2 c - 1 on in the row of (i, j)
@@ -195,7 +203,7 @@ def modes_to_spectra(
                         of = spectrum_line(spectra, 0, j, c, layout)
                         to = slab_line(space, side, c, layout)
                         transform(one, plan, of, 0, to, 0, False, origin(space))
-                take_apart(space, sides, complex(1.0, 0.0), layout)
+                separate_column_0(space, sides, complex(1.0, 0.0), layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _columns(modes, side, j, a, has_source, b, b_scale, scale, times_i, space, layout)
@@ -245,7 +253,7 @@ def modes_to_spectra_vjp(
                         of = spectrum_line(spectra, power, j, c, layout)
                         to = slab_line(space, side, c, layout)
                         transform(one, plan, of, 0, to, power, power > 0, origin(space))
-            take_apart(space, sides, factor, layout)
+            separate_column_0(space, sides, factor, layout)
             for side in range(sides):
                 j = pair if side == 0 else n - pair
                 _columns_vjp(

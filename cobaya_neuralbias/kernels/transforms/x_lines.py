@@ -2,7 +2,7 @@
 
 There all k_x are at hand, so this is where factors act that are no product over the axes: tables
 over |k_x|, |k_y| and the columns k_z. Column 0 is C = U + i V, of the planes k_z = 0 and n/2, each
-the spectrum of a real field of (x, y). Where their factors differ they are taken apart:
+the spectrum of a real field of (x, y). Where their factors differ they are separated:
 
     U = (C + C')/2,   V = (C - C')/2i,   C'(k_x, k_y) = conj C(-k_x, -k_y);
 
@@ -48,7 +48,7 @@ def opposite(i, n):
 
 
 @jit
-def take_apart(work, sides, factor, layout):
+def separate_column_0(work, sides, factor, layout):
     """U and V of ``factor`` times column 0 of the lines of both sides, to the edge."""
     n, lanes = layout.n, width(work[0])
     for side in range(sides):
@@ -64,13 +64,14 @@ def take_apart(work, sides, factor, layout):
 
 
 @jit
-def apart(work, side, i, layout):
+def separated_column_0(work, side, i, layout):
+    """U and V at element i of one side, as :func:`separate_column_0` has left them."""
     edge = layout.edge + 4 * (side * layout.n + i)
     return complex(work[edge], work[edge + 1]), complex(work[edge + 2], work[edge + 3])
 
 
 @jit
-def put_together(u, v, work, side, i, layout):
+def set_column_0(u, v, work, side, i, layout):
     """U + i V to column 0 of the line of one side."""
     lanes = width(work[0])
     at = _slab(side, layout) + 2 * lanes * i
