@@ -37,8 +37,7 @@ class Analysis:
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
     truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
         field was fixed
-    quadrupole : dict of :meth:`Quadrupole.summary`, with ``truth`` of each axis where known; None
-        where the field was fixed
+    quadrupole : dict of :meth:`Quadrupole.summary`; None where the field was fixed
     observed : (n, n, n) bool, voxels that some likelihood has data of; None if it is all of them
     maps : dict, name -> (n, n) slab means; psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
@@ -120,9 +119,8 @@ def analyse(run):
             shells, total = power_against_truth(grid, chains, whitened, run.n_modes[1:])
     direction = None
     if modes_free:
-        direction = quadrupole.summary(quadrupoles)
-        if whitened is not None:
-            direction["truth"] = quadrupole(truth.fields["initial"]).tolist()
+        of_truth = quadrupole(truth.fields["initial"]) if "initial" in truth.fields else None
+        direction = quadrupole.summary(quadrupoles, of_truth)
     power = fourier.bin_spectrum(np.sqrt(linear_power), grid.shells, n_bins)[1:]
     return Analysis(
         k=grid.k_fundamental * np.arange(1, n_bins),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from ..gravity import fourier
@@ -138,21 +139,25 @@ class Quadrupole:
         squares = fourier.to_modes(np.asarray(white_noise, dtype=float))[self._inside] ** 2
         return self._weights @ squares / squares.sum()
 
-    def summary(self, values):
+    def summary(self, values, truth=None):
         """Posterior mean, error and z along each axis, of samples of the posterior.
 
         The posterior mean of q scatters about 0 from one universe to the next. By the law of total
         variance its variance is that of q under the prior less the mean posterior variance: what
-        the halos do not tell stays at 0.
+        the halos do not tell stays at 0. A known truth has no such scatter: the posterior's own is
+        the error then.
 
         Parameters
         ----------
         values : (samples, 3) float64
+        truth : (3,) float64, optional
 
         Returns
         -------
         dict: ``k_max``, ``n_modes``, ``prior_std`` of one axis; for ``x``, ``y``, ``z`` a
-        dictionary of ``value``, ``posterior_std``, ``error`` and ``z``
+        dictionary of ``value``, ``posterior_std``, ``error``, ``z`` (from 0), and ``truth`` and
+        ``z_truth`` (from it: the deviation of a normal variable that is as improbable), None
+        where not known
         """
         values = np.asarray(values, dtype=float)
         scatter = values.std(0, ddof=min(1, len(values) - 1))
@@ -162,6 +167,10 @@ class Quadrupole:
         within = np.mean(scatter**2)
         variance = self.variance - within * (1 - 1 / ess)
         error = np.sqrt(np.maximum(variance, LEAST_ERROR**2 * self.variance))
+        z_truth = [None] * 3
+        if truth is not None:
+            from_truth = deviation(values[None], truth)
+            z_truth = np.copysign(norm.isf(from_truth.p / 2), from_truth.z)
         return {
             "k_max": self.k_max,
             "n_modes": self.n_modes,
@@ -172,6 +181,8 @@ class Quadrupole:
                     "posterior_std": scatter[i],
                     "error": error[i],
                     "z": values[:, i].mean() / error[i],
+                    "truth": None if truth is None else truth[i],
+                    "z_truth": z_truth[i],
                 }
                 for i, axis in enumerate(AXES)
             },

@@ -1,5 +1,6 @@
 """The report in words: ``summary.txt``, which the command prints."""
 
+from .initial_conditions import AXES
 from .weights import AT_BOUND, HALOS_PER_WEIGHT, WIDE
 
 # Below this many effective samples a weight's mean and error are not reliable
@@ -149,12 +150,16 @@ def _quadrupole(s):
     yield from title(
         f"Quadrupole of the initial power at k < {q['k_max']:.3g} h/Mpc ({q['n_modes']} modes)"
     )
-    yield f"  {'axis':<6} {'value':>7} {'error':>7} {'z':>7} {'posterior std':>14} {'truth':>7}"
-    for i, axis in enumerate("xyz"):
-        of_axis = q[axis]
-        row = [number(of_axis[name], 7, 3) for name in ("value", "error")]
-        row += [number(of_axis["z"], 7, 2), number(of_axis["posterior_std"], 14, 3)]
-        row.append(number(q["truth"][i] if "truth" in q else None, 7, 3))
+    yield (
+        f"  {'axis':<6} {'value':>7} {'error':>7} {'z':>7} {'posterior std':>14} {'truth':>7} "
+        f"{'z (truth)':>9}"
+    )
+    for axis in AXES:
+        columns = (
+            *(("value", 7, 3), ("error", 7, 3), ("z", 7, 2)),
+            *(("posterior_std", 14, 3), ("truth", 7, 3), ("z_truth", 9, 2)),
+        )
+        row = (number(q[axis][name], width, digits) for name, width, digits in columns)
         yield f"  {axis:<6} " + " ".join(row)
 
 

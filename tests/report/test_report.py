@@ -40,10 +40,8 @@ N_SAMPLES = 8  # of the fixture `finished`
 
 
 @pytest.fixture(scope="module")
-def report(finished):
-    """(text, folder, summary) of its report."""
-    text, folder = make_report(finished)
-    return text, folder, json.loads((folder / "summary.json").read_text())
+def report(report_of_finished):
+    return report_of_finished
 
 
 def numbers(value):
@@ -472,7 +470,7 @@ def good():
         "power_truth_total": {**total, "p_family": 0.9},
         "quadrupole": {
             **{"k_max": 0.24, "n_modes": 3742, "prior_std": 0.05},
-            **{a: {"value": 0.06, "error": 0.04, "z": 1.5, "posterior_std": 0.04} for a in "xyz"},
+            **{a: {"value": 0.06, "error": 0.04, "z": 1.5, "z_truth": 0.5} for a in "xyz"},
         },
         "predictive": {"bias": {"masses": True, "p": 0.3}},
     }
@@ -498,6 +496,7 @@ def test_good_run_meets_every_check(good):
         (lambda s: s["power_zscores"][3].__setitem__(1, -3.5), ["power"]),
         (lambda s: s["power_truth_total"].update(p_family=0.04), ["power_truth"]),
         (lambda s: s["quadrupole"]["y"].update(z=-3.2), ["quadrupole"]),
+        (lambda s: s["quadrupole"]["y"].update(z_truth=-3.2), ["quadrupole"]),
         (lambda s: s["predictive"]["bias"].update(p=0.004), ["mass_function_bias"]),
         (lambda s: s["predictive"]["bias"].update(p=0.995), ["mass_function_bias"]),
         (lambda s: s["predictive"]["bias"].update(p=0.0, masses=False), ["numbers_bias"]),
