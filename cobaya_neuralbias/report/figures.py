@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .chain_figures import triangle, warm_up, weights_trace
 from .mass_function import mass_function
-from .style import BLACK, BLUE, COLUMN, GREEN, PAGE, RED, SKY, STYLE, new_figure
+from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
 
 K_LABEL = r"$k\ [h\,\mathrm{Mpc}^{-1}]$"
 
@@ -152,7 +152,8 @@ def fields(run, analysis):
     low, high = analysis.slab
     figure.suptitle(
         rf"mean of the slab {low:.0f} < $z$ < {high:.0f} $h^{{-1}}\,$Mpc "
-        rf"({high - low:.0f} $h^{{-1}}\,$Mpc thick); mean and std over the posterior",
+        rf"({high - low:.0f} $h^{{-1}}\,$Mpc thick); mean and std over the posterior"
+        + ("; dashed: edge of the data" if "observed" in analysis.maps else ""),
         fontsize=9,
     )
     return figure
@@ -162,8 +163,17 @@ def _outline(panel, observed, side):
     """The edge of the observed part: where half of the slab's voxels have data."""
     if observed is not None and observed.min() < 0.5 <= observed.max():
         centres = (np.arange(len(observed)) + 0.5) * side / len(observed)
-        style = {"linewidths": 0.9, "linestyles": "--"}
-        panel.contour(centres, centres, observed.T, levels=[0.5], colors=[GREEN], **style)
+        # On white, to be seen on any colour map.
+        for colour, width, style in (("white", 1.8, "-"), (BLACK, 0.9, "--")):
+            panel.contour(
+                centres,
+                centres,
+                observed.T,
+                levels=[0.5],
+                colors=[colour],
+                linewidths=width,
+                linestyles=style,
+            )
 
 
 def _map_groups(maps, likelihood):
