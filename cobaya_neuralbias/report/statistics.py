@@ -6,8 +6,7 @@ from scipy.stats import chi2, norm
 from ..gravity import fourier
 
 N_QUARTILES = 4
-# Width of a mass bin [dex]. The check of the mass function depends on it
-# (docs/measured/amplitude.md).
+# Width of a mass bin [dex]
 MASS_BIN = 0.2
 # Above this count the Poisson interval is sqrt(N) for any purpose
 MANY = 50
