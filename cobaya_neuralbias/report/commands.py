@@ -36,8 +36,10 @@ def make_report(
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
+    from ..runs.finished import field_files, load_run
+
+    field_files(prefix)  # a name that is no run's is told before anything else
     say(f"reading the files of '{os.fspath(prefix)}' and building its model")
-    from ..runs.finished import load_run
     from . import figures
     from .analysis import analyse
     from .summary import summarise
