@@ -14,7 +14,7 @@ ALLOWED = {
     "errors": (),
     "memory_limit": (),
     "kernels": (),
-    "sampling": (),
+    "sampling": ("kernels",),
     "component": ("errors",),
     "atomic_files": ("errors",),
     "catalogue": ("errors", "atomic_files"),
@@ -24,7 +24,9 @@ ALLOWED = {
     "likelihoods": ("bias", "catalogue", "component", "kernels"),
     "posterior": ("errors", "gravity", "kernels", "likelihoods", "theories"),
     "runs": ("atomic_files", "catalogue", "errors", "gravity", "posterior", "sampling"),
-    "qnhmc": ("atomic_files", "component", "errors", "posterior", "runs", "sampling"),
+    "qnhmc": (
+        *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),
+    ),
     "mock": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior"),
     "report": (
         *("atomic_files", "bias", "catalogue", "errors", "gravity", "mock", "posterior"),

@@ -46,6 +46,16 @@ MASS_BINS = (
 )
 
 
+def narrower(own, default):
+    """The narrower of two normal priors; a weight's ``own`` one (None: none) if it is no such."""
+    if own is None:
+        return default
+    both = own, default
+    if all(prior.get("dist") == "norm" and prior["loc"] == 0 for prior in both):
+        return min(both, key=lambda prior: prior["scale"])
+    return own
+
+
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     """A bias model compared with a halo catalogue.
 
@@ -118,7 +128,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             return defaults  # `initialize` says what is wrong
         params = {
             name: {
-                "prior": weight.prior or cls.default_prior(options),
+                "prior": narrower(weight.prior, cls.default_prior(options)),
                 "ref": weight.start,
                 "proposal": 0.02,
                 "latex": weight.latex,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.dot import dot
 from .layout import ParameterLayout
 from .target import FieldTarget, ValueAndGradient
 
@@ -62,7 +63,7 @@ class FreePosterior:
 
     def _at_fixed_modes(self, modes: np.ndarray) -> ValueAndGradient:
         of_weights = self._target.weights_only(modes)
-        prior = 0.5 * float(np.vdot(modes, modes))
+        prior = 0.5 * dot(modes, modes)
 
         def function(position: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = of_weights(self._layout.weights(position))

@@ -18,6 +18,7 @@ import numpy as np
 from cobaya.log import LoggedError, get_logger
 
 from ..gravity import fourier
+from ..kernels.dot import dot
 from ..likelihoods.halo_likelihood import HaloLikelihood
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
@@ -151,7 +152,7 @@ class FieldTarget:
             if name in self.likelihoods
         )
         prior = self.priors.value_and_gradient(weights)[0]
-        expected = log_density - prior + 0.5 * float(np.vdot(modes, modes))
+        expected = log_density - prior + 0.5 * dot(modes, modes)
         if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
             raise LoggedError(
                 self._log,
@@ -238,7 +239,7 @@ class FieldTarget:
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
         modes_bar = forward_model.density_vjp(evolved, delta_bar)
         modes_bar -= modes
-        value += prior - 0.5 * float(np.vdot(modes, modes))
+        value += prior - 0.5 * dot(modes, modes)
         return value, modes_bar, weights_bar + prior_bar
 
     def value_and_gradient(
