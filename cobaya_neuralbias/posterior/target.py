@@ -11,7 +11,6 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,11 @@ from cobaya.log import LoggedError, get_logger
 from ..gravity import fourier
 from ..kernels.dot import dot
 from ..likelihoods.halo_likelihood import HaloLikelihood
+from ..sampling.hamiltonian import ValueAndGradient
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
 from .priors import WeightPriors
 
-#: A log density and its gradient
-ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
