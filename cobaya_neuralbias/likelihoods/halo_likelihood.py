@@ -9,8 +9,11 @@ from cobaya.log import LoggedError
 from ..bias.binned_counts import BinnedCounts
 from ..bias.point_process import PointProcess
 from ..bias.scatter import SCATTERS
-from ..catalogue import join, read_catalogues
+from ..catalogue import HaloCatalogue, join, read_catalogues
+from ..catalogue.rows import is_select
 from ..catalogue.selection import Survey
+from ..catalogue.stated import check_redshift, cosmology_warnings
+from ..catalogue.units import check_units, need_h
 from ..component import (
     BOOLEAN,
     POSITIVE_INTEGER,
@@ -46,6 +49,25 @@ MASS_BINS = (
 )
 
 
+ORIGIN = (
+    "null or three numbers, in length_unit",
+    lambda v: v is None or (isinstance(v, list | tuple) and len(v) == 3 and all(map(is_number, v))),
+)
+HUBBLE = (
+    "null or H0 in 100 km/s/Mpc, between 0.2 and 2",
+    lambda v: v is None or (is_number(v) and 0.2 < v < 2),
+)
+SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
+
+# A rule of thumb: n halos tell a number to about 1/sqrt(n), some 20 % here.
+HALOS_PER_WEIGHT = 30
+# A catalogue that is complete down to the threshold has its least mass close above: the numbers
+# above a mass M fall at least as 1/M, so that of n halos none lies below r times the threshold with
+# probability r^-n at most. Smaller ratios are those of masses in steps of a particle.
+LEAST_MASS_RATIO = 1.2
+LEAST_MASS_FALSE_ALARM = 1e-4
+
+
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     """A bias model compared with a halo catalogue.
 
@@ -61,6 +83,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     wrap: bool
     length_unit: str
     mass_unit: str
+    origin: list | None
+    h: float | None
+    select: dict | None
     box_size: float | None
     mass_threshold: float
     likelihood: str
@@ -77,6 +102,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     # Cobaya takes public class attributes for options.
     _OPTIONS = {
         "wrap": BOOLEAN,
+        "origin": ORIGIN,
+        "h": HUBBLE,
+        "select": SELECT,
         "mass_threshold": POSITIVE_NUMBER,
         "likelihood": LIKELIHOODS,
         "mass_bins": MASS_BINS,
@@ -149,8 +177,15 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         self.default_weights = np.array([weight.start for weight in weights.values()])
         with logged_errors(self.log):
             self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
-        if self.box_size is not None:
+            check_units("catalogue", self.length_unit, self.mass_unit)
+        self._h = self.h
+        if self.box_size is not None and not self._waits_for_h:
             self._read()
+
+    @property
+    def _waits_for_h(self):
+        """Whether the catalogue cannot be read before the cosmology's h is known."""
+        return self._h is None and need_h(self.length_unit, self.mass_unit)
 
     def _check_bins(self):
         """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
@@ -174,37 +209,35 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
 
     def _read(self):
         with logged_errors(self.log):
-            parts = read_catalogues(
+            self._parts = read_catalogues(
                 self.catalogue,
                 self.box_size,
                 columns=self.columns,
                 wrap=self.wrap,
                 length_unit=self.length_unit,
                 mass_unit=self.mass_unit,
+                origin=self.origin,
+                h=self._h,
+                select=self.select,
+                default_mass=self.mass_threshold if self.likelihood == "counts" else None,
+                partial=self._survey.completeness is not None,
+                log=self.log,
             )
-            everything = join(parts)
+            everything = join(self._parts)
             self._halos = everything.above(self.mass_threshold)
-        self._files = [(part.source, len(part)) for part in parts]
         self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
         self._t = np.log(self._halos.mass / self.mass_threshold)
-        reach = float(everything.position.max())
-        if reach < 0.75 * self.box_size and self.completeness is None:
-            self.log.warning(
-                "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
-                "is that the right box?",
-                everything.source,
-                reach,
-                self.box_size,
-            )
-        density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
+        self._compare_threshold(everything)
+        observed = self._survey.n_observed(self._halos)
+        density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
         self.engine, self.network = self.bias_model(vars(self), density, self._threads)
+        above = f"lie above {self.mass_threshold:g} Msun/h"
         self.log.info(
-            "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
-            len(self._halos.mass),
-            len(everything.mass),
-            everything.source,
-            self.mass_threshold,
+            "%d of %d halos in '%s' %s: %.3g per (Mpc/h)^3%s.",
+            *(len(self._halos), len(everything), everything.source),
+            above if everything.has_masses else "enter, without masses",
             density,
+            f", from the {observed} in the observed part" if observed < len(self._halos) else "",
         )
         inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
         if not inside.any():
@@ -218,21 +251,43 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             )
         self._warm_up()
 
+    def _compare_threshold(self, everything: HaloCatalogue):
+        """Say where the threshold means nothing, or lies below the end of the catalogue."""
+        if unmassed := [part.source for part in self._parts if not part.has_masses]:
+            self.log.info(
+                "'%s' has no masses: every halo counts, and 'mass_threshold' has no meaning.",
+                "', '".join(unmassed),
+            )
+            return
+        least = everything.mass.min()
+        ratio = least / self.mass_threshold
+        certain = len(everything) * np.log(ratio) > -np.log(LEAST_MASS_FALSE_ALARM)
+        if ratio > LEAST_MASS_RATIO and certain:
+            self.log.warning(
+                "The catalogue '%s' seems to end at %.4g Msun/h, its least mass, but "
+                "'mass_threshold' is %g: the model would take the halos between for missing. "
+                "Raise it to where the catalogue is complete.",
+                *(everything.source, least, self.mass_threshold),
+            )
+
     def _name_of(self, halo):
         """File of a halo above the threshold, and its number there."""
         row = self._rows[halo]
-        for file, length in self._files:
-            if row < length:
-                return f"{file}, halo {row} (from 0)"
-            row -= length
+        for part in self._parts:
+            if row < len(part):
+                number = row if part.row is None else part.row[row]
+                return f"{part.source}, halo {number} (from 0)"
+            row -= len(part)
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
         theory = provider.requirement_providers["matter_density"]
         grid = theory.grid
+        constants = provider.model.parameterization.constant_params()
+        if self._waits_for_h:
+            self._h = self._constant_h(constants)
         if self.box_size is None:
             self.box_size = grid.box_size
-            self._read()
         elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
             raise LoggedError(
                 self.log,
@@ -240,9 +295,45 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 self.box_size,
                 grid.box_size,
             )
-        self.data_model(grid.n)
+        if self._halos is None:
+            self._read()
+        self._compare_with(theory, constants)
+        model = self.data_model(grid.n)
+        sampled = provider.model.parameterization.sampled_params()
+        self._compare_numbers(len(model.t), sum(name in sampled for name in self.weight_names))
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
+
+    def _constant_h(self, constants):
+        if "H0" in constants or "h" in constants:
+            return constants["H0"] / 100 if "H0" in constants else constants["h"]
+        raise LoggedError(
+            self.log,
+            "length_unit: %s and mass_unit: %s are converted with h, but the run has no constant "
+            "parameter H0, and halos cannot move while it is sampled. Give the option 'h', the "
+            "value that the catalogue was made with.",
+            self.length_unit,
+            self.mass_unit,
+        )
+
+    def _compare_with(self, theory, constants):
+        """Compare what the files state of redshift and cosmology with the run."""
+        known = _known_cosmology(constants, self._h)
+        for part in self._parts:
+            with logged_errors(self.log):
+                check_redshift(part.source, part.stated, theory.redshift)
+            for message in cosmology_warnings(part.source, part.stated, known):
+                self.log.warning(message)
+
+    def _compare_numbers(self, n_halos, n_weights):
+        """Warn where the halos are too few for the weights."""
+        if n_halos < HALOS_PER_WEIGHT * n_weights:
+            self.log.warning(
+                "%d halos for %d sampled weights: fewer than %d a weight, so that the priors of "
+                "the weights shape the result. Fix some, choose a smaller model (likelihood: "
+                "counts, kernel_size: 1, n_components: 1), or lower 'mass_threshold'.",
+                *(n_halos, n_weights, HALOS_PER_WEIGHT),
+            )
 
     def get_requirements(self):
         return {"matter_density": None, **dict.fromkeys(self.weight_names)}
@@ -256,6 +347,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def halos(self):
         """:class:`~cobaya_neuralbias.catalogue.HaloCatalogue` above the threshold."""
         if self._halos is None:
+            if self.box_size is not None:
+                raise LoggedError(
+                    self.log, "Option 'h' is needed to use this likelihood without a theory."
+                )
             raise LoggedError(
                 self.log, "Option 'box_size' is needed to use this likelihood without a theory."
             )
@@ -343,3 +438,17 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self.log.info(
                 "%d proposed points had no finite likelihood and were rejected.", self.n_impossible
             )
+
+
+def _known_cosmology(constants, h):
+    """h, Omega_m and sigma8 as far as a run's constant parameters tell, by Cobaya's usual names."""
+
+    def first(*names):
+        return next((constants[name] for name in names if name in constants), None)
+
+    known = {"sigma8": first("sigma8", "sigma_8"), "omega_m": first("omegam", "Omega_m")}
+    known["h"] = constants["H0"] / 100 if "H0" in constants else first("h") or h
+    baryons, cold = first("ombh2", "omega_b"), first("omch2", "omega_cdm")
+    if known["omega_m"] is None and None not in (baryons, cold, known["h"]):
+        known["omega_m"] = (baryons + cold) / known["h"] ** 2
+    return {name: value for name, value in known.items() if value is not None}
