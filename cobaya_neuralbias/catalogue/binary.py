@@ -114,7 +114,7 @@ def open_fits(file: Path, source: str, name: str | None) -> Table:
                 chosen = [i for i in tables if name in (str(i), label[i])]
             if not chosen:
                 has = [f"{i} ({label[i]})" if label[i] else str(i) for i in tables]
-                raise InputError(f"{source}: no table {name or ''!r}; the file has tables {has}.")
+                raise InputError(f"{source}: no table {name!r} in FITS; the file has tables {has}.")
             part = content[chosen[0]]
             units = {column.name: column.unit or "" for column in part.columns}
             stated = of_attributes(dict(part.header), f"extension {chosen[0]}")

@@ -113,7 +113,7 @@ def _last_words(name: str) -> str | None:
 
 _PAIR = re.compile(
     r"([A-Za-z_][\w ]*?)\s*(?:[\[(]([^\])]*)[\])])?\s*[=:]\s*"
-    r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.:])\s*([ckM]*pc[\w/^ -]*)?"
+    r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.:])\s*((?:h\^?-1\s*)?[ckM]*pc[\w/^ -]*)?"
 )
 
 
@@ -197,7 +197,7 @@ def check_redshift(source: str, stated: Stated, redshift: float) -> None:
         return
     if not abs(statement.value - redshift) <= REDSHIFT_TOLERANCE * (1 + redshift):
         raise InputError(
-            f"{source}: wrong redshift: {statement.where} says z = {statement.value:.6g}, "
+            f"{source}: wrong redshift: {statement.where} says z = {statement.value:.4g}, "
             f"expected that of the theory, redshift: {redshift:.6g}."
         )
 

@@ -449,6 +449,6 @@ def _known_cosmology(constants, h):
     known = {"sigma8": first("sigma8", "sigma_8"), "omega_m": first("omegam", "Omega_m")}
     known["h"] = constants["H0"] / 100 if "H0" in constants else first("h") or h
     baryons, cold = first("ombh2", "omega_b"), first("omch2", "omega_cdm")
-    if known["omega_m"] is None and None not in (baryons, cold, known["h"]):
+    if known["omega_m"] is None and None not in (baryons, cold) and known["h"]:
         known["omega_m"] = (baryons + cold) / known["h"] ** 2
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in known.items() if value is not None and value > 0}

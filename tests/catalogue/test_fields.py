@@ -2,10 +2,13 @@
 
 import re
 
+import h5py
 import numpy as np
+import pytest
 from catalogue_files import hdf5, refusal, text
 
 from cobaya_neuralbias.catalogue import read_field, read_truth
+from cobaya_neuralbias.catalogue.selection import Survey
 
 
 def test_read_field_and_truth(tmp_path):
@@ -41,3 +44,25 @@ def test_read_npy(tmp_path):
     refusal(lambda: read_field(str(file)), file, "cannot be read")
     refusal(lambda: read_field(str(tmp_path / "no.npy")), "no.npy", "no such file")
     assert re.search("folder", refusal(lambda: read_field(f"{tmp_path}::a")))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float32])
+def test_masks(tmp_path, dtype):
+    """Of booleans, integers or reals, in npy, npz and HDF5."""
+    mask = np.zeros((4, 4, 4), dtype=dtype)
+    mask[1:3] = 1
+    np.save(tmp_path / "m.npy", mask)
+    np.savez(tmp_path / "m.npz", mask=mask)
+    np.savez(tmp_path / "two.npz", mask=mask, other=1 - mask.astype(float))
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["survey/mask"] = mask
+    for spec in ("m.npy", "m.npz", "m.npz::mask", "two.npz::mask", "m.h5::survey/mask"):
+        survey = Survey.read(f"{tmp_path}/{spec}", False, "periodic")
+        np.testing.assert_array_equal(survey.completeness, mask.astype(float))
+        assert survey.fraction == 0.5
+    refusal(lambda: Survey.read(f"{tmp_path}/two.npz", False, "periodic"), "['mask', 'other']")
+    refusal(lambda: Survey.read(f"{tmp_path}/m.npz::no", False, "periodic"), "['mask']")
+    # A field of white noise is none of booleans.
+    if dtype is bool:
+        refusal(lambda: read_field(tmp_path / "m.npy"), "bool", "real numbers")
+        refusal(lambda: read_field(f"{tmp_path}/m.h5::survey/mask"), "bool", "real numbers")
