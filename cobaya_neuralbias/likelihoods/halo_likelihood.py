@@ -9,10 +9,9 @@ from cobaya.log import LoggedError
 from ..bias.binned_counts import BinnedCounts
 from ..bias.point_process import PointProcess
 from ..bias.scatter import SCATTERS
-from ..catalogue import HaloCatalogue, join, read_catalogues
+from ..catalogue import join, read_catalogues
 from ..catalogue.rows import is_select
 from ..catalogue.selection import Survey
-from ..catalogue.stated import check_redshift, cosmology_warnings
 from ..catalogue.units import check_units, need_h
 from ..component import (
     BOOLEAN,
@@ -26,6 +25,12 @@ from ..component import (
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
+from .catalogue_and_run import (
+    compare_with_run,
+    constant_h,
+    warn_of_few_halos,
+    warn_of_threshold,
+)
 
 LIKELIHOODS = ("point_process", "binned", "counts")
 BOUNDARIES = ("periodic", "open")
@@ -58,14 +63,6 @@ HUBBLE = (
     lambda v: v is None or (is_number(v) and 0.2 < v < 2),
 )
 SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
-
-# A rule of thumb: n halos tell a number to about 1/sqrt(n), some 20 % here.
-HALOS_PER_WEIGHT = 30
-# A catalogue that is complete down to the threshold has its least mass close above: the numbers
-# above a mass M fall at least as 1/M, so that of n halos none lies below r times the threshold with
-# probability r^-n at most. Smaller ratios are those of masses in steps of a particle.
-LEAST_MASS_RATIO = 1.2
-LEAST_MASS_FALSE_ALARM = 1e-4
 
 
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
@@ -209,7 +206,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
 
     def _read(self):
         with logged_errors(self.log):
-            self._parts = read_catalogues(
+            parts = read_catalogues(
                 self.catalogue,
                 self.box_size,
                 columns=self.columns,
@@ -223,11 +220,12 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 partial=self._survey.completeness is not None,
                 log=self.log,
             )
-            everything = join(self._parts)
+            everything = join(parts)
             self._halos = everything.above(self.mass_threshold)
+        self._files = [(part.source, len(part), part.row, part.stated) for part in parts]
         self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
         self._t = np.log(self._halos.mass / self.mass_threshold)
-        self._compare_threshold(everything)
+        warn_of_threshold(self.log, parts, everything, self.mass_threshold)
         observed = self._survey.n_observed(self._halos)
         density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
         self.engine, self.network = self.bias_model(vars(self), density, self._threads)
@@ -251,33 +249,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             )
         self._warm_up()
 
-    def _compare_threshold(self, everything: HaloCatalogue):
-        """Say where the threshold means nothing, or lies below the end of the catalogue."""
-        if unmassed := [part.source for part in self._parts if not part.has_masses]:
-            self.log.info(
-                "'%s' has no masses: every halo counts, and 'mass_threshold' has no meaning.",
-                "', '".join(unmassed),
-            )
-            return
-        least = everything.mass.min()
-        ratio = least / self.mass_threshold
-        certain = len(everything) * np.log(ratio) > -np.log(LEAST_MASS_FALSE_ALARM)
-        if ratio > LEAST_MASS_RATIO and certain:
-            self.log.warning(
-                "The catalogue '%s' seems to end at %.4g Msun/h, its least mass, but "
-                "'mass_threshold' is %g: the model would take the halos between for missing. "
-                "Raise it to where the catalogue is complete.",
-                *(everything.source, least, self.mass_threshold),
-            )
-
     def _name_of(self, halo):
         """File of a halo above the threshold, and its number there."""
         row = self._rows[halo]
-        for part in self._parts:
-            if row < len(part):
-                number = row if part.row is None else part.row[row]
-                return f"{part.source}, halo {number} (from 0)"
-            row -= len(part)
+        for file, length, rows, _ in self._files:
+            if row < length:
+                return f"{file}, halo {row if rows is None else rows[row]} (from 0)"
+            row -= length
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
@@ -285,7 +263,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         grid = theory.grid
         constants = provider.model.parameterization.constant_params()
         if self._waits_for_h:
-            self._h = self._constant_h(constants)
+            self._h = constant_h(self.log, constants, self.length_unit, self.mass_unit)
         if self.box_size is None:
             self.box_size = grid.box_size
         elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
@@ -297,43 +275,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             )
         if self._halos is None:
             self._read()
-        self._compare_with(theory, constants)
+        stated = {file: statements for file, _, _, statements in self._files}
+        compare_with_run(self.log, stated, theory.redshift, constants, self._h)
         model = self.data_model(grid.n)
         sampled = provider.model.parameterization.sampled_params()
-        self._compare_numbers(len(model.t), sum(name in sampled for name in self.weight_names))
+        warn_of_few_halos(self.log, len(model.t), len(set(sampled) & set(self.weight_names)))
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
-
-    def _constant_h(self, constants):
-        if "H0" in constants or "h" in constants:
-            return constants["H0"] / 100 if "H0" in constants else constants["h"]
-        raise LoggedError(
-            self.log,
-            "length_unit: %s and mass_unit: %s are converted with h, but the run has no constant "
-            "parameter H0, and halos cannot move while it is sampled. Give the option 'h', the "
-            "value that the catalogue was made with.",
-            self.length_unit,
-            self.mass_unit,
-        )
-
-    def _compare_with(self, theory, constants):
-        """Compare what the files state of redshift and cosmology with the run."""
-        known = _known_cosmology(constants, self._h)
-        for part in self._parts:
-            with logged_errors(self.log):
-                check_redshift(part.source, part.stated, theory.redshift)
-            for message in cosmology_warnings(part.source, part.stated, known):
-                self.log.warning(message)
-
-    def _compare_numbers(self, n_halos, n_weights):
-        """Warn where the halos are too few for the weights."""
-        if n_halos < HALOS_PER_WEIGHT * n_weights:
-            self.log.warning(
-                "%d halos for %d sampled weights: fewer than %d a weight, so that the priors of "
-                "the weights shape the result. Fix some, choose a smaller model (likelihood: "
-                "counts, kernel_size: 1, n_components: 1), or lower 'mass_threshold'.",
-                *(n_halos, n_weights, HALOS_PER_WEIGHT),
-            )
 
     def get_requirements(self):
         return {"matter_density": None, **dict.fromkeys(self.weight_names)}
@@ -438,17 +386,3 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self.log.info(
                 "%d proposed points had no finite likelihood and were rejected.", self.n_impossible
             )
-
-
-def _known_cosmology(constants, h):
-    """h, Omega_m and sigma8 as far as a run's constant parameters tell, by Cobaya's usual names."""
-
-    def first(*names):
-        return next((constants[name] for name in names if name in constants), None)
-
-    known = {"sigma8": first("sigma8", "sigma_8"), "omega_m": first("omegam", "Omega_m")}
-    known["h"] = constants["H0"] / 100 if "H0" in constants else first("h") or h
-    baryons, cold = first("ombh2", "omega_b"), first("omch2", "omega_cdm")
-    if known["omega_m"] is None and None not in (baryons, cold) and known["h"]:
-        known["omega_m"] = (baryons + cold) / known["h"] ** 2
-    return {name: value for name, value in known.items() if value is not None and value > 0}
