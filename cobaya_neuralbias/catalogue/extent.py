@@ -138,6 +138,8 @@ def check_coverage(
         advice = "are box_size and length_unit right?"
         if length_unit.startswith("kpc") and covered.max() < 3e-3 * box_size:
             advice = f"are they in Mpc, length_unit: {length_unit.replace('kpc', 'Mpc')}?"
+        elif 0.7e-3 < covered.max() / box_size < 1.05e-3 and not 0.9 < covered.max() < 1.05:
+            advice = "are they in Gpc/h? Multiply them by 1000"
         elif covered.max() <= min(2.5, 0.1 * box_size):
             advice = "are they fractions of the box, length_unit: box?"
         raise InputError(
@@ -193,7 +195,7 @@ def check_duplicates(
         rows, where, heavy, _ = first(same)
         raise InputError(
             f"{source}, {rows}: the same halo, at {where} with {heavy:g} Msun/h; expected every "
-            f"halo once ({np.count_nonzero(same)} rows repeat another)."
+            f"halo once (rows that repeat another: {np.count_nonzero(same)})."
         )
     rows, where, one, other = first(same_place)
     log.warning(

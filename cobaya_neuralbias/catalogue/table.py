@@ -69,11 +69,18 @@ class Table:
         """The option that names the columns which are likely those that are wanted."""
         likely = {}
         for quantity in wanted:
-            found = [name for name in self.names if quantity_of(name) == quantity]
+            found = [n for n in self.names if quantity_of(n.rpartition("/")[2]) == quantity]
             if found:
                 likely[quantity] = bare_name(found[0])
+        if (
+            self.vectors
+            and not likely.keys() & {*AXES, "position"}
+            and {"x", "position"} & set(wanted)
+        ):
+            found = [n for n in self.names if _POSITIONS.fullmatch(plain(n.rpartition("/")[2]))]
+            likely |= {"position": found[0]} if found else {}
         if not likely:
-            without = "; only likelihood: counts needs no masses" if "mass" in wanted else ""
+            without = "; only likelihood: counts needs no masses" if set(wanted) == {"mass"} else ""
             return NO_ADVICE + without
         return "columns: {" + ", ".join(f"{k}: {v}" for k, v in likely.items()) + "}?"
 
@@ -120,6 +127,9 @@ def bare_name(name: str) -> str:
 
 
 _PLACE = r"(?:pos(?:ition)?|cen(?:tre|ter)?|coord(?:inate)?|com|halo|c)?_?"
+_OF_A_HALO = r"(?:group|halo|sub(?:halo)?|fof)?_?"
+_DEFINITION = r"(?:ass\w*|vir|halo|fof|tot|bound|(?:crit|mean|tophat)?_?\d{2,4}[bcm]?)?"
+_POSITIONS = re.compile(rf"{_OF_A_HALO}(?:pos|position|coord|coordinate|com|cm|cent(?:er|re))s?")
 _END = r"_?(?:c|cm|com|cen|pos|coord|halo|0|1)?"
 
 
@@ -130,7 +140,7 @@ def quantity_of(name: str) -> str | None:
         return match[1]
     if match := re.fullmatch(rf"v(?:el(?:ocity)?|_)?_?{_PLACE}([xyz]){_END}", name):
         return f"v{match[1]}"
-    if re.fullmatch(r"(log(10)?_?)?m_?(ass\w*|vir|halo|fof|tot|bound|\d{2,4}[bcm]?)?", name):
+    if re.fullmatch(rf"{_OF_A_HALO}(log(10)?_?)?m_?{_DEFINITION}", name):
         return "mass"
     return None
 

@@ -1,4 +1,4 @@
-"""Catalogues in tables separated by spaces, tabs, commas or semicolons, compressed or not."""
+"""Catalogues in tables separated by spaces, tabs, commas, semicolons or bars, packed or not."""
 
 import bz2
 import csv
@@ -23,6 +23,10 @@ _COMPRESSED: dict[bytes, Callable[..., Any]] = {
 }
 
 
+# Besides #, which begins a comment anywhere in a line
+_MARKS = ("%", "!", "//")
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -33,7 +37,7 @@ def _is_number(cell: str) -> bool:
 
 def _separator(line: str) -> str | None:
     """The separator of a line; None for any white space."""
-    return next((separator for separator in ";," if separator in line), None)
+    return next((separator for separator in ";|," if separator in line), None)
 
 
 def _split(line: str, separator: str | None) -> list[str]:
@@ -96,12 +100,12 @@ class TextTable(Table):
         self._rows: list[str] = []
         self._lines: list[int] = []
         for number, line in enumerate(_lines(file, source), 1):
-            body = line.partition("#")[0].strip()
+            body = "" if line.lstrip().startswith(_MARKS) else line.partition("#")[0].strip()
             if body:
                 self._rows.append(body)
                 self._lines.append(number)
             elif not self._rows:
-                comments.append((number, line.strip().lstrip("#").strip()))
+                comments.append((number, line.strip().lstrip("#%!/").strip()))
         if not self._rows:
             raise InputError(f"{source}: the catalogue is empty, expected at least one halo.")
         super().__init__(source, [], of_comments(comments))
@@ -171,16 +175,17 @@ class TextTable(Table):
     def read(self, keys: Sequence[Key]) -> list[np.ndarray]:
         numbers = [int(key) for key in keys]
         try:
-            if any('"' in row for row in self._rows):
-                cells = [_split(row, self._separator) for row in self._rows]
-                table = np.array([[row[i] for i in numbers] for row in cells], dtype=np.float64)
-            else:
-                table = np.loadtxt(
-                    self._rows, delimiter=self._separator, usecols=numbers, ndmin=2, comments=None
-                )
+            return list(_parse(self._rows, self._separator, numbers).T)
         except ValueError as error:
-            self._refuse_first_cell(numbers, error)
-        return list(table.T)
+            # Exponents of Fortran, decimal commas: what no other number is written with
+            rows = [re.sub(r"(?<=[\d.])[dD](?=[-+]?\d)", "e", row) for row in self._rows]
+            if self._separator == ";" and not any("." in row for row in rows):
+                rows = [row.replace(",", ".") for row in rows]
+            try:
+                return list(_parse(rows, self._separator, numbers).T)
+            except ValueError:
+                self._refuse_first_cell(numbers, error)
+                raise
 
     def _refuse_first_cell(self, numbers: Sequence[int], error: ValueError) -> None:
         for line, row in zip(self._lines, self._rows, strict=True):
@@ -225,6 +230,14 @@ class TextTable(Table):
                 f"{self.source}: columns: {quantity} = {number} is {self.header[number]!r} in the "
                 f"header ({numbered}this option counts from 0); expected {hint}."
             )
+
+
+def _parse(rows: Sequence[str], separator: str | None, numbers: Sequence[int]) -> np.ndarray:
+    """(n, k) of the columns of these numbers; ValueError for a cell that is no number."""
+    if not any('"' in row for row in rows):
+        return np.loadtxt(rows, delimiter=separator, usecols=numbers, ndmin=2, comments=None)
+    cells = [_split(row, separator) for row in rows]
+    return np.array([[row[i] for i in numbers] for row in cells], dtype=np.float64)
 
 
 def _first_number(header: Sequence[str]) -> int | None:

@@ -91,9 +91,12 @@ def check_masses(
         "expected"
     )
     if mass[heaviest] < LEAST_LARGEST_MASS:
-        # Logarithms of halo masses
-        likely = "log10 Msun/h" if raw.min() > 6 and raw.max() < 18 else "1e10 Msun/h"
-        raise InputError(f"{value} above {LEAST_LARGEST_MASS:g} Msun/h; is it mass_unit: {likely}?")
+        likely = "is it mass_unit: 1e10 Msun/h?"
+        if raw.min() > 6 and raw.max() < 18:
+            likely = "is it mass_unit: log10 Msun/h?"
+        elif raw.min() > 20 and raw.max() < 42:
+            likely = "are they natural logarithms, which are not read?"
+        raise InputError(f"{value} above {LEAST_LARGEST_MASS:g} Msun/h; {likely}")
     if mass[heaviest] > MOST_MASS:
         raise InputError(
             f"{value} below {MOST_MASS:g} Msun/h; is mass_unit right, or the column another "

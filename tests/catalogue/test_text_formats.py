@@ -22,7 +22,7 @@ def numbered(folder, header=NUMBERED):
     return text(folder, header + "\n".join(" ".join(map(repr, row)) for row in rows.tolist()))
 
 
-@pytest.mark.parametrize("separator", [" ", "\t", ",", ";", " ; ", ", "])
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";", "|", " ; ", ", "])
 @pytest.mark.parametrize("header", ["x y z mass", "X Y Z Mass", '"x" "y" "Z" "MASS"'])
 def test_separators_and_capitals(tmp_path, separator, header):
     content = (header + "\n" + TABLE).replace(" ", separator)
@@ -74,9 +74,25 @@ def test_names_of_two_words_and_units(tmp_path):
     assert_same(read_catalogue(text(tmp_path, header + TABLE.replace(" ", ",")), BOX))
 
 
-def test_decimal_commas(tmp_path):
-    file = text(tmp_path, "x;y;z;mass\n1,5;2,5;3,5;1e13\n")
-    refusal(lambda: read_catalogue(file, BOX), file, "line 2", "x = '1,5'", "decimal point")
+def test_decimal_commas_and_exponents_of_fortran(tmp_path):
+    commas = ("x y z mass\n" + TABLE).replace(" ", ";").replace(".", ",")
+    assert_same(read_catalogue(text(tmp_path, commas), BOX))
+    fortran = "x y z mass\n" + TABLE.replace("000000000000.0", ".D12").replace(
+        "0000000000.0", ".D10"
+    )
+    assert "D12" in fortran
+    assert_same(read_catalogue(text(tmp_path, fortran), BOX))
+    # With points as well, a comma is something else.
+    file = text(tmp_path, "x;y;z;mass\n1.5;2,5;3;1e13\n")
+    refusal(lambda: read_catalogue(file, BOX), file, "line 2", "y = '2,5'", "decimal point")
+
+
+@pytest.mark.parametrize("mark", ["#", "%", "!", "//", "# "])
+def test_marks_of_comments(tmp_path, mark):
+    content = f"{mark}x y z mass\n{mark} a = 0.5\n{TABLE}"
+    halos = read_catalogue(text(tmp_path, content), BOX)
+    assert_same(halos)
+    assert halos.stated["redshift"].value == 1
 
 
 # -- headers that number their columns -----------------------------------------------------------

@@ -114,6 +114,8 @@ def test_masses_in_another_unit(tmp_path, rng):
     multiples = table_file(tmp_path, position, mass / 1e10, "multiples.csv")
     refusal(lambda: read_catalogue(multiples, BOX), multiples, "mass_unit: 1e10 Msun/h")
     read_catalogue(multiples, BOX, mass_unit="1e10 Msun/h")
+    natural = table_file(tmp_path, position, np.log(mass), "natural.csv")
+    refusal(lambda: read_catalogue(natural, BOX), natural, "natural logarithms")
     plain = table_file(tmp_path, position, mass)
     refusal(
         lambda: read_catalogue(plain, BOX, mass_unit="log10 Msun/h"),
@@ -134,7 +136,10 @@ def test_the_same_halo_twice(tmp_path, rng, caplog):
     repeated = np.r_[np.arange(400), 7, 20, 7]
     file = table_file(tmp_path, position[repeated], mass[repeated])
     refusal(
-        lambda: read_catalogue(file, BOX), file, "line 9 and line 402", "(3 rows repeat another)"
+        lambda: read_catalogue(file, BOX),
+        file,
+        "line 9 and line 402",
+        "(rows that repeat another: 3)",
     )
     written = hdf5(
         tmp_path, halos__position=position[repeated], halos__mass=mass[repeated], name="h.h5"
@@ -158,7 +163,7 @@ def test_an_image_of_a_halo_beyond_a_face(tmp_path, rng):
     images = position[near] + [BOX, 0, 0]
     rows = np.vstack([position, images]).astype(np.float32)
     file = table_file(tmp_path, rows, np.r_[mass, mass[near]])
-    refusal(lambda: read_catalogue(file, BOX, wrap=True), file, "the same halo", "rows repeat")
+    refusal(lambda: read_catalogue(file, BOX, wrap=True), file, "the same halo", "rows that repeat")
     assert near.sum() > 10
     drifted = position.copy()
     drifted[near, 0] -= 3
