@@ -10,10 +10,13 @@ from .checks import AXES
 
 # Float32 positions of a box of side L are rounded by this fraction of L.
 ROUNDING = 1.2e-7
-# Centres of mass of halos that straddle a face lie outside by less than these: a fraction of the
-# box, or Mpc/h.
+# Halos span more than the box by this fraction of it, or these Mpc/h, where some have drifted over
+# a face: centres of mass of halos that straddle it.
 DRIFT = 0.02
 DRIFT_MPC = 4.0
+# Redshift-space distortions take halos further, but few of them. In a larger box those beyond the
+# best window of the box side are as dense as inside: this fraction of that is too many.
+DENSE_BEYOND = 0.5
 # Probability that the halos of a full box leave a gap that is called one
 GAP_FALSE_ALARM = 1e-4
 # A smaller gap, as a fraction of the box, may be that of rounded positions.
@@ -35,12 +38,13 @@ def place_in_box(
 
     A position outside by the rounding of float32 (the far face itself, most often) is moved
     periodically without a word. All others outside are refused or, with ``wrap``, moved; but not
-    those more than a box outside, nor halos that span more than the box.
+    those more than a box outside, nor halos of a larger box.
     """
     rounded = ROUNDING * box_size
     outside = (position < -rounded) | (position > box_size + rounded)
     far = (position < -box_size) | (position >= 2 * box_size)
     low, high = position.min(axis=0), position.max(axis=0)
+    too_wide = [axis for axis in range(3) if _fill_more(position[:, axis], box_size)]
     refused, expected = far, f"a value at most one box outside [0, {box_size:.10g})"
     if not wrap:
         refused, expected = outside, f"a value in [0, {box_size:.10g})"
@@ -50,17 +54,17 @@ def place_in_box(
         more = f" ({count - 1} more halos like it)" if count > 1 else ""
         raise InputError(
             f"{source}, {row_name(row)}: {AXES[axis]} = {position[row, axis]!s} Mpc/h, expected "
-            f"{expected}{more}; {_likely_cause(low, high, box_size, length_unit)}."
+            f"{expected}{more}; {_likely_cause(low, high, box_size, length_unit, bool(too_wide))}."
         )
     n_outside = int(outside.any(axis=1).sum())
     if n_outside:
-        extent = high - low
-        axis = int(np.argmax(extent))
-        if extent[axis] > box_size + max(DRIFT * box_size, DRIFT_MPC):
-            cause = _likely_cause(low, high, box_size, length_unit)
+        if too_wide:
+            axis = too_wide[0]
+            cause = _likely_cause(low, high, box_size, length_unit, True)
             raise InputError(
-                f"{source}: wrap: True would put halos on top of others, for {AXES[axis]} spans "
-                f"{extent[axis]:.6g} Mpc/h, expected at most box_size = {box_size:.10g}; {cause}."
+                f"{source}: wrap: True would put halos on top of others, for they fill "
+                f"{high[axis] - low[axis]:.6g} Mpc/h along {AXES[axis]}, expected at most box_size "
+                f"= {box_size:.10g}; {cause}."
             )
         log.info(
             "%d of %d halos in '%s' lay outside [0, %g) Mpc/h and were wrapped.",
@@ -72,7 +76,20 @@ def place_in_box(
     return position
 
 
-def _likely_cause(low: np.ndarray, high: np.ndarray, box_size: float, length_unit: str) -> str:
+def _fill_more(position: np.ndarray, box_size: float) -> bool:
+    """Whether halos fill more than the box along an axis, rather than reach over its faces."""
+    position = np.sort(position)
+    beyond = position[-1] - position[0] - box_size
+    if beyond <= max(DRIFT * box_size, DRIFT_MPC):
+        return False
+    inside = np.searchsorted(position, position + box_size) - np.arange(len(position))
+    uniform = len(position) * beyond / (box_size + beyond)
+    return len(position) - inside.max() > DENSE_BEYOND * uniform
+
+
+def _likely_cause(
+    low: np.ndarray, high: np.ndarray, box_size: float, length_unit: str, too_wide: bool
+) -> str:
     extent = float((high - low).max())
     spans = ", ".join(
         f"{a} from {p:.6g} to {q:.6g}" for a, p, q in zip(AXES, low, high, strict=True)
@@ -90,10 +107,10 @@ def _likely_cause(low: np.ndarray, high: np.ndarray, box_size: float, length_uni
             advice += f" and origin: [{half}, {half}, {half}]"
     elif ratio < 3e-3 and length_unit.startswith("kpc"):
         advice = f"Mpc? then length_unit: {length_unit.replace('kpc', 'Mpc')}"
-    elif 1.3 < ratio < 1.8 and length_unit.endswith("/h"):
+    elif too_wide and 1.3 < ratio < 1.8 and length_unit.endswith("/h"):
         unit = length_unit.removesuffix("/h")
         advice = f"they span {ratio:.3g} times the box: without h? then length_unit: {unit}"
-    elif ratio > 1 + DRIFT:
+    elif too_wide:
         advice = f"they span {ratio:.3g} times the box: are box_size and length_unit right?"
     elif centred and low.max() < 0:
         scale = (

@@ -103,6 +103,21 @@ def test_wrap_takes_halos_that_drifted_over_a_face(tmp_path, rng, caplog):
     assert "4 of 400 halos" in caplog.text
 
 
+@pytest.mark.parametrize("centre", [0.0, BOX / 2])
+def test_wrap_takes_halos_in_redshift_space(tmp_path, rng, centre):
+    """Velocities take halos 15 Mpc/h over the faces, but few: that is no larger box."""
+    position, mass = random_halos(rng, 4000)
+    shift = rng.normal(0, 3.5, 4000)
+    position[:, 2] += np.r_[np.clip(shift, -12, 12)]
+    position[:2, 2] = [-15.0, 264.0]
+    position -= centre
+    file = written(tmp_path, position, mass)
+    halos = read_catalogue(file, BOX, wrap=True)
+    np.testing.assert_allclose(halos.position, np.mod(position, BOX), rtol=0, atol=1e-10)
+    if not centre:
+        refusal(lambda: read_catalogue(file, BOX), "expected a value in [0, 250)", "wrap: True")
+
+
 # -- how much of the box is filled ---------------------------------------------------------------
 
 
