@@ -61,6 +61,13 @@ class FieldTarget:
                 [t.__name__ for t in THEORIES],
                 [t.__name__ for t in LIKELIHOODS],
             )
+        if theory.field_of_each_point:
+            raise LoggedError(
+                log,
+                "Option 'phases' of the theory is %r, which is for Cobaya's post; expected "
+                "'FILE::dataset' of one field, or null.",
+                theory.phases,
+            )
         self.theory = theory
         self.grid = theory.grid
         self.likelihoods = {
@@ -175,6 +182,8 @@ class FieldTarget:
                     "target.evaluate(modes, weights, others) first.",
                     self.metropolis_names,
                 )
+            # Its cosmology is what is wanted, whatever the field.
+            self.theory.set_modes(self.theory.get_modes())
             self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
         values = self.model.provider.params
