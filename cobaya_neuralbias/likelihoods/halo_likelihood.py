@@ -121,12 +121,18 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 "prior": weight.prior or cls.default_prior(options),
                 "ref": weight.start,
                 "proposal": 0.02,
-                "latex": weight.latex,
+                "latex": cls._label(options["parameter_prefix"], weight.latex),
             }
             for name, weight in weights.items()
         }
         defaults["params"] = {**params, **(defaults.get("params") or {})}
         return defaults
+
+    @staticmethod
+    def _label(prefix, latex):
+        """LaTeX of a weight, with the prefix that tells it from those of other likelihoods."""
+        words = prefix.strip("_").replace("_", r"\_")
+        return rf"\mathrm{{{words}}}\;{latex}" if words else latex
 
     def initialize(self):
         for name, allowed in self._OPTIONS.items():
@@ -142,6 +148,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         if self.threads > 1:
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
+        self._log_reference = {}
         self._halos = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
@@ -340,10 +347,19 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         """Log-likelihood of the density contrast (n, n, n) and the weights given by name."""
         return self.value_and_gradient(density, [weights[name] for name in self.weight_names])[0]
 
+    def log_reference(self, n_grid):
+        """What Cobaya's log-likelihood leaves out, lest it need more than a chain's eight digits.
+
+        The log-likelihood of a homogeneous catalogue: a constant of the data and the mesh.
+        """
+        if n_grid not in self._log_reference:
+            self._log_reference[n_grid] = self.data_model(n_grid).homogeneous(n_grid**3)
+        return self._log_reference[n_grid]
+
     def logp(self, _derived=None, **params_values):
-        return self.log_likelihood(
-            self.provider.get_matter_density(), **{p: params_values[p] for p in self.weight_names}
-        )
+        density = self.provider.get_matter_density()
+        weights = {p: params_values[p] for p in self.weight_names}
+        return self.log_likelihood(density, **weights) - self.log_reference(len(density))
 
     def close(self):
         if self.n_impossible:

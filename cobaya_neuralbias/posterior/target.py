@@ -213,7 +213,10 @@ class FieldTarget:
     def likelihood_and_gradient(
         self, delta: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
+        """Sum of the field likelihoods, to their power, with gradients for density and weights.
+
+        As in Cobaya, each less its ``log_reference``.
+        """
         total: float = 0.0
         delta_bar: Any = None
         weights_bar = np.zeros(len(self.weight_names))
@@ -223,7 +226,7 @@ class FieldTarget:
             value, d_delta, d_weights = like.value_and_gradient(
                 delta, np.array([values[w] for w in names])
             )
-            total += value
+            total += value - like.log_reference(self.grid.n)
             delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:

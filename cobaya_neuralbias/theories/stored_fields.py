@@ -88,7 +88,9 @@ class StoredFields:
         if chi2 is not None:
             fields = [f for f in fields if abs(np.sum(f**2) - chi2) <= CHI2_TOLERANCE * chi2]
         if not fields:
-            shown = ", ".join(f"{n} = {v:.8g}" for n, v in zip(self._names[:3], point, strict=False))
+            shown = ", ".join(
+                f"{n} = {v:.8g}" for n, v in zip(self._names[:3], point, strict=False)
+            )
             raise InputError(
                 f"phases: '{self._prefix}{EACH}' has no stored field at the point {shown}"
                 f"{', ...' if len(self._names) > 3 else ''}; expected a sample of that run, made "
