@@ -57,7 +57,7 @@ def read_field(spec: PathLike) -> np.ndarray:
 
 
 def _one_of_dataset(content: h5py.Group, source: str, name: str) -> np.ndarray:
-    """A dataset, or with ``[i]`` behind its name the i-th field of it, the only one that is read."""
+    """A dataset, or, with ``[i]`` behind its name, the i-th field of it, read alone."""
     indexed = re.fullmatch(r"(.+)\[\s*([+-]?\d+)\s*\]", name)
     base, index = (indexed[1], int(indexed[2])) if indexed else (name, None)
     data = content.get(base)

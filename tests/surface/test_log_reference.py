@@ -1,5 +1,7 @@
 """Cobaya's log-likelihood: ln L less that of halos at random, a constant of the data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cobaya.model import get_model
@@ -50,7 +52,7 @@ def test_halos_at_random(kind, likelihood, completeness):
     else:
         edges = KINDS[kind].get("mass_bins", [2e13, np.inf])
         expected = 0.0
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             inside = (halos.mass >= low) & (halos.mass < high)
             counts = np.bincount(voxel[inside], minlength=8**3)
             density = inside.sum() / volume.sum()
