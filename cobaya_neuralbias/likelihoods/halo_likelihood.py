@@ -54,16 +54,6 @@ MASS_BINS = (
 )
 
 
-def narrower(own, default):
-    """The narrower of two normal priors; a weight's ``own`` one (None: none) if it is no such."""
-    if own is None:
-        return default
-    both = own, default
-    if all(prior.get("dist") == "norm" and prior["loc"] == 0 for prior in both):
-        return min(both, key=lambda prior: prior["scale"])
-    return own
-
-
 ORIGIN = (
     "null or three numbers, in length_unit",
     lambda v: v is None or (isinstance(v, list | tuple) and len(v) == 3 and all(map(is_number, v))),
@@ -73,6 +63,16 @@ HUBBLE = (
     lambda v: v is None or (is_number(v) and 0.2 < v < 2),
 )
 SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
+
+
+def narrower(own, default):
+    """The narrower of two normal priors; a weight's ``own`` one (None: none) if it is no such."""
+    if own is None:
+        return default
+    both = own, default
+    if all(prior.get("dist") == "norm" and prior["loc"] == 0 for prior in both):
+        return min(both, key=lambda prior: prior["scale"])
+    return own
 
 
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
@@ -156,12 +156,18 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 "prior": narrower(weight.prior, cls.default_prior(options)),
                 "ref": weight.start,
                 "proposal": 0.02,
-                "latex": weight.latex,
+                "latex": cls._label(options["parameter_prefix"], weight.latex),
             }
             for name, weight in weights.items()
         }
         defaults["params"] = {**params, **(defaults.get("params") or {})}
         return defaults
+
+    @staticmethod
+    def _label(prefix, latex):
+        """LaTeX of a weight, with the prefix that tells it from those of other likelihoods."""
+        words = prefix.strip("_").replace("_", r"\_")
+        return rf"\mathrm{{{words}}}\;{latex}" if words else latex
 
     def initialize(self):
         for name, allowed in self._OPTIONS.items():
@@ -177,6 +183,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         if self.threads > 1:
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
+        self._log_reference = {}
         self._halos = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
@@ -393,10 +400,19 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         """Log-likelihood of the density contrast (n, n, n) and the weights given by name."""
         return self.value_and_gradient(density, [weights[name] for name in self.weight_names])[0]
 
+    def log_reference(self, n_grid):
+        """What Cobaya's log-likelihood leaves out, lest it need more than a chain's eight digits.
+
+        The log-likelihood of a homogeneous catalogue: a constant of the data and the mesh.
+        """
+        if n_grid not in self._log_reference:
+            self._log_reference[n_grid] = self.data_model(n_grid).homogeneous(n_grid**3)
+        return self._log_reference[n_grid]
+
     def logp(self, _derived=None, **params_values):
-        return self.log_likelihood(
-            self.provider.get_matter_density(), **{p: params_values[p] for p in self.weight_names}
-        )
+        density = self.provider.get_matter_density()
+        weights = {p: params_values[p] for p in self.weight_names}
+        return self.log_likelihood(density, **weights) - self.log_reference(len(density))
 
     def close(self):
         if self.n_impossible:

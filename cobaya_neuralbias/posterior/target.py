@@ -60,6 +60,13 @@ class FieldTarget:
                 [t.__name__ for t in THEORIES],
                 [t.__name__ for t in LIKELIHOODS],
             )
+        if theory.field_of_each_point:
+            raise LoggedError(
+                log,
+                "Option 'phases' of the theory is %r, which is for Cobaya's post; expected "
+                "'FILE::dataset' of one field, or null.",
+                theory.phases,
+            )
         self.theory = theory
         self.grid = theory.grid
         self.likelihoods = {
@@ -178,6 +185,8 @@ class FieldTarget:
                     "target.evaluate(modes, weights, others) first.",
                     self.metropolis_names,
                 )
+            # Its cosmology is what is wanted, whatever the field.
+            self.theory.set_modes(self.theory.get_modes())
             self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
         values = self.model.provider.params
@@ -207,7 +216,10 @@ class FieldTarget:
     def likelihood_and_gradient(
         self, delta: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
+        """Sum of the field likelihoods, to their power, with gradients for density and weights.
+
+        As in Cobaya, each less its ``log_reference``.
+        """
         total: float = 0.0
         delta_bar: Any = None
         weights_bar = np.zeros(len(self.weight_names))
@@ -217,7 +229,7 @@ class FieldTarget:
             value, d_delta, d_weights = like.value_and_gradient(
                 delta, np.array([values[w] for w in names])
             )
-            total += value
+            total += value - like.log_reference(self.grid.n)
             delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:

@@ -29,16 +29,18 @@ def make_report(prefix: PathLike, folder: PathLike | None = None) -> tuple[str, 
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
-    from ..runs.finished import load_run
+    from ..runs.finished import beside, load_run
     from . import figures
     from .analysis import analyse
     from .summary import as_text, summarise
 
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_report" if folder is None else folder)
+    folder = beside(prefix, "report") if folder is None else Path(folder)
     analysis = analyse(run)
     summary = summarise(run, analysis)
     text = as_text(summary)
+    if run.left_out:
+        text += f"\nPython functions, which this report is without: {', '.join(run.left_out)}.\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "summary.txt", text)
@@ -122,7 +124,7 @@ def make_predictive(
     InputError
         If there is no such run, it has no samples yet, or a sample's draw is impossible.
     """
-    from ..runs.finished import load_run
+    from ..runs.finished import beside, load_run
     from .predictive_figures import draw_all
     from .predictive_run import predict
     from .predictive_summary import as_text, summarise
@@ -130,7 +132,7 @@ def make_predictive(
     seed = check_seed(seed)
     n_draws = check_integer("draws", n_draws, 2)
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_predictive" if folder is None else folder)
+    folder = beside(prefix, "predictive") if folder is None else Path(folder)
     try:
         if keep:
             (folder / "draws").mkdir(parents=True, exist_ok=True)
