@@ -60,10 +60,14 @@ class Table:
         keys = list(wanted.values())
         shown = keys[0] if len(keys) == 1 else keys
         advice = self.advice(wanted)
-        more = "" if advice == NO_ADVICE else f" ({advice})"
+        more = self.no_masses(wanted) if advice == NO_ADVICE else f" ({advice})"
         return InputError(
             f"{self.source}: no {self.noun} {shown!r}; the file has {self.names}{more}."
         )
+
+    def no_masses(self, wanted: Mapping[str, Any]) -> str:
+        """A remark for tables that lack nothing but masses."""
+        return "; only likelihood: counts needs no masses" if set(wanted) == {"mass"} else ""
 
     def advice(self, wanted: Mapping[str, Any]) -> str:
         """The option that names the columns which are likely those that are wanted."""
@@ -80,8 +84,7 @@ class Table:
             found = [n for n in self.names if _POSITIONS.fullmatch(plain(n.rpartition("/")[2]))]
             likely |= {"position": found[0]} if found else {}
         if not likely:
-            without = "; only likelihood: counts needs no masses" if set(wanted) == {"mass"} else ""
-            return NO_ADVICE + without
+            return NO_ADVICE
         return "columns: {" + ", ".join(f"{k}: {v}" for k, v in likely.items()) + "}?"
 
 

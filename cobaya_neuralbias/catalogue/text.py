@@ -169,7 +169,7 @@ class TextTable(Table):
         has = f"the file has {self.header}" if self.header else "no header line names the columns"
         return InputError(
             f"{self.source}: no column {sorted(wanted.values())}; {has} ({self.advice(wanted)} or, "
-            "without a header, numbers from 0)."
+            f"without a header, numbers from 0){self.no_masses(wanted)}."
         )
 
     def read(self, keys: Sequence[Key]) -> list[np.ndarray]:
