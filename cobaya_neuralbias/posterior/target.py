@@ -11,20 +11,19 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from cobaya.log import LoggedError, get_logger
 
 from ..gravity import fourier
+from ..kernels.dot import dot
 from ..likelihoods.halo_likelihood import HaloLikelihood
+from ..sampling.hamiltonian import ValueAndGradient
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
 from .priors import WeightPriors
 
-#: A log density and its gradient
-ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
@@ -60,6 +59,13 @@ class FieldTarget:
                 "among %s.",
                 [t.__name__ for t in THEORIES],
                 [t.__name__ for t in LIKELIHOODS],
+            )
+        if theory.field_of_each_point:
+            raise LoggedError(
+                log,
+                "Option 'phases' of the theory is %r, which is for Cobaya's post; expected "
+                "'FILE::dataset' of one field, or null.",
+                theory.phases,
             )
         self.theory = theory
         self.grid = theory.grid
@@ -121,6 +127,10 @@ class FieldTarget:
             self.refresh()
         return result
 
+    def temper(self, power: float) -> None:
+        """Raise the field likelihoods of the trajectories to this power; Cobaya's stay."""
+        self.likelihood_power = power
+
     def point(self, weights: Any, others: Any = ()) -> dict[str, float]:
         """Name -> value of all sampled parameters, as Cobaya's model takes them."""
         point = dict(zip(self.weight_names, map(float, weights), strict=True))
@@ -151,7 +161,7 @@ class FieldTarget:
             if name in self.likelihoods
         )
         prior = self.priors.value_and_gradient(weights)[0]
-        expected = log_density - prior + 0.5 * float(np.vdot(modes, modes))
+        expected = log_density - prior + 0.5 * dot(modes, modes)
         if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
             raise LoggedError(
                 self._log,
@@ -175,6 +185,8 @@ class FieldTarget:
                     "target.evaluate(modes, weights, others) first.",
                     self.metropolis_names,
                 )
+            # Its cosmology is what is wanted, whatever the field.
+            self.theory.set_modes(self.theory.get_modes())
             self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
         values = self.model.provider.params
@@ -204,7 +216,10 @@ class FieldTarget:
     def likelihood_and_gradient(
         self, delta: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
+        """Sum of the field likelihoods, to their power, with gradients for density and weights.
+
+        As in Cobaya, each less its ``log_reference``.
+        """
         total: float = 0.0
         delta_bar: Any = None
         weights_bar = np.zeros(len(self.weight_names))
@@ -214,7 +229,7 @@ class FieldTarget:
             value, d_delta, d_weights = like.value_and_gradient(
                 delta, np.array([values[w] for w in names])
             )
-            total += value
+            total += value - like.log_reference(self.grid.n)
             delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:
@@ -238,7 +253,7 @@ class FieldTarget:
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
         modes_bar = forward_model.density_vjp(evolved, delta_bar)
         modes_bar -= modes
-        value += prior - 0.5 * float(np.vdot(modes, modes))
+        value += prior - 0.5 * dot(modes, modes)
         return value, modes_bar, weights_bar + prior_bar
 
     def value_and_gradient(

@@ -36,7 +36,7 @@ def make_report(
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
-    from ..runs.finished import field_files, load_run
+    from ..runs.finished import beside, field_files, load_run
 
     field_files(prefix)  # a name that is no run's is told before anything else
     say(f"reading the files of '{os.fspath(prefix)}' and building its model")
@@ -46,12 +46,14 @@ def make_report(
     from .summary_text import as_text
 
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_report" if folder is None else folder)
+    folder = beside(prefix, "report") if folder is None else Path(folder)
     say(f"evaluating the model at {len(run.white_noise)} stored samples")
     analysis = analyse(run)
     say("comparing")
     summary = summarise(run, analysis)
     text = as_text(summary)
+    if run.left_out:
+        text += f"\nPython functions, which this report is without: {', '.join(run.left_out)}.\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "summary.txt", text)
@@ -136,7 +138,7 @@ def make_predictive(
     InputError
         If there is no such run, it has no samples yet, or a sample's draw is impossible.
     """
-    from ..runs.finished import load_run
+    from ..runs.finished import beside, load_run
     from .predictive_figures import draw_all
     from .predictive_run import predict
     from .predictive_summary import as_text, summarise
@@ -144,7 +146,7 @@ def make_predictive(
     seed = check_seed(seed)
     n_draws = check_integer("draws", n_draws, 2)
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_predictive" if folder is None else folder)
+    folder = beside(prefix, "predictive") if folder is None else Path(folder)
     try:
         if keep:
             (folder / "draws").mkdir(parents=True, exist_ok=True)

@@ -227,6 +227,11 @@ def _other_mesh(prefix):
     yaml.write_text(yaml.read_text().replace("n_grid: 8", "n_grid: 10"))
 
 
+def _other_mesh_without_state(prefix):
+    _other_mesh(prefix)
+    prefix.with_name("tiny.1.state.h5").unlink()
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [
@@ -242,7 +247,8 @@ def _other_mesh(prefix):
         (_moved_catalogue, "halos/mine.h5: no such file.*where the run was started"),
         (_no_stored_fields, "store_every"),
         (_lost_stored_field, "damaged: samples/phases"),
-        (_other_mesh, "not of the run that wrote"),
+        (_other_mesh, r"is not of the run of .*n_grid is 10, expected 8\."),
+        (_other_mesh_without_state, "not of the run that wrote"),
     ],
 )
 def test_mistakes_are_one_clear_line(copied, spoil, message, capsys):
