@@ -38,7 +38,7 @@ def make_report(
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
     path = Path(prefix)
-    # Before the imports, which take a second; where no file has the name, the mistake is all to say.
+    # Before the imports, which take a second. Where no file has the name, there is but the mistake.
     if any(path.parent.glob(f"{glob.escape(path.name)}*")):
         say(f"reading the files of '{os.fspath(prefix)}' and building its model")
     from ..runs.finished import beside, load_run
