@@ -16,8 +16,8 @@ from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.fitting.commands import make_fit
 from cobaya_neuralbias.report.commands import make_diagnosis, make_predictive, make_report
-from cobaya_neuralbias.runs.finished import load_run
 from cobaya_neuralbias.runs.fingerprint import changed
+from cobaya_neuralbias.runs.finished import load_run
 
 QNHMC = "cobaya_neuralbias.QNHMC"
 
