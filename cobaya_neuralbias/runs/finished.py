@@ -244,8 +244,8 @@ def beside(prefix: str | os.PathLike, what: str) -> Path:
 def field_files(prefix: str | os.PathLike) -> list[Path]:
     """Field files of the run's chains, in order; say what is wrong if there is none."""
     prefix = as_prefix(prefix)
-    folder, name = os.path.split(prefix)
-    folder, stem = Path(folder or "."), f"{name}." if name else ""
+    parent, name = os.path.split(prefix)
+    folder, stem = Path(parent or "."), stem_of(name)
     if not (folder / f"{stem}updated.yaml").is_file():
         if Path(prefix).is_dir():
             raise InputError(
