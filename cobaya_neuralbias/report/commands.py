@@ -1,5 +1,6 @@
 """Report of a run: figures, numbers and a verdict; its convergence; predictive checks."""
 
+import glob
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +37,10 @@ def make_report(
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
-    say(f"reading the files of '{os.fspath(prefix)}' and building its model")
+    path = Path(prefix)
+    # Before the imports, which take a second. Where no file has the name, there is but the mistake.
+    if any(path.parent.glob(f"{glob.escape(path.name)}*")):
+        say(f"reading the files of '{os.fspath(prefix)}' and building its model")
     from ..runs.finished import beside, load_run
     from . import figures
     from .analysis import analyse

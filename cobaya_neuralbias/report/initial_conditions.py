@@ -11,6 +11,8 @@ from ..sampling import diagnostics
 
 # The total power is judged below this fraction of the Nyquist frequency, where halos tell most.
 TOTAL_BELOW = 0.5
+# Of the false alarms of total and shells together; a wrong amplitude shows in the total first.
+SHARE_OF_TOTAL = 0.8
 # The quadrupole is measured below this fraction, and never beyond this k [h/Mpc], where velocities
 # inside of groups dominate.
 QUADRUPOLE_BELOW, QUADRUPOLE_K = 0.6, 0.25
@@ -80,8 +82,9 @@ def power_against_truth(grid, whitened, truth, n_modes):
     Returns
     -------
     Deviation of the shells, dict of the total: ``k_max`` [h/Mpc], ``ratio`` and ``std`` of the
-    power over the truth's, ``z``, ``ess``, ``p``; and ``p`` of the family, the smaller p of total
-    and shells with Bonferroni's factor: 2 for the total, 2 (number of shells) for each of them
+    power over the truth's, ``z``, ``ess``, ``p``; and ``p_family``, the smallest p of total and
+    shells, times Bonferroni's factors: 1 / SHARE_OF_TOTAL for the total, and for each shell their
+    number / (1 - SHARE_OF_TOTAL)
     """
     n = len(truth)
     draws = diagnostics.equal_lengths(whitened)[:, :, :n]
@@ -91,7 +94,8 @@ def power_against_truth(grid, whitened, truth, n_modes):
     total, true_total = draws @ weights, truth @ weights
     shells = deviation(np.cbrt(draws), np.cbrt(truth))
     of_total = deviation(np.cbrt(total)[:, :, None], np.cbrt([true_total]))
-    judged = np.concatenate([2 * of_total.p, 2 * np.isfinite(shells.p).sum() * shells.p])
+    factor = np.isfinite(shells.p).sum() / (1 - SHARE_OF_TOTAL)
+    judged = np.concatenate([of_total.p / SHARE_OF_TOTAL, factor * shells.p])
     judged = judged[np.isfinite(judged)]
     return shells, {
         "k_max": k_max,

@@ -166,7 +166,7 @@ def _quadrupole(s):
 def _mass_function(s):
     for name in dict.fromkeys(entry["likelihood"] for entry in s["mass_function"]):
         check = s["predictive"][name]
-        yield from title(f"Halos by mass and density quarter ({name})")
+        yield from title(f"Mass function by density quarter ({name})")
         yield (
             f"  deviance from the expectation: data {check['deviance']:.1f}, draws "
             f"{check['deviance_draws']:.1f} on average; p = {check['p']:.3f} of "

@@ -83,7 +83,7 @@ def evolved(run, white_noise):
 
 
 def on_mesh(delta, n):
-    """A density contrast on a mesh of ``n``^3 voxels: block means where they fit."""
+    """A density contrast on a mesh of ``n`` voxels a side: block means where they fit."""
     m = len(delta)
     if m % n:
         return fourier.resample(delta, n) * (m / n) ** -1.5

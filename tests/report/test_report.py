@@ -149,9 +149,12 @@ def test_weights_that_are_not_converged_are_named(report):
 
 def test_command_prints_the_summary(finished, tmp_path, capsys):
     assert main(["report", str(finished), "--output", str(tmp_path / "out")]) == 0
-    output = capsys.readouterr().out
-    assert (tmp_path / "out" / "summary.txt").read_text() in output
-    assert str(tmp_path / "out") in output
+    captured = capsys.readouterr()
+    assert (tmp_path / "out" / "summary.txt").read_text() in captured.out
+    assert str(tmp_path / "out") in captured.out
+    # What it does, with the seconds since its start
+    stages = captured.err.splitlines()
+    assert stages[0].startswith("[  0.0 s] reading the files of") and len(stages) == 4
 
 
 def test_triangle_draws_densities_in_silence(capfd):
@@ -257,7 +260,7 @@ def test_mistakes_are_one_clear_line(copied, spoil, message, capsys):
     # The lines before it say what is being done.
     *stages, error = captured.err.splitlines()
     assert error.startswith("cobaya-neuralbias: ")
-    assert stages and all(line.startswith("[") for line in stages)
+    assert all(line.startswith("[") for line in stages)
     assert captured.out == ""
     assert not copied.with_name("tiny_report").exists()
 

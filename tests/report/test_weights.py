@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cobaya_neuralbias.likelihoods import catalogue_and_run
+from cobaya_neuralbias.report import weights as report_weights
 from cobaya_neuralbias.report.summary_text import as_text
 from cobaya_neuralbias.report.weights import against_prior, halos_for_weights, mark, moments
 
@@ -71,6 +73,10 @@ def test_halos_for_weights_counts_what_is_compared():
         likelihoods={"bias": like}, weight_names=["a", "c"], grid=SimpleNamespace(n=4)
     )
     assert halos_for_weights(run) == {"bias": {"halos": 3, "weights": 2}}
+
+
+def test_report_and_log_warn_of_the_same_number():
+    assert report_weights.HALOS_PER_WEIGHT == catalogue_and_run.HALOS_PER_WEIGHT
 
 
 def test_lines_of_the_text(summary):
