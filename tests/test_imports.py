@@ -14,7 +14,7 @@ ALLOWED = {
     "errors": (),
     "memory_limit": (),
     "kernels": (),
-    "sampling": (),
+    "sampling": ("kernels",),
     "component": ("errors",),
     "atomic_files": ("errors",),
     "catalogue": ("errors", "atomic_files"),
@@ -22,9 +22,11 @@ ALLOWED = {
     "bias": ("kernels",),
     "theories": ("catalogue", "component", "errors", "gravity", "kernels", "memory_limit"),
     "likelihoods": ("bias", "catalogue", "component", "kernels"),
-    "posterior": ("errors", "gravity", "kernels", "likelihoods", "theories"),
+    "posterior": ("errors", "gravity", "kernels", "likelihoods", "sampling", "theories"),
     "runs": ("atomic_files", "catalogue", "errors", "gravity", "posterior", "sampling"),
-    "qnhmc": ("atomic_files", "component", "errors", "posterior", "runs", "sampling"),
+    "qnhmc": (
+        *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),
+    ),
     "mock": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior"),
     "report": (
         *("atomic_files", "bias", "catalogue", "errors", "gravity", "mock", "posterior"),

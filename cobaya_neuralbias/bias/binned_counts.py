@@ -20,6 +20,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from ..kernels import array_pool
+from ..kernels.dot import dot
 from .likelihood import CatalogueLikelihood
 
 # A bin with halos of which fewer are expected [(h/Mpc)^3] makes the point impossible.
@@ -62,7 +63,7 @@ class BinnedCounts(CatalogueLikelihood):
         for _, voxel, number in self.counts:
             total += number.sum() * np.log(self.voxel_volume) - gammaln(number + 1.0).sum()
             if self.completeness is not None:
-                total += number @ np.log(self.completeness[voxel])
+                total += dot(number, np.log(self.completeness[voxel]))
         return total
 
     def homogeneous(self, n_voxels):
@@ -78,7 +79,7 @@ class BinnedCounts(CatalogueLikelihood):
             density, density_vjp = self._density(psi[..., voxel], edges, network_weights)
             if not np.all(density > LOWEST_DENSITY):
                 return -np.inf, psi_bar, weights_bar
-            value += number @ np.log(density)
+            value += dot(number, np.log(density))
             bars = density_vjp(number / density)
             psi_bar[..., voxel] += bars[0]
             weights_bar += bars[1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..kernels import array_pool
+from ..kernels.dot import dot
 from ..kernels.halos import mdn_mixture
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
@@ -184,7 +185,7 @@ class MixtureDensityNetwork:
             psi = array_pool.converted(psi, np.float64)
             factors = factor * completeness
             values, pullback = self.density_with_pullback(psi, ABOVE_THRESHOLD, weights)
-            return float(factors @ values), *pullback(factors)
+            return dot(factors, values), *pullback(factors)
         rate, rate_vjp = self._rate(ABOVE_THRESHOLD, self._options(weights))
         for table in self._tables(psi, rate, weights):
             if result := table.sum_with_slopes(psi, factor, self.threads):

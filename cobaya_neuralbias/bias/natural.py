@@ -48,6 +48,10 @@ from .weight import Weight
 
 HINGES = (0.0, 5.0)
 SOFTENING = 1.0
+# Of the weights of the mass distribution: slopes in ln M, logits, logarithms of widths. A weight of
+# 3 is a slope M^-3 at the threshold, a component of 5 % or a width of e^3. Under a prior of 10 a
+# component that the data do not need wanders to widths of e^10, where it is a spike or flat.
+MASS_PRIOR = {"dist": "norm", "loc": 0, "scale": 3.0}
 
 
 class Response(NamedTuple):
@@ -267,18 +271,18 @@ class NaturalNetwork(NaturalRate):
     def weights(self):
         """Name -> :class:`Weight`, in the order of the kernel."""
         out = {
-            "beta_b": Weight(-0.2, r"b_\beta"),
-            "kappa_w": Weight(-1.2, r"w_\kappa"),
-            "kappa_b": Weight(-1.5, r"b_\kappa"),
+            "beta_b": Weight(-0.2, r"b_\beta", MASS_PRIOR),
+            "kappa_w": Weight(-1.2, r"w_\kappa", MASS_PRIOR),
+            "kappa_b": Weight(-1.5, r"b_\kappa", MASS_PRIOR),
         }
         # The means climb to that of the heaviest halos in one step, or in several.
         steps = [(1.8, 3.5)] if self.n_components == 2 else [(1.3, 2.0)]
         steps += [(1.5, 0.5)] * (self.n_components - 2)
         for c, (slope, step) in enumerate(steps[: self.n_components - 1], 1):
-            out[f"fraction_b{c}"] = Weight(-1.2, f"f_{c}")
-            out[f"mu_w{c}"] = Weight(slope, rf"w_{{\mu,{c}}}")
-            out[f"mu_b{c}"] = Weight(step, rf"b_{{\mu,{c}}}")
-            out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}")
+            out[f"fraction_b{c}"] = Weight(-1.2, f"f_{c}", MASS_PRIOR)
+            out[f"mu_w{c}"] = Weight(slope, rf"w_{{\mu,{c}}}", MASS_PRIOR)
+            out[f"mu_b{c}"] = Weight(step, rf"b_{{\mu,{c}}}", MASS_PRIOR)
+            out[f"sigma_b{c}"] = Weight(-0.5, rf"b_{{\sigma,{c}}}", MASS_PRIOR)
         return out
 
     def log_density(self, psi, t, weights):

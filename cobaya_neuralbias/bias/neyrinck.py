@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import array_pool
+from ..kernels.dot import dot
 from ..kernels.halos import local_bias
 from ..kernels.threads import SERIAL, Threads
 from .mass_function import MassFunction
@@ -165,10 +166,10 @@ class LocalRate:
         """
         voxel, first, _ = halos
         counts = np.diff(first).astype(float)
-        value = counts @ self.log_number_density(psi[voxel], weights)
+        value = dot(counts, self.log_number_density(psi[voxel], weights))
         psi_bar = array_pool.zeros(psi.shape)
         psi_bar[voxel], weights_bar = self.log_number_density_vjp(psi[voxel], counts, weights)
-        return float(value), psi_bar, weights_bar
+        return value, psi_bar, weights_bar
 
     def log_likelihood_with_vjp(self, psi, volume, halos, weights, completeness=None):
         """Poisson likelihood of the halos' positions, to the voxel, and its gradient.
@@ -275,9 +276,11 @@ class LocalBias:
         """Cotangents of psi (m,) and of the weights, given that (n_bins, m) of the densities."""
         w_rate, w_masses = self._split(weights)
         density = self.rate.number_density(psi, w_rate)
-        rate_bar = density * (self.masses.fractions(edges, w_masses) @ out_bar)
+        rate_bar = density * np.einsum("b,bm->m", self.masses.fractions(edges, w_masses), out_bar)
         psi_bar, rate_bar = self.rate.log_number_density_vjp(psi, rate_bar, w_rate)
-        masses_bar = self.masses.fractions_vjp(edges, out_bar @ density, w_masses)
+        masses_bar = self.masses.fractions_vjp(
+            edges, np.einsum("bm,m->b", out_bar, density), w_masses
+        )
         return psi_bar, np.append(rate_bar, masses_bar)
 
     def draw_t(self, rng, psi, weights):

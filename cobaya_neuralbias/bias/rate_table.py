@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import array_pool
+from ..kernels.dot import dot
 from ..kernels.halos import interpolation
 from ..kernels.threads import SERIAL
 
@@ -68,7 +69,7 @@ class RateTable:
 
         ``total`` is that sum.
         """
-        missed = np.vdot(numbers, self.error)
+        missed = dot(numbers, self.error)
         return missed <= TABLE_ACCURACY * abs(total)
 
     def serves_sample(self, psi):
@@ -91,7 +92,7 @@ class RateTable:
             *(N_PARTS, psi, self.edges, self._table, factor, moments, slopes),
         )
         moments = moments.sum(0).reshape(self.coefficients.shape)
-        total = float(np.vdot(moments, self.coefficients))
+        total = dot(moments, self.coefficients)
         if not self.serves(moments[:, :, 0], total):
             return None
         return factor * total, factor * self._nodes_bar(moments), slopes

@@ -10,7 +10,9 @@ from ..bias.binned_counts import BinnedCounts
 from ..bias.point_process import PointProcess
 from ..bias.scatter import SCATTERS
 from ..catalogue import join, read_catalogues
+from ..catalogue.rows import is_select
 from ..catalogue.selection import Survey
+from ..catalogue.units import check_units, need_h
 from ..component import (
     BOOLEAN,
     POSITIVE_INTEGER,
@@ -23,6 +25,12 @@ from ..component import (
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
+from .catalogue_and_run import (
+    compare_with_run,
+    constant_h,
+    warn_of_few_halos,
+    warn_of_threshold,
+)
 
 LIKELIHOODS = ("point_process", "binned", "counts")
 BOUNDARIES = ("periodic", "open")
@@ -46,6 +54,27 @@ MASS_BINS = (
 )
 
 
+ORIGIN = (
+    "null or three numbers, in length_unit",
+    lambda v: v is None or (isinstance(v, list | tuple) and len(v) == 3 and all(map(is_number, v))),
+)
+HUBBLE = (
+    "null or H0 in 100 km/s/Mpc, between 0.2 and 2",
+    lambda v: v is None or (is_number(v) and 0.2 < v < 2),
+)
+SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
+
+
+def narrower(own, default):
+    """The narrower of two normal priors; a weight's ``own`` one (None: none) if it is no such."""
+    if own is None:
+        return default
+    both = own, default
+    if all(prior.get("dist") == "norm" and prior["loc"] == 0 for prior in both):
+        return min(both, key=lambda prior: prior["scale"])
+    return own
+
+
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     """A bias model compared with a halo catalogue.
 
@@ -61,6 +90,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     wrap: bool
     length_unit: str
     mass_unit: str
+    origin: list | None
+    h: float | None
+    select: dict | None
     box_size: float | None
     mass_threshold: float
     likelihood: str
@@ -77,6 +109,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     # Cobaya takes public class attributes for options.
     _OPTIONS = {
         "wrap": BOOLEAN,
+        "origin": ORIGIN,
+        "h": HUBBLE,
+        "select": SELECT,
         "mass_threshold": POSITIVE_NUMBER,
         "likelihood": LIKELIHOODS,
         "mass_bins": MASS_BINS,
@@ -118,7 +153,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             return defaults  # `initialize` says what is wrong
         params = {
             name: {
-                "prior": weight.prior or cls.default_prior(options),
+                "prior": narrower(weight.prior, cls.default_prior(options)),
                 "ref": weight.start,
                 "proposal": 0.02,
                 "latex": cls._label(options["parameter_prefix"], weight.latex),
@@ -156,8 +191,15 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         self.default_weights = np.array([weight.start for weight in weights.values()])
         with logged_errors(self.log):
             self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
-        if self.box_size is not None:
+            check_units("catalogue", self.length_unit, self.mass_unit)
+        self._h = self.h
+        if self.box_size is not None and not self._waits_for_h:
             self._read()
+
+    @property
+    def _waits_for_h(self):
+        """Whether the catalogue cannot be read before the cosmology's h is known."""
+        return self._h is None and need_h(self.length_unit, self.mass_unit)
 
     def _check_bins(self):
         """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
@@ -188,30 +230,29 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 wrap=self.wrap,
                 length_unit=self.length_unit,
                 mass_unit=self.mass_unit,
+                origin=self.origin,
+                h=self._h,
+                select=self.select,
+                default_mass=self.mass_threshold if self.likelihood == "counts" else None,
+                partial=self._survey.completeness is not None,
+                log=self.log,
             )
             everything = join(parts)
             self._halos = everything.above(self.mass_threshold)
-        self._files = [(part.source, len(part)) for part in parts]
+        self._files = [(part.source, len(part), part.row, part.stated) for part in parts]
         self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
         self._t = np.log(self._halos.mass / self.mass_threshold)
-        reach = float(everything.position.max())
-        if reach < 0.75 * self.box_size and self.completeness is None:
-            self.log.warning(
-                "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
-                "is that the right box?",
-                everything.source,
-                reach,
-                self.box_size,
-            )
-        density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
+        warn_of_threshold(self.log, parts, everything, self.mass_threshold)
+        observed = self._survey.n_observed(self._halos)
+        density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
         self.engine, self.network = self.bias_model(vars(self), density, self._threads)
+        above = f"lie above {self.mass_threshold:g} Msun/h"
         self.log.info(
-            "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
-            len(self._halos.mass),
-            len(everything.mass),
-            everything.source,
-            self.mass_threshold,
+            "%d of %d halos in '%s' %s: %.3g per (Mpc/h)^3%s.",
+            *(len(self._halos), len(everything), everything.source),
+            above if everything.has_masses else "enter, without masses",
             density,
+            f", from the {observed} in the observed part" if observed < len(self._halos) else "",
         )
         inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
         if not inside.any():
@@ -228,18 +269,20 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def _name_of(self, halo):
         """File of a halo above the threshold, and its number there."""
         row = self._rows[halo]
-        for file, length in self._files:
+        for file, length, rows, _ in self._files:
             if row < length:
-                return f"{file}, halo {row} (from 0)"
+                return f"{file}, halo {row if rows is None else rows[row]} (from 0)"
             row -= length
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
         theory = provider.requirement_providers["matter_density"]
         grid = theory.grid
+        constants = provider.model.parameterization.constant_params()
+        if self._waits_for_h:
+            self._h = constant_h(self.log, constants, self.length_unit, self.mass_unit)
         if self.box_size is None:
             self.box_size = grid.box_size
-            self._read()
         elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
             raise LoggedError(
                 self.log,
@@ -247,7 +290,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 self.box_size,
                 grid.box_size,
             )
-        self.data_model(grid.n)
+        if self._halos is None:
+            self._read()
+        stated = {file: statements for file, _, _, statements in self._files}
+        compare_with_run(self.log, stated, theory.redshift, constants, self._h)
+        model = self.data_model(grid.n)
+        sampled = provider.model.parameterization.sampled_params()
+        warn_of_few_halos(self.log, len(model.t), len(set(sampled) & set(self.weight_names)))
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
 
@@ -263,6 +312,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def halos(self):
         """:class:`~cobaya_neuralbias.catalogue.HaloCatalogue` above the threshold."""
         if self._halos is None:
+            if self.box_size is not None:
+                raise LoggedError(
+                    self.log, "Option 'h' is needed to use this likelihood without a theory."
+                )
             raise LoggedError(
                 self.log, "Option 'box_size' is needed to use this likelihood without a theory."
             )

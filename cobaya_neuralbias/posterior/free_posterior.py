@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.dot import dot
+from ..sampling.hamiltonian import ValueAndGradient
 from .layout import ParameterLayout
-from .target import FieldTarget, ValueAndGradient
+from .target import FieldTarget
 
 
 class FreePosterior:
@@ -39,7 +41,7 @@ class FreePosterior:
 
     def set_likelihood_power(self, power: float) -> None:
         """Temper the likelihood; Cobaya's stays as it is."""
-        self._target.likelihood_power = power
+        self._target.temper(power)
 
     def value_and_gradient(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """(log posterior, its gradient) at ``position``; it takes a forward model."""
@@ -62,7 +64,7 @@ class FreePosterior:
 
     def _at_fixed_modes(self, modes: np.ndarray) -> ValueAndGradient:
         of_weights = self._target.weights_only(modes)
-        prior = 0.5 * float(np.vdot(modes, modes))
+        prior = 0.5 * dot(modes, modes)
 
         def function(position: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = of_weights(self._layout.weights(position))

@@ -11,20 +11,19 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from cobaya.log import LoggedError, get_logger
 
 from ..gravity import fourier
+from ..kernels.dot import dot
 from ..likelihoods.halo_likelihood import HaloLikelihood
+from ..sampling.hamiltonian import ValueAndGradient
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
 from .priors import WeightPriors
 
-#: A log density and its gradient
-ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
@@ -128,6 +127,10 @@ class FieldTarget:
             self.refresh()
         return result
 
+    def temper(self, power: float) -> None:
+        """Raise the field likelihoods of the trajectories to this power; Cobaya's stay."""
+        self.likelihood_power = power
+
     def point(self, weights: Any, others: Any = ()) -> dict[str, float]:
         """Name -> value of all sampled parameters, as Cobaya's model takes them."""
         point = dict(zip(self.weight_names, map(float, weights), strict=True))
@@ -158,7 +161,7 @@ class FieldTarget:
             if name in self.likelihoods
         )
         prior = self.priors.value_and_gradient(weights)[0]
-        expected = log_density - prior + 0.5 * float(np.vdot(modes, modes))
+        expected = log_density - prior + 0.5 * dot(modes, modes)
         if not np.isclose(likelihood, expected, rtol=1e-9, atol=1e-6):
             raise LoggedError(
                 self._log,
@@ -250,7 +253,7 @@ class FieldTarget:
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
         modes_bar = forward_model.density_vjp(evolved, delta_bar)
         modes_bar -= modes
-        value += prior - 0.5 * float(np.vdot(modes, modes))
+        value += prior - 0.5 * dot(modes, modes)
         return value, modes_bar, weights_bar + prior_bar
 
     def value_and_gradient(

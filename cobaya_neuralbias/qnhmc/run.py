@@ -9,6 +9,7 @@ from cobaya import mpi
 from cobaya.collection import SampleCollection
 
 from ..component import logged_errors
+from ..kernels.dot import dot
 from ..posterior.layout import ParameterLayout
 from ..runs.field_file import FieldOutput
 from ..runs.traces import columns
@@ -175,7 +176,7 @@ class Run:
             theory.get_matter_density(),
             theory.get_forward_model().packed_power,
             point,
-            result.logpost - 0.5 * float(np.vdot(modes, modes)),
+            result.logpost - 0.5 * dot(modes, modes),
         )
         self.state.n_samples = len(self.collection)
         options = self._options

@@ -57,6 +57,7 @@ class Run:
     initial_mean : (n, n, n) float64, of the white noise
     final_mean : (n, n, n) float64, of the density contrast
     whitened, spectrum : (samples, n_bins) float64, P/P_linear and P [(Mpc/h)^3] of the samples
+    lengths : list of int, how many of these rows are of each chain
     n_modes : (n_bins,) int, independent real modes a bin
     white_noise, points : (stored, n, n, n) float32, (stored, n_parameters) float64
     parameters : list of str, the columns of ``points``
@@ -80,6 +81,7 @@ class Run:
     final_mean: np.ndarray
     whitened: np.ndarray
     spectrum: np.ndarray
+    lengths: list
     n_modes: np.ndarray
     white_noise: np.ndarray
     points: np.ndarray
@@ -218,6 +220,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
         final_mean=mean("final/mean"),
         whitened=np.concatenate([part["power/whitened"] for part in parts]),
         spectrum=np.concatenate([part["power/spectrum"] for part in parts]),
+        lengths=[len(part["power/whitened"]) for part in parts],
         n_modes=np.asarray(first["power/n_modes"]),
         white_noise=np.concatenate([part["samples/phases"] for part in stored]),
         points=np.concatenate([part["samples/point"] for part in stored]),
@@ -244,8 +247,8 @@ def beside(prefix: str | os.PathLike, what: str) -> Path:
 def field_files(prefix: str | os.PathLike) -> list[Path]:
     """Field files of the run's chains, in order; say what is wrong if there is none."""
     prefix = as_prefix(prefix)
-    parent, name = os.path.split(prefix)
-    folder, stem = Path(parent or "."), stem_of(name)
+    where, name = os.path.split(prefix)
+    folder, stem = Path(where or "."), f"{name}." if name else ""
     if not (folder / f"{stem}updated.yaml").is_file():
         if Path(prefix).is_dir():
             raise InputError(

@@ -20,13 +20,19 @@ target invariant for any Gaussian and step size that do not depend on the curren
 that is kept in part (``refresh`` below 1) is flipped where the end is rejected (Horowitz 1991).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.dot import dot
+
 # An energy error this large means that the integrator has left the level set.
 DIVERGENCE = 1000.0
 KICK = 0.21178
+
+#: ``position -> (log density, gradient)``
+ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 class State(NamedTuple):
@@ -124,13 +130,13 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     if refresh < 1 and state.momentum is not None and len(state.momentum) == metric.size:
         momentum *= refresh
         momentum += np.sqrt(1 - refresh**2) * state.momentum
-    start = -state.log_density + 0.5 * float(momentum @ momentum)
+    start = -state.log_density + 0.5 * dot(momentum, momentum)
     # A divergent trajectory overflows: its energy is not finite, and it is rejected below.
     with np.errstate(over="ignore", invalid="ignore"):
         end, moved, n_gradients = trajectory(
             target, state, momentum, metric, step_size, n_steps, rotate
         )
-        error = -end.log_density + 0.5 * float(moved @ moved) - start
+        error = -end.log_density + 0.5 * dot(moved, moved) - start
     divergent = not np.isfinite(error) or error > DIVERGENCE
     probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))
     # The uniform number is always drawn, so that the random stream is independent of the outcome.

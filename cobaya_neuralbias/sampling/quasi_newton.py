@@ -71,13 +71,21 @@ class Preconditioner:
 
     def __call__(self, y):
         """R ``y``."""
-        inside = self.basis @ y
-        return y + (self.root @ inside - inside) @ self.basis
+        inside = self._inside(y)
+        return y + self._outside(self.root @ inside - inside)
 
     def inverse(self, y):
         """R^-1 ``y``."""
-        inside = self.basis @ y
-        return y + (np.linalg.solve(self.root, inside) - inside) @ self.basis
+        inside = self._inside(y)
+        return y + self._outside(np.linalg.solve(self.root, inside) - inside)
+
+    # Not by matrix products, which would wake other threads (:mod:`cobaya_neuralbias.kernels.dot`)
+
+    def _inside(self, y):
+        return np.einsum("kd,d->k", self.basis, y)
+
+    def _outside(self, inside):
+        return np.einsum("k,kd->d", inside, self.basis)
 
 
 class QuasiNewton:
