@@ -117,7 +117,8 @@ def test_p_of_mocks_is_not_extreme_around_their_truth(toy, rng, scatter):
             at[model.engine.n_weights] += rng.normal(0, 1 / np.sqrt(len(model.t)))
             counter.add(quartiles(delta), model.psi(delta, at), at)
         p.append(counter.check()["p"])
-    assert np.all((np.array(p) > 0.001) & (np.array(p) < 0.999))
+    # 2 in 100 of them lie outside of the verdict's limits: 4 of 15 do with probability 2e-4.
+    assert np.count_nonzero((np.array(p) < 0.01) | (np.array(p) > 0.99)) < 4
     assert 0.15 < np.mean(p) < 0.85
 
 
