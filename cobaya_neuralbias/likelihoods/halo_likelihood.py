@@ -239,7 +239,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
         theory = provider.requirement_providers["matter_density"]
-        grid = theory.grid
+        grid = theory.density_grid
         if self.box_size is None:
             self.box_size = grid.box_size
             self._read()

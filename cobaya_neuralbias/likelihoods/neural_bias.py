@@ -167,7 +167,7 @@ class NeuralBias(HaloLikelihood):
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
-        n_grid = provider.requirement_providers["matter_density"].grid.n
+        n_grid = provider.requirement_providers["matter_density"].density_grid.n
         if self.kernel_size > n_grid:
             raise LoggedError(
                 self.log,

@@ -43,7 +43,7 @@ class FieldTarget:
 
     Attributes
     ----------
-    grid : Grid
+    grid, density_grid : Grid, of the modes and of the density
     weight_names : list of str, the sampled weights, in the order of the ``weights`` arguments
     metropolis_names : list of str, the model's other sampled parameters
     theory, likelihoods : the components of the model that it composes
@@ -63,7 +63,7 @@ class FieldTarget:
                 [t.__name__ for t in LIKELIHOODS],
             )
         self.theory = theory
-        self.grid = theory.grid
+        self.grid, self.density_grid = theory.grid, theory.density_grid
         self.likelihoods = {
             name: like for name, like in model.likelihood.items() if isinstance(like, LIKELIHOODS)
         }

@@ -55,21 +55,27 @@ class Analysis:
 def analyse(run):
     """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
     grid, n = run.grid, run.grid.n
+    grids = {"initial": grid, "final": run.density_grid}
+    m = run.density_grid.n
     n_bins = run.whitened.shape[1]
-    truth = {name: fourier.resample(f, n) for name, f in (run.truth or {}).items()}
-    reference = {"initial": truth.get("white_noise"), "final": truth.get("delta_final")}
-    reference = {name: field for name, field in reference.items() if field is not None}
+    of_truth = {"initial": "white_noise", "final": "delta_final"}
+    reference = {
+        name: fourier.resample(run.truth[field], grids[name].n)
+        for name, field in of_truth.items()
+        if field in (run.truth or {})
+    }
     # Beyond the coarser mesh's last full shell the truth has no modes.
-    n_r = min([n_bins, *((len(f) + 1) // 2 for f in (run.truth or {}).values())])
+    n_r = min([n_bins, m // 2, *((len(f) + 1) // 2 for f in (run.truth or {}).values())])
 
     def r(name, field):
-        return cross_correlation(field, reference[name], grid, n_r)
+        return cross_correlation(field, reference[name], grids[name], n_r)
 
     thickness = max(1, round(SLAB / grid.voxel_side))
     start = (n - thickness) // 2
     slab = slice(start, start + thickness)
+    coarse = slice(start * m // n, max(start * m // n + 1, (start + thickness) * m // n))
     models = {
-        name: like.data_model(n)
+        name: like.data_model(m)
         for name, like in run.likelihoods.items()
         if hasattr(like.network, "log_density")
     }
@@ -95,7 +101,7 @@ def analyse(run):
             expected[name].append(binned_model(quartile, density, model.effective_volume))
         for name in psi:
             # Of an engine with two outputs the first: the log-rate.
-            field = sample.psi[name].reshape(-1, *grid.shape)[0]
+            field = sample.psi[name].reshape(-1, *run.density_grid.shape)[0]
             psi[name] = psi[name] + field / len(run.white_noise)
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
@@ -103,10 +109,10 @@ def analyse(run):
         "initial_mean": linear_density(grid, run.initial_mean, linear_power)[:, :, slab].mean(2),
         "initial_sample": linear[-1],
         "initial_std": np.std(linear, axis=0, ddof=min(1, len(linear) - 1)),
-        "final_mean": run.final_mean[:, :, slab].mean(2),
-        **{f"psi/{name}": field[:, :, slab].mean(2) for name, field in psi.items()},
+        "final_mean": run.final_mean[:, :, coarse].mean(2),
+        **{f"psi/{name}": field[:, :, coarse].mean(2) for name, field in psi.items()},
         **{
-            f"mass/{name}": like.halos.mass_per_voxel(n)[:, :, slab].sum(2)
+            f"mass/{name}": like.halos.mass_per_voxel(m)[:, :, coarse].sum(2)
             for name, like in run.likelihoods.items()
         },
     }
@@ -114,7 +120,7 @@ def analyse(run):
         field = linear_density(grid, reference["initial"], linear_power)
         maps["initial_truth"] = field[:, :, slab].mean(2)
     if "final" in reference:
-        maps["final_truth"] = _on_mesh(run.truth["delta_final"], n)[:, :, slab].mean(2)
+        maps["final_truth"] = _on_mesh(run.truth["delta_final"], m)[:, :, coarse].mean(2)
     whitened = None
     if "initial" in reference:
         whitened = fourier.bin_spectrum(fourier.to_modes(reference["initial"]), grid.shells, n_r)[
@@ -133,7 +139,7 @@ def analyse(run):
         mass={
             name: MassFunction(
                 np.exp(edges[name]) * run.likelihoods[name].mass_threshold,
-                np.mean(models[name].effective_volume) * n**3 / N_QUARTILES,
+                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
                 np.mean(counts[name], axis=0),
                 np.mean(expected[name], axis=0),
                 np.std(expected[name], axis=0),

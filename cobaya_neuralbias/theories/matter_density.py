@@ -27,6 +27,8 @@ from ..kernels.cache import one_compiles
 from ..memory_limit import memory_limit
 
 DTYPES = ("float64", "float32")
+# Voxels of the field along the side of one of the density's: what `bias_grid` may make of `n_grid`
+COARSER = (1, 2, 4)
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
 
@@ -43,7 +45,7 @@ OF_LIBRARY = 4
 class MatterDensity(PackageComponent, FieldRevision, Theory):
     """Whitened phases and linear power -> matter density at the catalogue's redshift.
 
-    Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power,
+    Provides ``matter_density``, the (bias_grid,)*3 density contrast at voxel centres. Linear power,
     the matter density parameter and, where growth is needed, the expansion rate come from
     whichever Cobaya theory is in the yaml file. The phases belong to this component:
     :meth:`set_phases` changes them, and every cached result that used the old ones is dropped.
@@ -52,6 +54,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     """
 
     n_grid: int
+    bias_grid: int | None
     box_size: float
     assignment: str
     particles_per_voxel: int
@@ -111,11 +114,20 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
+        coarse = [
+            self.n_grid // f for f in COARSER if self.n_grid % f == 0 and self.n_grid // f > 3
+        ]
+        check_option(self.log, "bias_grid", self.bias_grid, (None, *coarse))
+
+    def coarse(self, n):
+        """Voxels a side of the density, of a field of ``n`` a side."""
+        return n * (self.bias_grid or self.n_grid) // self.n_grid
 
     def initialize(self):
         self.check_options()
         self._check_memory()
         self.grid = Grid(self.n_grid, float(self.box_size))
+        self.density_grid = Grid(self.coarse(self.n_grid), float(self.box_size))
         self._revision = 0
         self._modes = None
         if self.phases is None:
@@ -128,8 +140,9 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         workspace = WORKSPACES[self._compile()]
         self._workspace = workspace(self.grid, self.dtype, self.threads)
         self.log.info(
-            "%s, %s, %d^3 voxels of %.3g Mpc/h; %s with %d thread%s.",
+            "%s, %s, %d^3 voxels of %.3g Mpc/h%s; %s with %d thread%s.",
             *(self.describe(), self.assignment, self.n_grid, self.grid.voxel_side),
+            "" if self.bias_grid is None else f", density on {self.bias_grid}^3",
             *(self.dtype, self.threads, "" if self.threads == 1 else "s"),
         )
 
@@ -193,15 +206,17 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
 
     def _evaluate_tiny(self, transforms):
         """A density and its adjoint on the smallest mesh, by transforms of that name."""
-        tiny = Grid(4, self.box_size)
+        n = 4 * self.n_grid // (self.bias_grid or self.n_grid)
+        tiny = Grid(n, self.box_size)
         a = scale_factors(self.growth_from or self.a_last, self.a_last)
         model = self.build(
             WORKSPACES[transforms](tiny, self.dtype),
-            mode_amplitude(tiny, np.full(3 * 2**2 + 1, 1.0)),
+            mode_amplitude(tiny, np.full(3 * (n // 2) ** 2 + 1, 1.0)),
             1.0,
             Growth.integrate(a, a**-1.5, 1.0),
         )
-        model.density_vjp(model.density(np.zeros(tiny.shape)), np.zeros(tiny.shape))
+        evolved = model.density(np.zeros(tiny.shape))
+        model.density_vjp(evolved, np.zeros(evolved.delta.shape))
 
     @property
     def a_last(self):
@@ -314,7 +329,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         return True
 
     def get_matter_density(self):
-        """(n_grid,)*3 matter density contrast at voxel centres; not to be written to."""
+        """(bias_grid,)*3 matter density contrast at voxel centres; not to be written to."""
         return self.current_state["matter_density"]
 
     @property
