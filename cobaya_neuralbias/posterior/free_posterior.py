@@ -40,7 +40,7 @@ class FreePosterior:
 
     def set_likelihood_power(self, power: float) -> None:
         """Temper the likelihood; Cobaya's stays as it is."""
-        self._target.likelihood_power = power
+        self._target.temper(power)
 
     def value_and_gradient(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """(log posterior, its gradient) at ``position``; it takes a forward model."""

@@ -122,6 +122,10 @@ class FieldTarget:
             self.refresh()
         return result
 
+    def temper(self, power: float) -> None:
+        """Raise the field likelihoods of the trajectories to this power; Cobaya's stay."""
+        self.likelihood_power = power
+
     def point(self, weights: Any, others: Any = ()) -> dict[str, float]:
         """Name -> value of all sampled parameters, as Cobaya's model takes them."""
         point = dict(zip(self.weight_names, map(float, weights), strict=True))

@@ -115,8 +115,7 @@ class Learned:
                 f"start_from: '{self.path}' has {len(proposal['covariance'])} Metropolis "
                 f"parameters, expected {len(metropolis.covariance)}."
             )
-        metropolis.covariance = np.array(proposal["covariance"])
-        metropolis.log_scale = float(proposal["log_scale"])
+        metropolis.start_from(proposal["covariance"], proposal["log_scale"])
 
     @property
     def position(self) -> tuple[np.ndarray, np.ndarray]:

@@ -174,7 +174,7 @@ class QNHMC(PackageComponent, CovmatSampler):
         )
         metropolis = Metropolis(proposal_scales(self.target))
         if self.covmat is not None:
-            metropolis.covariance = self._given_covariance()
+            metropolis.start_from(self._given_covariance())
         if learned is not None:
             with logged_errors(self.log):
                 learned.teach(tuning, metropolis)

@@ -30,6 +30,12 @@ class Metropolis:
         self.proposed = 0
         self.accepted = 0
 
+    def start_from(self, covariance, log_scale=None):
+        """Propose by this covariance (d, d), scaled by ``exp(log_scale)`` if that is known."""
+        self.covariance = np.array(covariance)
+        if log_scale is not None:
+            self.log_scale = float(log_scale)
+
     def step(self, rng, log_density, position, value):
         """One transition; returns the new position, its value, and the acceptance probability.
 
