@@ -10,6 +10,7 @@ from ..bias.binned_counts import BinnedCounts
 from ..bias.point_process import PointProcess
 from ..bias.scatter import SCATTERS
 from ..catalogue import join, read_catalogues
+from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
 from ..component import (
     BOOLEAN,
@@ -76,6 +77,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     likelihood: str
     mass_bins: list | None
     scatter: str
+    width_floor: float | None
     completeness: str | None
     drop_masked: bool
     boundary: str
@@ -91,6 +93,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         "likelihood": LIKELIHOODS,
         "mass_bins": MASS_BINS,
         "scatter": tuple(SCATTERS),
+        "width_floor": ("a number >= 0, or nothing", lambda v: v is None or is_number(v, 0)),
         "drop_masked": BOOLEAN,
         "boundary": BOUNDARIES,
         "threads": POSITIVE_INTEGER,
@@ -153,6 +156,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
         self._halos = None
+        self._width_floor = self.width_floor
         self.n_impossible = 0
         weights = self.weights(vars(self))
         self.weight_names = list(weights)
@@ -207,7 +211,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 self.box_size,
             )
         density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
-        self.engine, self.network = self.bias_model(vars(self), density, self._threads)
+        if self.width_floor is None:
+            self._width_floor = mass_resolution(self._halos.mass)
+        options = {**vars(self), "width_floor": self._width_floor}
+        self.engine, self.network = self.bias_model(options, density, self._threads)
         self.log.info(
             "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
             len(self._halos.mass),
@@ -280,7 +287,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     @property
     def options_from_catalogue(self):
         """Options that may be left to the catalogue, with the values in use: those of a mock."""
-        return {}
+        return {"width_floor": self._width_floor}
 
     @property
     def mass_weights(self):
