@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from . import __version__
@@ -167,7 +168,12 @@ def _add_density(parser):
 def _report(arguments):
     from .report.commands import make_report
 
-    text, folder = make_report(arguments.prefix, arguments.output)
+    start = time.monotonic()
+
+    def say(what):
+        print(f"[{time.monotonic() - start:5.1f} s] {what}", file=sys.stderr, flush=True)
+
+    text, folder = make_report(arguments.prefix, arguments.output, say)
     print(text)
     print(f"Figures and summary: {folder}")
 

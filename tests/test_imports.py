@@ -20,9 +20,9 @@ ALLOWED = {
     "catalogue": ("errors", "atomic_files"),
     "gravity": ("kernels",),
     "bias": ("kernels",),
-    "theories": ("catalogue", "component", "gravity", "kernels", "memory_limit"),
+    "theories": ("catalogue", "component", "errors", "gravity", "kernels", "memory_limit"),
     "likelihoods": ("bias", "catalogue", "component", "kernels"),
-    "posterior": ("errors", "gravity", "kernels", "likelihoods", "theories"),
+    "posterior": ("errors", "gravity", "kernels", "likelihoods", "sampling", "theories"),
     "runs": ("atomic_files", "catalogue", "errors", "gravity", "posterior", "sampling"),
     "qnhmc": (
         *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),

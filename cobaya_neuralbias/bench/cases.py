@@ -110,7 +110,7 @@ class Setup(Timed):
     """A Cobaya model on one mesh, as a yaml file would have it, at the bundled white noise."""
 
     def __init__(self, catalogue, n_grid, dtype, threads, theory, gravity, bias):
-        logging.disable(logging.INFO)
+        logging.disable(logging.WARNING)
         try:
             model = get_model(
                 {

@@ -66,6 +66,11 @@ class BinnedCounts(CatalogueLikelihood):
                 total += dot(number, np.log(self.completeness[voxel]))
         return total
 
+    def homogeneous(self, n_voxels):
+        numbers = np.array([number.sum() for _, _, number in self.counts], dtype=float)
+        densities = numbers / self._observed_volume(n_voxels)
+        return float(self.constant + numbers @ np.log(densities) - numbers.sum())
+
     def halo_terms(self, psi, network_weights):
         value, psi_bar = self.constant, array_pool.zeros(psi.shape)
         weights_bar = np.zeros(self.network.n_weights)

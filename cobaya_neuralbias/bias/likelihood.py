@@ -105,6 +105,21 @@ class CatalogueLikelihood:
         expected = self.expected_counts(delta, weights)
         return self.scatter.draw(rng, expected, self.scatter_weights(weights))
 
+    def homogeneous(self, n_voxels):
+        """Log-likelihood of halos at random in the observed volume: a number of the data alone.
+
+        Their density is that of the data, and their masses have the same distribution everywhere.
+
+        Parameters
+        ----------
+        n_voxels : int, of the mesh
+        """
+        raise NotImplementedError
+
+    def _observed_volume(self, n_voxels):
+        """Sum of the effective volumes [(Mpc/h)^3]."""
+        return float(np.sum(np.broadcast_to(self.effective_volume, n_voxels)))
+
     def halo_terms(self, psi, network_weights):
         """The likelihood's terms that are sums over halos, and their gradient.
 

@@ -24,6 +24,13 @@ class PointProcess(CatalogueLikelihood):
         """Sum over the halos."""
         return 0.0 if self.completeness is None else np.log(self.completeness[self.voxel]).sum()
 
+    def homogeneous(self, n_voxels):
+        """With masses by a power law: t has an exponential distribution of the data's mean t."""
+        n_halos, mean_t = len(self.t), float(np.mean(self.t))
+        positions = n_halos * (np.log(n_halos / self._observed_volume(n_voxels)) - 1)
+        masses = -n_halos * (1 + np.log(mean_t)) if mean_t > 0 else 0.0
+        return float(positions + masses + self._log_completeness)
+
     def halo_terms(self, psi, network_weights):
         value, psi_bar, weights_bar = self.network.sum_log_density_with_vjp(
             psi, self.halos_by_voxel, network_weights

@@ -81,10 +81,13 @@ class NegativeBinomial:
 
     def draw(self, rng, expected, weights):
         """As :meth:`Poisson.draw`."""
+        return rng.poisson(expected * self.factor(rng, np.shape(expected), weights))
+
+    def factor(self, rng, shape, weights):
+        """The random factors g of so many voxels; Poisson's are 1."""
         phi = np.exp(weights[0])
         # Where the factor's scatter is below rounding there is none to draw.
-        factor = rng.gamma(1 / phi, phi, np.shape(expected)) if phi > 1e-15 else 1.0
-        return rng.poisson(expected * factor)
+        return rng.gamma(1 / phi, phi, shape) if phi > 1e-15 else np.ones(shape)
 
 
 SCATTERS = {"poisson": Poisson, "negative_binomial": NegativeBinomial}

@@ -1,19 +1,15 @@
-"""Names and units of a catalogue, and the checks of its values."""
+"""The checks of a catalogue's values."""
 
 import numbers
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from .table import AXES, VELOCITY_AXES
 
-# Units in one of ours: lengths are divided (kpc/h stay exact in decimals), masses multiplied.
-LENGTH_DIVISOR = {"Mpc/h": 1.0, "kpc/h": 1e3}
-MASS_FACTOR = {"Msun/h": 1.0, "1e10 Msun/h": 1e10}
 BOX_ATTRIBUTES = ("box", "box_size", "BoxSize")
-AXES = ("x", "y", "z")
-VELOCITY_AXES = ("vx", "vy", "vz")
 
 
 def positive(name: str, value: Any, kind: type = numbers.Real) -> float:
@@ -66,7 +62,7 @@ def check_values(
     wrong_mass = ~(np.isfinite(mass) & (mass > 0))
     checks.append(("mass", mass, "Msun/h", wrong_mass, "a finite number > 0"))
     if box_size is not None:
-        what = f"a value in [0, {box_size:.10g}), or wrap: True to move it there periodically"
+        what = f"a value in [0, {box_size:.10g})"
         checks += [(*c, (c[1] < 0) | (c[1] >= box_size), what) for c in columns[:3]]
     for name, values, unit, bad, expected in checks:
         if bad.any():
@@ -78,21 +74,15 @@ def check_values(
             )
 
 
-def checked_field(name: str, values: object) -> np.ndarray:
-    """A finite cube of real numbers, as float64; else an InputError."""
+def checked_field(name: str, values: object, kinds: str = "fiu") -> np.ndarray:
+    """A finite cube of numbers of these kinds, as float64; else an InputError."""
     values = np.asarray(values)
     if values.ndim != 3 or len(set(values.shape)) != 1 or not values.size:
         raise InputError(f"{name}: shape {values.shape}, expected a cube (m, m, m).")
-    if values.dtype.kind not in "fiu":
+    if values.dtype.kind not in kinds:
         raise InputError(f"{name}: data type {values.dtype}, expected real numbers.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise InputError(f"{name}: the value at {where} is {values[where]}, expected finite.")
     return values
-
-
-def check_keys(source: str, columns: Iterable[str], allowed: Sequence[str]) -> None:
-    """Refuse a name of ``columns`` that is not ``allowed``."""
-    if unknown := [key for key in columns if key not in allowed]:
-        raise InputError(f"{source}: unknown columns {unknown}, expected among {list(allowed)}.")

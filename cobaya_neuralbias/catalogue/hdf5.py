@@ -1,15 +1,15 @@
-"""Catalogues in HDF5."""
+"""Catalogues in HDF5: datasets by their path, or a table (a dataset of records)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from ..errors import InputError
-from .checks import AXES, BOX_ATTRIBUTES, LENGTH_DIVISOR, VELOCITY_AXES, check_keys
+from .stated import Stated, of_attributes
+from .table import ArrayTable, Key, Table, real_numbers
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 
@@ -31,95 +31,88 @@ def open_hdf5(file: Path, source: str) -> Iterator[h5py.File]:
         ) from error
 
 
-def dataset(content: h5py.Group, source: str, name: object) -> np.ndarray:
+def _datasets(content: h5py.Group) -> list[str]:
+    found: list[str] = []
+    content.visititems(lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None)
+    return found
+
+
+def dataset(content: h5py.Group, source: str, name: object, kinds: str = "fiu") -> np.ndarray:
     """A dataset of real numbers; the InputError for a missing name lists those of the file."""
     data = content.get(name) if isinstance(name, str) and name else None
     if not isinstance(data, h5py.Dataset):
-        found: list[str] = []
-        content.visititems(lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None)
-        raise InputError(f"{source}: no dataset {name!r}; the file has {found}.")
-    if data.dtype.kind not in "fiu" or data.shape is None:
+        raise InputError(f"{source}: no dataset {name!r}; the file has {_datasets(content)}.")
+    if data.dtype.kind not in kinds or data.shape is None:
         raise InputError(f"{source}: dataset {name!r} holds {data.dtype}, expected real numbers.")
     return data[()]
 
 
-def _text_attribute(attributes, name):
-    value = attributes.get(name, "")
-    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+class Datasets(Table):
+    """Datasets of a file, or of a group in it, as columns."""
+
+    noun = "dataset"
+
+    def __init__(
+        self, file: Path, source: str, group: str, names: Sequence[str], stated: Stated
+    ) -> None:
+        super().__init__(source, names, stated)
+        self._file, self._group = file, group
+
+    def find(self, key: object) -> Key | None:
+        # A number is no name of a dataset.
+        return super().find(key) if isinstance(key, str) else None
+
+    def read(self, keys: Sequence[Key]) -> list[np.ndarray]:
+        with open_hdf5(self._file, self.source) as content:
+            group = content[self._group]
+            parts = [dataset(group, self.source, key, "fiub") for key in keys]
+        named = zip(parts, keys, strict=True)
+        return [real_numbers(part, self.source, f"dataset {key!r}") for part, key in named]
+
+    def unit(self, key: Key) -> str:
+        with open_hdf5(self._file, self.source) as content:
+            attributes = content[self._group][key].attrs
+            value = next((attributes[name] for name in ("units", "unit") if name in attributes), "")
+        value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _same_unit(stated, written):
-    """Whether two spellings ("Mpc/h", "h^-1 Mpc", "10^10 Msun/h") mean one unit."""
-    plain = []
-    for unit in (stated, written):
-        unit = unit.lower().replace(" ", "").replace("_", "").replace("10^10", "1e10")
-        # Comoving lengths are what a catalogue holds, whether it says so or not.
-        unit = unit.replace("cmpc", "mpc").replace("ckpc", "kpc").replace("e+", "e")
-        unit = unit.replace("^", "").replace("*", "").replace("s-1", "/s")
-        bare = unit.replace("h-1", "").replace("/h", "")
-        plain.append((bare, bare != unit))
-    return plain[0] == plain[1]
-
-
-def read_hdf5(
-    file: Path,
-    source: str,
-    columns: Mapping[str, Any],
-    box_size: float,
-    units: Mapping[str, str],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(position, mass, velocity or None), as in the file, of the halos."""
-    check_keys(source, columns, ("position", "mass", "velocity", *AXES, *VELOCITY_AXES))
+def open_table(file: Path, source: str, name: str | None) -> Table:
+    """The table of an HDF5 file: its datasets, those of the group ``name``, or that table."""
     with open_hdf5(file, source) as content:
-        _check_box(content.attrs, source, box_size, units["position"])
-
-        def read(quantity, name):
-            data = np.asarray(dataset(content, source, name), dtype=np.float64)
-            written = _text_attribute(content[name].attrs, "units")
-            if written and not _same_unit(units[quantity], written):
+        stated = _stated(content)
+        if name is not None and name not in content:
+            raise InputError(f"{source}: no {name!r} in the file; it has {_datasets(content)}.")
+        chosen = content[name or "/"]
+        if isinstance(chosen, h5py.Group):
+            names = _datasets(chosen)
+            tables = [n for n in names if chosen[n].dtype.names]
+            columns = [n for n in names if chosen[n].dtype.kind in "fiub" and chosen[n].ndim]
+            if not tables or any(_is_position(n) for n in columns):
+                return Datasets(file, source, chosen.name, names, stated)
+            if len(tables) > 1:
                 raise InputError(
-                    f"{source}: dataset {name!r} is in {written!r} by its own attribute, "
-                    f"expected {units[quantity]!r} (the options length_unit and mass_unit)."
+                    f"{source}: the file has the tables {tables}; expected catalogue: "
+                    f"{source}::{tables[0]} or another."
                 )
-            return data
-
-        def vector(quantity, axes):
-            parts = [axis for axis in axes if axis in columns]
-            if not parts:
-                name = columns.get(quantity, f"halos/{quantity}")
-                absent = quantity == "velocity" and quantity not in columns
-                return None if absent and name not in content else read(quantity, name)
-            if len(parts) < 3 or quantity in columns:
-                raise InputError(
-                    f"{source}: columns name {sorted(columns)}, expected either {quantity} "
-                    f"or all of {', '.join(axes)}."
-                )
-            data = [read(quantity, columns[axis]) for axis in axes]
-            shapes = [d.shape for d in data]
-            if len(set(shapes)) > 1 or data[0].ndim != 1:
-                names = [columns[axis] for axis in axes]
-                raise InputError(
-                    f"{source}: datasets {names} have shapes {shapes}, expected three times (n,)."
-                )
-            return np.stack(data, axis=1)
-
-        mass = read("mass", columns.get("mass", "halos/mass"))
-        return vector("position", AXES), mass, vector("velocity", VELOCITY_AXES)
-
-
-def _check_box(attributes, source, box_size, length_unit):
-    for name in BOX_ATTRIBUTES:
-        if name not in attributes:
-            continue
-        unit = _text_attribute(attributes, "box_units") or length_unit
-        divisor = [d for u, d in LENGTH_DIVISOR.items() if _same_unit(u, unit)]
-        try:
-            sides = np.ravel(np.asarray(attributes[name], dtype=np.float64)) / divisor[0]
-        except (IndexError, TypeError, ValueError):
-            sides = np.array([np.nan])
-        if not np.all(np.abs(sides - box_size) <= 1e-6 * box_size):
+            chosen = chosen[tables[0]]
+        if not chosen.dtype.names:
             raise InputError(
-                f"{source}: wrong box: the attribute {name!r} of the file is {attributes[name]} "
-                f"{unit}, expected box_size = {box_size:.10g} Mpc/h."
+                f"{source}: {name!r} is a dataset of {chosen.dtype}, expected a group or a table."
             )
+        return ArrayTable.of_records(source, chosen[()], stated)
+
+
+def _is_position(name: str) -> bool:
+    """Whether a dataset is a position by its name, so that the file is no mere table."""
+    return name.rpartition("/")[2].lower() in ("position", "pos", "x")
+
+
+def _stated(content: h5py.File) -> Stated:
+    """What the attributes of the file state, then those of its groups (Header, Parameters, ...)."""
+    found = of_attributes(content.attrs, "the file")
+    owners = [name for name in content if isinstance(content.get(name), h5py.Group | h5py.Dataset)]
+    for name in sorted(owners, key=lambda n: n.lower() != "header"):
+        for quantity, statement in of_attributes(content[name].attrs, repr(name)).items():
+            found.setdefault(quantity, statement)
+    return found

@@ -44,7 +44,7 @@ class Survey:
         """
         field = None
         if spec is not None:
-            field = read_field(spec)
+            field = read_field(spec, "fiub")
             bad = (field < 0) | (field > 1)
             if bad.any():
                 where = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -61,6 +61,12 @@ class Survey:
     def fraction(self) -> float:
         """Mean completeness of the box."""
         return 1.0 if self.completeness is None else self.completeness.mean()
+
+    def n_observed(self, halos: HaloCatalogue) -> int:
+        """How many halos are where the completeness is above 0."""
+        if self.completeness is None:
+            return len(halos)
+        return int(np.count_nonzero(self.completeness.ravel()[halos.voxel(len(self.completeness))]))
 
     def select(
         self, halos: HaloCatalogue, n_grid: int, margin: int, name_of: Callable[[int], str]

@@ -1,11 +1,30 @@
-"""Catalogues in tables separated by spaces or commas."""
+"""Catalogues in tables separated by spaces, tabs, commas, semicolons or bars, packed or not."""
 
+import bz2
+import csv
+import gzip
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .checks import AXES, VELOCITY_AXES, check_keys
+from .stated import of_comments
+from .table import AXES, VELOCITY_AXES, Key, Table, bare_name, find_name, plain, quantity_of
+
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+
+
+# Besides #, which begins a comment anywhere in a line
+_MARKS = ("%", "!", "//")
 
 
 def _is_number(cell: str) -> bool:
@@ -16,101 +35,224 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _split(line: str) -> list[str]:
-    return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
+def _separator(line: str) -> str | None:
+    """The separator of a line; None for any white space."""
+    return next((separator for separator in ";|," if separator in line), None)
 
 
-def read_text(
-    file: Path, source: str, columns: dict[str, str | int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:
-    """(position, mass, velocity or None, line number of each row) of a table."""
-    check_keys(source, columns, (*AXES, "mass", *VELOCITY_AXES))
+def _split(line: str, separator: str | None) -> list[str]:
+    if '"' in line:
+        (cells,) = csv.reader([line], delimiter=separator or " ", skipinitialspace=True)
+        return [cell.strip() for cell in cells if separator or cell.strip()]
+    if separator is None:
+        return line.split()
+    return [cell.strip() for cell in line.split(separator)]
+
+
+def _width(row: str, separator: str | None) -> int:
+    """How many cells a row has."""
+    if separator is None or '"' in row:
+        return len(_split(row, separator))
+    return row.count(separator) + 1
+
+
+def _headers(line: str) -> list[list[str]]:
+    """Ways to split a line into names: tabs may part names of two words, units may follow names."""
+    line = line.strip()
+    ways = [_split(line, _separator(line))]
+    if "\t" in line:
+        ways.append(_split(line, "\t"))
+    without_units = re.sub(r"\s+[\[(][^\])]*[\])]", "", line)
+    if without_units != line:
+        ways.append(_split(without_units, _separator(without_units)))
+    return ways
+
+
+def _lines(file: Path, source: str) -> list[str]:
     try:
-        with open(file, encoding="utf-8-sig") as content:
-            lines = content.readlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: unreadable, neither HDF5 nor text ({error}).") from error
-    comments: list[list[str]] = []
-    rows: list[str] = []
-    row_lines: list[int] = []
-    for number, line in enumerate(lines, 1):
-        body = line.partition("#")[0].strip()
-        if body:
-            rows.append(body)
-            row_lines.append(number)
-        elif not rows:
-            comments.append(_split(line.strip().lstrip("#")))
-    del lines
-    if not rows:
-        raise InputError(f"{source}: the catalogue is empty, expected at least one halo.")
-    # A first line with a number in it is data: a misspelt cell is no header.
-    first = _split(rows[0])
-    titled = not any(_is_number(cell) for cell in first)
-    width = len(_split(rows[min(1, len(rows) - 1)] if titled else rows[0]))
-    headers = ([first] if titled else []) + comments
-    index, header = _column_index(source, columns, headers, width)
-    if titled and (header is None or header is first):
-        del rows[0], row_lines[0]
-        if not rows:
-            raise InputError(f"{source}: the catalogue is empty: no halo below its header.")
-    if header is not None:
-        width = len(header)
-    comma = "," if "," in rows[0] else None
-    for number, row in zip(row_lines, rows, strict=True):
-        if len(row.split(comma)) != width:
-            raise InputError(
-                f"{source}, line {number}: {len(row.split(comma))} cells ({row[:80]!r}), "
-                f"expected {width}."
-            )
-    try:
-        used = list(index.values())
-        table = np.loadtxt(rows, delimiter=comma, usecols=used, ndmin=2, comments=None)
-    except ValueError as error:
-        for number, row in zip(row_lines, rows, strict=True):
-            for name, i in index.items():
-                if not _is_number(cell := row.split(comma)[i].strip()):
-                    raise InputError(
-                        f"{source}, line {number}: {name} = {cell!r}, expected a number."
-                    ) from error
-        raise InputError(f"{source}: unreadable as a table ({error}).") from error
-    return table[:, :3], table[:, 3], table[:, 4:] if len(index) == 7 else None, row_lines
-
-
-def _column_index(
-    source: str, columns: dict[str, str | int], headers: list[list[str]], width: int
-) -> tuple[dict[str, int], list[str] | None]:
-    """({quantity: index in the row}, header or None) from the headers and the user's choice."""
-    wanted: dict[str, str | int] = {name: columns.get(name, name) for name in (*AXES, "mass")}
-    names = {name for name in wanted.values() if isinstance(name, str)}
-    # Any comment may be the header: it is the first line that has all names, of the right length
-    # before any other (a sentence may hold the letters x, y and z).
-    headers = sorted(headers, key=lambda h: len(h) != width)
-    header = next((h for h in headers if names and names <= set(h)), None)
-    if names and header is None:
-        found = headers[0] if headers and len(headers[0]) == width else []
-        has = f"the file has {found}" if found else "no header line names the columns"
+        with open(file, "rb") as content:
+            start = content.read(8)
+        opener = next((o for magic, o in _COMPRESSED.items() if start.startswith(magic)), open)
+        with opener(file, "rt", encoding="utf-8-sig") as content:
+            return content.readlines()
+    except (OSError, UnicodeDecodeError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(
-            f"{source}: no column {sorted(names - set(found))}; {has} (columns: "
-            "{x: name, ...} or, without a header, numbers from 0)."
-        )
-    given = [axis for axis in VELOCITY_AXES if axis in columns]
-    if given or set(VELOCITY_AXES) <= set(header or ()):
-        wanted |= {axis: columns.get(axis, axis) for axis in VELOCITY_AXES}
-    index: dict[str, int] = {}
-    for quantity, name in wanted.items():
-        if isinstance(name, str):
-            if header is None or header.count(name) != 1:
+            f"{source}: unreadable, neither HDF5 nor text, npy, npz or FITS ({error})."
+        ) from error
+
+
+class TextTable(Table):
+    """A table of text, whose header, a line or a comment above the numbers, names the columns.
+
+    Columns of a file without a header have numbers from 0.
+
+    Parameters
+    ----------
+    file : Path
+    source : str
+    wanted : the names that must be among those of the header, by which it is recognised
+    """
+
+    vectors = False
+
+    def __init__(self, file: Path, source: str, wanted: Iterable[str] = AXES) -> None:
+        comments: list[tuple[int, str]] = []
+        self._rows: list[str] = []
+        self._lines: list[int] = []
+        for number, line in enumerate(_lines(file, source), 1):
+            body = "" if line.lstrip().startswith(_MARKS) else line.partition("#")[0].strip()
+            if body:
+                self._rows.append(body)
+                self._lines.append(number)
+            elif not self._rows:
+                comments.append((number, line.strip().lstrip("#%!/").strip()))
+        if not self._rows:
+            raise InputError(f"{source}: the catalogue is empty, expected at least one halo.")
+        super().__init__(source, [], of_comments(comments))
+        self.header = self._header(comments, set(wanted))
+        if not self._rows:
+            raise InputError(f"{source}: the catalogue is empty: no halo below its header.")
+        self._separator = _separator(self._rows[0])
+        first = _split(self._rows[0], self._separator)
+        self.names = self.header or [str(i) for i in range(len(first))]
+        for number, row in zip(self._lines, self._rows, strict=True):
+            if (cells := _width(row, self._separator)) != len(self.names):
                 raise InputError(
-                    f"{source}: {quantity}: expected one column {name!r}, the file has {header}."
+                    f"{source}, line {number}: {cells} cells ({row[:80]!r}), "
+                    f"expected {len(self.names)}."
                 )
-            index[quantity] = header.index(name)
-        elif type(name) is int and 0 <= name < width:
-            index[quantity] = name
-        else:
+
+    def _header(self, comments: Sequence[tuple[int, str]], wanted: set[str]) -> list[str] | None:
+        """The names of the columns, if there are any; the row that holds them is dropped."""
+        # A first line with a number in it is data: a misspelt cell is no header.
+        cells = _split(self._rows[0], _separator(self._rows[0]))
+        titled = not any(_is_number(cell) for cell in cells)
+        row = self._rows[min(titled, len(self._rows) - 1)]
+        width = len(_split(row, _separator(row)))
+        titles = _headers(self._rows[0]) if titled else []
+        candidates = titles + [way for _, line in comments for way in _headers(line)]
+        # Any comment may be the header: it is the first line that has all names, of the right
+        # length before any other (a sentence may hold the letters x, y and z).
+        candidates.sort(key=lambda names: len(names) != width)
+
+        def has_all(names: list[str]) -> bool:
+            return {plain(name) for name in wanted} <= {plain(name) for name in names}
+
+        header = next((names for names in candidates if wanted and has_all(names)), None)
+        if header is None and candidates and len(candidates[0]) == width:
+            header = candidates[0]
+        # With other names than those wanted a comment is a header all the same; a line of words
+        # that is neither is dropped where the columns are numbered.
+        if titled and (header is None or header in titles):
+            del self._rows[0], self._lines[0]
+        return [name.strip("\"'") for name in header] if header else None
+
+    def row_name(self, row: int) -> str:
+        return f"line {self._lines[row]}"
+
+    def find(self, key: Any) -> Key | None:
+        """The number of a column."""
+        if type(key) is int:
+            return key if 0 <= key < len(self.names) else None
+        if not isinstance(key, str) or self.header is None:
+            return None
+        name = find_name(self.source, key, self.header)
+        return None if name is None else self.header.index(name)
+
+    def missing(self, wanted: Mapping[str, Any]) -> InputError:
+        for quantity, key in wanted.items():
+            if not isinstance(key, str):
+                return InputError(
+                    f"{self.source}: columns: {quantity} = {key!r}, expected a name or a number "
+                    f"from 0 to {len(self.names) - 1}."
+                )
+        has = f"the file has {self.header}" if self.header else "no header line names the columns"
+        return InputError(
+            f"{self.source}: no column {sorted(wanted.values())}; {has} ({self.advice(wanted)} or, "
+            f"without a header, numbers from 0){self.no_masses(wanted)}."
+        )
+
+    def read(self, keys: Sequence[Key]) -> list[np.ndarray]:
+        numbers = [int(key) for key in keys]
+        try:
+            return list(_parse(self._rows, self._separator, numbers).T)
+        except ValueError as error:
+            # Exponents of Fortran, decimal commas: what no other number is written with
+            rows = [re.sub(r"(?<=[\d.])[dD](?=[-+]?\d)", "e", row) for row in self._rows]
+            if self._separator == ";" and not any("." in row for row in rows):
+                rows = [row.replace(",", ".") for row in rows]
+            try:
+                return list(_parse(rows, self._separator, numbers).T)
+            except ValueError:
+                self._refuse_first_cell(numbers, error)
+                raise
+
+    def _refuse_first_cell(self, numbers: Sequence[int], error: ValueError) -> None:
+        for line, row in zip(self._lines, self._rows, strict=True):
+            cells = _split(row, self._separator)
+            for i in numbers:
+                if not _is_number(cells[i]):
+                    comma = re.fullmatch(r"[-+]?\d+,\d+", cells[i])
+                    expected = "a number" + " with a decimal point, not a comma" * bool(comma)
+                    raise InputError(
+                        f"{self.source}, line {line}: {self._label(i)} = {cells[i]!r}, expected "
+                        f"{expected}."
+                    ) from error
+        raise InputError(f"{self.source}: unreadable as a table ({error}).") from error
+
+    def _label(self, number: int) -> str:
+        return self.header[number] if self.header else f"column {number} (from 0)"
+
+    def check_numbers(self, columns: dict[str, Any]) -> None:
+        """Refuse numbers of columns whose names in the header say something else."""
+        if self.header is None:
+            return
+        first = _first_number(self.header)
+        for quantity, number in columns.items():
+            if type(number) is not int or not 0 <= number < len(self.header):
+                continue
+            there = quantity_of(self.header[number])
+            if there == quantity:
+                continue
+            counted = number - first if first else number - 1
+            meant = self.header[counted] if 0 <= counted < len(self.header) else None
+            is_meant = meant is not None and quantity_of(meant) == quantity
+            if there is None and not is_meant:
+                if first != 1:
+                    continue
+                meant = None
+            right = next((i for i, n in enumerate(self.header) if quantity_of(n) == quantity), None)
+            hint = f"{quantity}: {bare_name(self.header[right])}" if right is not None else "a name"
+            if right is not None:
+                hint += f", or {quantity}: {right}"
+            numbered = "the header numbers columns from 1, " if first == 1 else ""
             raise InputError(
-                f"{source}: columns: {quantity} = {name!r}, expected a name or a number from 0 "
-                f"to {width - 1}."
+                f"{self.source}: columns: {quantity} = {number} is {self.header[number]!r} in the "
+                f"header ({numbered}this option counts from 0); expected {hint}."
             )
-    if len(set(index.values())) < len(index):
-        raise InputError(f"{source}: columns {index}, expected a different one for each.")
-    return index, header
+
+
+def _parse(rows: Sequence[str], separator: str | None, numbers: Sequence[int]) -> np.ndarray:
+    """(n, k) of the columns of these numbers; ValueError for a cell that is no number."""
+    if not any('"' in row for row in rows):
+        return np.loadtxt(rows, delimiter=separator, usecols=numbers, ndmin=2, comments=None)
+    cells = [_split(row, separator) for row in rows]
+    return np.array([[row[i] for i in numbers] for row in cells], dtype=np.float64)
+
+
+def _first_number(header: Sequence[str]) -> int | None:
+    """The number that a header like ``ID(1) host(2)`` or ``1:x 2:y`` starts from, if it counts."""
+    numbers = [re.search(r"[(\[](\d+)[)\]]$|^(\d+)[:.)-]", name) for name in header]
+    if not header or not all(numbers):
+        return None
+    values = [int(match[1] or match[2]) for match in numbers if match]
+    return values[0] if values == list(range(values[0], values[0] + len(values))) else None
+
+
+def open_text(file: Path, source: str, columns: dict[str, Any]) -> TextTable:
+    """The table of a text file, whose ``columns`` were named or numbered by the user."""
+    axes = [columns.get(axis, axis) for axis in (*AXES, "mass")]
+    axes += [columns[axis] for axis in VELOCITY_AXES if axis in columns]
+    table = TextTable(file, source, [name for name in axes if isinstance(name, str)])
+    table.check_numbers(columns)
+    return table

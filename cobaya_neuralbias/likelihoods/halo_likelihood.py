@@ -1,7 +1,5 @@
 """What the likelihoods of a halo catalogue share at Cobaya's surface: data, mesh, weights."""
 
-from itertools import pairwise
-
 import numpy as np
 from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
@@ -12,6 +10,7 @@ from ..bias.scatter import SCATTERS
 from ..catalogue import join, read_catalogues
 from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
+from ..catalogue.units import check_units, need_h
 from ..component import (
     BOOLEAN,
     POSITIVE_INTEGER,
@@ -19,31 +18,24 @@ from ..component import (
     FieldRevision,
     PackageComponent,
     check_option,
-    is_number,
     logged_errors,
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
-
-LIKELIHOODS = ("point_process", "binned", "counts")
-BOUNDARIES = ("periodic", "open")
-
-
-def _are_mass_bins(edges):
-    """Whether ``edges`` ascend from a positive number; the last may be infinite."""
-    return (
-        isinstance(edges, list | tuple)
-        and len(edges) > 1
-        and all(is_number(edge) for edge in edges[:-1])
-        and (is_number(edges[-1]) or edges[-1] == float("inf"))
-        and edges[0] > 0
-        and all(a < b for a, b in pairwise(edges))
-    )
-
-
-MASS_BINS = (
-    "null or a list of at least two ascending masses [Msun/h], the last of which may be .inf",
-    lambda v: v is None or _are_mass_bins(v),
+from .allowed import (
+    BOUNDARIES,
+    HUBBLE,
+    LIKELIHOODS,
+    MASS_BINS,
+    ORIGIN,
+    SELECT,
+    WIDTH_FLOOR,
+)
+from .catalogue_and_run import (
+    compare_with_run,
+    constant_h,
+    warn_of_few_halos,
+    warn_of_threshold,
 )
 
 
@@ -72,6 +64,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     wrap: bool
     length_unit: str
     mass_unit: str
+    origin: list | None
+    h: float | None
+    select: dict | None
     box_size: float | None
     mass_threshold: float
     likelihood: str
@@ -89,11 +84,14 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     # Cobaya takes public class attributes for options.
     _OPTIONS = {
         "wrap": BOOLEAN,
+        "origin": ORIGIN,
+        "h": HUBBLE,
+        "select": SELECT,
         "mass_threshold": POSITIVE_NUMBER,
         "likelihood": LIKELIHOODS,
         "mass_bins": MASS_BINS,
         "scatter": tuple(SCATTERS),
-        "width_floor": ("a number >= 0, or nothing", lambda v: v is None or is_number(v, 0)),
+        "width_floor": WIDTH_FLOOR,
         "drop_masked": BOOLEAN,
         "boundary": BOUNDARIES,
         "threads": POSITIVE_INTEGER,
@@ -134,12 +132,18 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 "prior": narrower(weight.prior, cls.default_prior(options)),
                 "ref": weight.start,
                 "proposal": 0.02,
-                "latex": weight.latex,
+                "latex": cls._label(options["parameter_prefix"], weight.latex),
             }
             for name, weight in weights.items()
         }
         defaults["params"] = {**params, **(defaults.get("params") or {})}
         return defaults
+
+    @staticmethod
+    def _label(prefix, latex):
+        """LaTeX of a weight, with the prefix that tells it from those of other likelihoods."""
+        words = prefix.strip("_").replace("_", r"\_")
+        return rf"\mathrm{{{words}}}\;{latex}" if words else latex
 
     def initialize(self):
         for name, allowed in self._OPTIONS.items():
@@ -155,16 +159,24 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         if self.threads > 1:
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
-        self._halos = None
+        self._log_reference = {}
         self._width_floor = self.width_floor
+        self._halos = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
         self.weight_names = list(weights)
         self.default_weights = np.array([weight.start for weight in weights.values()])
         with logged_errors(self.log):
             self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
-        if self.box_size is not None:
+            check_units("catalogue", self.length_unit, self.mass_unit)
+        self._h = self.h
+        if self.box_size is not None and not self._waits_for_h:
             self._read()
+
+    @property
+    def _waits_for_h(self):
+        """Whether the catalogue cannot be read before the cosmology's h is known."""
+        return self._h is None and need_h(self.length_unit, self.mass_unit)
 
     def _check_bins(self):
         """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
@@ -195,33 +207,32 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 wrap=self.wrap,
                 length_unit=self.length_unit,
                 mass_unit=self.mass_unit,
+                origin=self.origin,
+                h=self._h,
+                select=self.select,
+                default_mass=self.mass_threshold if self.likelihood == "counts" else None,
+                partial=self._survey.completeness is not None,
+                log=self.log,
             )
             everything = join(parts)
             self._halos = everything.above(self.mass_threshold)
-        self._files = [(part.source, len(part)) for part in parts]
+        self._files = [(part.source, len(part), part.row, part.stated) for part in parts]
         self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
         self._t = np.log(self._halos.mass / self.mass_threshold)
-        reach = float(everything.position.max())
-        if reach < 0.75 * self.box_size and self.completeness is None:
-            self.log.warning(
-                "All halos in '%s' lie below %g Mpc/h in every coordinate, but box_size is %g: "
-                "is that the right box?",
-                everything.source,
-                reach,
-                self.box_size,
-            )
-        density = len(self._halos.mass) / (self.box_size**3 * self._survey.fraction)
+        warn_of_threshold(self.log, parts, everything, self.mass_threshold)
+        observed = self._survey.n_observed(self._halos)
+        density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
         if self.width_floor is None:
             self._width_floor = mass_resolution(self._halos.mass)
         options = {**vars(self), "width_floor": self._width_floor}
         self.engine, self.network = self.bias_model(options, density, self._threads)
+        above = f"lie above {self.mass_threshold:g} Msun/h"
         self.log.info(
-            "%d of %d halos in '%s' lie above %g Msun/h: %.3g per (Mpc/h)^3.",
-            len(self._halos.mass),
-            len(everything.mass),
-            everything.source,
-            self.mass_threshold,
+            "%d of %d halos in '%s' %s: %.3g per (Mpc/h)^3%s.",
+            *(len(self._halos), len(everything), everything.source),
+            above if everything.has_masses else "enter, without masses",
             density,
+            f", from the {observed} in the observed part" if observed < len(self._halos) else "",
         )
         inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
         if not inside.any():
@@ -238,18 +249,20 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def _name_of(self, halo):
         """File of a halo above the threshold, and its number there."""
         row = self._rows[halo]
-        for file, length in self._files:
+        for file, length, rows, _ in self._files:
             if row < length:
-                return f"{file}, halo {row} (from 0)"
+                return f"{file}, halo {row if rows is None else rows[row]} (from 0)"
             row -= length
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
         theory = provider.requirement_providers["matter_density"]
         grid = theory.density_grid
+        constants = provider.model.parameterization.constant_params()
+        if self._waits_for_h:
+            self._h = constant_h(self.log, constants, self.length_unit, self.mass_unit)
         if self.box_size is None:
             self.box_size = grid.box_size
-            self._read()
         elif not np.isclose(self.box_size, grid.box_size, rtol=1e-6, atol=0):
             raise LoggedError(
                 self.log,
@@ -257,7 +270,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 self.box_size,
                 grid.box_size,
             )
-        self.data_model(grid.n)
+        if self._halos is None:
+            self._read()
+        stated = {file: statements for file, _, _, statements in self._files}
+        compare_with_run(self.log, stated, theory.redshift, constants, self._h)
+        model = self.data_model(grid.n)
+        sampled = provider.model.parameterization.sampled_params()
+        warn_of_few_halos(self.log, len(model.t), len(set(sampled) & set(self.weight_names)))
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
 
@@ -273,6 +292,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def halos(self):
         """:class:`~cobaya_neuralbias.catalogue.HaloCatalogue` above the threshold."""
         if self._halos is None:
+            if self.box_size is not None:
+                raise LoggedError(
+                    self.log, "Option 'h' is needed to use this likelihood without a theory."
+                )
             raise LoggedError(
                 self.log, "Option 'box_size' is needed to use this likelihood without a theory."
             )
@@ -357,10 +380,19 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         """Log-likelihood of the density contrast (n, n, n) and the weights given by name."""
         return self.value_and_gradient(density, [weights[name] for name in self.weight_names])[0]
 
+    def log_reference(self, n_grid):
+        """What Cobaya's log-likelihood leaves out, lest it need more than a chain's eight digits.
+
+        The log-likelihood of a homogeneous catalogue: a constant of the data and the mesh.
+        """
+        if n_grid not in self._log_reference:
+            self._log_reference[n_grid] = self.data_model(n_grid).homogeneous(n_grid**3)
+        return self._log_reference[n_grid]
+
     def logp(self, _derived=None, **params_values):
-        return self.log_likelihood(
-            self.provider.get_matter_density(), **{p: params_values[p] for p in self.weight_names}
-        )
+        density = self.provider.get_matter_density()
+        weights = {p: params_values[p] for p in self.weight_names}
+        return self.log_likelihood(density, **weights) - self.log_reference(len(density))
 
     def close(self):
         if self.n_impossible:

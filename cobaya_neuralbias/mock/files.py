@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..gravity.grid import Grid
 
 # Options of a likelihood that do not apply to a mock, whose format is the reader's default.
-READING = ("columns", "wrap", "length_unit", "mass_unit")
+READING = ("columns", "select", "wrap", "origin", "length_unit", "mass_unit", "h")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.dot import dot
+from ..sampling.hamiltonian import ValueAndGradient
 from .layout import ParameterLayout
-from .target import FieldTarget, ValueAndGradient
+from .target import FieldTarget
 
 
 class FreePosterior:

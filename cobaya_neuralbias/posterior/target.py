@@ -11,7 +11,6 @@ the terms of the parameters not moved here, up to ``log_prior_constant``:
 A warm-up may lower the power of the likelihood, ``likelihood_power``; Cobaya's stays as it is.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,11 @@ from cobaya.log import LoggedError, get_logger
 from ..gravity import fourier
 from ..kernels.dot import dot
 from ..likelihoods.halo_likelihood import HaloLikelihood
+from ..sampling.hamiltonian import ValueAndGradient
 from ..theories.lpt import LPT
 from ..theories.particle_mesh import ParticleMesh
 from .priors import WeightPriors
 
-#: A log density and its gradient
-ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 THEORIES = (LPT, ParticleMesh)
 LIKELIHOODS = (HaloLikelihood,)
 
@@ -61,6 +59,13 @@ class FieldTarget:
                 "among %s.",
                 [t.__name__ for t in THEORIES],
                 [t.__name__ for t in LIKELIHOODS],
+            )
+        if theory.field_of_each_point:
+            raise LoggedError(
+                log,
+                "Option 'phases' of the theory is %r, which is for Cobaya's post; expected "
+                "'FILE::dataset' of one field, or null.",
+                theory.phases,
             )
         self.theory = theory
         self.grid, self.density_grid = theory.grid, theory.density_grid
@@ -180,6 +185,8 @@ class FieldTarget:
                     "target.evaluate(modes, weights, others) first.",
                     self.metropolis_names,
                 )
+            # Its cosmology is what is wanted, whatever the field.
+            self.theory.set_modes(self.theory.get_modes())
             self.model.logposterior(reference_point(self.model))
         self._forward_model = self.theory.get_forward_model()
         values = self.model.provider.params
@@ -209,7 +216,10 @@ class FieldTarget:
     def likelihood_and_gradient(
         self, delta: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Sum of the field likelihoods, to their power, with gradients for density and weights."""
+        """Sum of the field likelihoods, to their power, with gradients for density and weights.
+
+        As in Cobaya, each less its ``log_reference``.
+        """
         total: float = 0.0
         delta_bar: Any = None
         weights_bar = np.zeros(len(self.weight_names))
@@ -219,7 +229,7 @@ class FieldTarget:
             value, d_delta, d_weights = like.value_and_gradient(
                 delta, np.array([values[w] for w in names])
             )
-            total += value
+            total += value - like.log_reference(self.density_grid.n)
             delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:

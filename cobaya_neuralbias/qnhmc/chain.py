@@ -15,12 +15,12 @@ import numpy as np
 
 from ..sampling import blocks, hamiltonian
 from ..sampling.adaptation import Warmup, group_mean
+from ..sampling.hamiltonian import ValueAndGradient
 from ..sampling.metric import Metric
 from ..sampling.metropolis import Metropolis
 from ..sampling.pooling import pool
 from .state import RunState
 
-ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 # How the statistics of several chains become those of all
 POOLING = {"tuning": Warmup.POOLING, "metropolis": Metropolis.POOLING}
 

@@ -4,22 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bias.likelihood import flat
 from ..gravity import fourier
 from ..gravity.fourier import linear_density
-from .statistics import (
-    N_QUARTILES,
-    MassFunction,
-    binned_data,
-    binned_model,
-    cross_correlation,
-    mass_edges,
-    power_zscores,
-    quartiles,
-)
+from .discrepancy import Counter
+from .initial_conditions import Deviation, Quadrupole, power_against_truth
+from .mass_function import MassFunction
+from .statistics import N_QUARTILES, power_zscores, quartiles
+from .truth import Truth
 
 # Thickness of the slab that maps show [Mpc/h]
 SLAB = 30.0
+# Of the draws that the halos are compared with: the same report from the same files
+SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +31,14 @@ class Analysis:
     r : dict
         "initial" and "final" -> pair of (n_r,) float64 cross-correlations with the truth: of the
         posterior mean, and the mean of those of single samples. Empty without a truth.
-    mass : dict, likelihood -> MassFunction, of the likelihoods that model masses
+    final_truth : str, where the true final field is from; None without
+    mass : dict, likelihood -> MassFunction, of the likelihoods that compare masses
+    checks : dict, likelihood -> dict of :func:`.discrepancy.check`
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
+    truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
+        field was fixed
+    quadrupole : dict of :meth:`Quadrupole.summary`; None where the field was fixed
+    observed : (n, n, n) bool, voxels that some likelihood has data of; None if it is all of them
     maps : dict, name -> (n, n) slab means; psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
     """
@@ -46,63 +48,51 @@ class Analysis:
     prior_power: np.ndarray
     prior_scatter: np.ndarray
     r: dict
+    final_truth: str | None
     mass: dict
+    checks: dict
     truth_whitened: np.ndarray | None
+    truth_shells: Deviation | None
+    truth_total: dict | None
+    quadrupole: dict | None
+    observed: np.ndarray | None
     maps: dict
     slab: tuple
 
 
 def analyse(run):
     """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
-    grid, n = run.grid, run.grid.n
-    grids = {"initial": grid, "final": run.density_grid}
-    m = run.density_grid.n
-    n_bins = run.whitened.shape[1]
-    of_truth = {"initial": "white_noise", "final": "delta_final"}
-    reference = {
-        name: fourier.resample(run.truth[field], grids[name].n)
-        for name, field in of_truth.items()
-        if field in (run.truth or {})
-    }
-    # Beyond the coarser mesh's last full shell the truth has no modes.
-    n_r = min([n_bins, m // 2, *((len(f) + 1) // 2 for f in (run.truth or {}).values())])
-
-    def r(name, field):
-        return cross_correlation(field, reference[name], grids[name], n_r)
-
+    # The density, and all that is made of it, may be on a coarser mesh than the field.
+    grid, n, m = run.grid, run.grid.n, run.density_grid.n
+    n_bins, n_stored = run.whitened.shape[1], len(run.white_noise)
+    observed = observed_part(run)
+    truth = Truth.of(run, observed)
     thickness = max(1, round(SLAB / grid.voxel_side))
     start = (n - thickness) // 2
     slab = slice(start, start + thickness)
     coarse = slice(start * m // n, max(start * m // n + 1, (start + thickness) * m // n))
-    models = {
-        name: like.data_model(m)
-        for name, like in run.likelihoods.items()
-        if hasattr(like.network, "log_density")
-    }
-    halos = {name: (model.voxel, model.t) for name, model in models.items()}
-    edges = {name: mass_edges(t.max()) for name, (_, t) in halos.items()}
-    counts, expected = ({name: [] for name in halos} for _ in range(2))
+    models = {name: like.data_model(m) for name, like in run.likelihoods.items()}
+    rng = np.random.default_rng(SEED)
+    counters = {name: Counter(model, n_stored, rng) for name, model in models.items()}
     psi = {name: 0.0 for name, like in run.likelihoods.items() if like.engine.n_weights}
-    linear, single, linear_power = [], {name: [] for name in reference}, 0.0
+    linear, single, linear_power = [], {name: [] for name in truth.fields}, 0.0
+    modes_free = "phases" not in run.fixed
+    quadrupole, quadrupoles = Quadrupole(grid), []
     for sample in run.samples():
-        linear_power = linear_power + sample.linear_power / len(run.white_noise)
+        linear_power = linear_power + sample.linear_power / n_stored
         density = linear_density(grid, sample.white_noise, sample.linear_power)
         linear.append(density[:, :, slab].mean(2))
+        quadrupoles.append(quadrupole(sample.white_noise))
         for name, field in (("initial", sample.white_noise), ("final", sample.delta)):
-            if name in reference:
-                single[name].append(r(name, field))
+            if name in truth.fields:
+                single[name].append(truth.r(name, field, sample.linear_power))
         quartile = quartiles(sample.delta)
-        for name, model in models.items():
-            network_weights = model.split(sample.weights[name])[1]
-            counts[name].append(binned_data(quartile, *halos[name], edges[name]))
-            density = model.network.binned_density(
-                flat(sample.psi[name]), edges[name], network_weights
-            )
-            expected[name].append(binned_model(quartile, density, model.effective_volume))
+        for name, counter in counters.items():
+            counter.add(quartile, sample.psi[name], sample.weights[name])
         for name in psi:
             # Of an engine with two outputs the first: the log-rate.
-            field = sample.psi[name].reshape(-1, *run.density_grid.shape)[0]
-            psi[name] = psi[name] + field / len(run.white_noise)
+            field = sample.psi[name].reshape(-1, m, m, m)[0]
+            psi[name] = psi[name] + field / n_stored
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
     maps = {
@@ -115,17 +105,24 @@ def analyse(run):
             f"mass/{name}": like.halos.mass_per_voxel(m)[:, :, coarse].sum(2)
             for name, like in run.likelihoods.items()
         },
+        **{f"{name}_truth": field[:, :, coarse].mean(2) for name, field in truth.densities.items()},
     }
-    if "initial" in reference:
-        field = linear_density(grid, reference["initial"], linear_power)
+    if "initial" in truth.fields:
+        field = linear_density(grid, truth.fields["initial"], linear_power)
         maps["initial_truth"] = field[:, :, slab].mean(2)
-    if "final" in reference:
-        maps["final_truth"] = _on_mesh(run.truth["delta_final"], m)[:, :, coarse].mean(2)
-    whitened = None
-    if "initial" in reference:
-        whitened = fourier.bin_spectrum(fourier.to_modes(reference["initial"]), grid.shells, n_r)[
-            1:
-        ]
+    if observed is not None:
+        maps["observed"] = observed[:, :, coarse].mean(2)
+    whitened = shells = total = None
+    if "initial" in truth.fields:
+        modes = fourier.to_modes(truth.fields["initial"])
+        whitened = fourier.bin_spectrum(modes, grid.shells, truth.n_bins)[1:]
+        if modes_free:
+            chains = np.split(run.whitened[:, 1:], np.cumsum(run.lengths)[:-1])
+            shells, total = power_against_truth(grid, chains, whitened, run.n_modes[1:])
+    direction = None
+    if modes_free:
+        of_truth = quadrupole(truth.fields["initial"]) if "initial" in truth.fields else None
+        direction = quadrupole.summary(quadrupoles, of_truth)
     power = fourier.bin_spectrum(np.sqrt(linear_power), grid.shells, n_bins)[1:]
     return Analysis(
         k=grid.k_fundamental * np.arange(1, n_bins),
@@ -133,29 +130,37 @@ def analyse(run):
         prior_power=power,
         prior_scatter=power * np.sqrt(2 / run.n_modes[1:]),
         r={
-            name: (r(name, posterior_mean[name]), np.mean(single[name], axis=0))
-            for name in reference
-        },
-        mass={
-            name: MassFunction(
-                np.exp(edges[name]) * run.likelihoods[name].mass_threshold,
-                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
-                np.mean(counts[name], axis=0),
-                np.mean(expected[name], axis=0),
-                np.std(expected[name], axis=0),
+            name: (
+                truth.r(name, posterior_mean[name], linear_power),
+                np.mean(single[name], axis=0),
             )
-            for name in halos
+            for name in truth.fields
         },
+        final_truth=truth.source,
+        mass={
+            name: MassFunction.of(
+                counter,
+                run.likelihoods[name].mass_threshold,
+                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
+            )
+            for name, counter in counters.items()
+            if counter.masses
+        },
+        checks={name: counter.check() for name, counter in counters.items()},
         truth_whitened=whitened,
+        truth_shells=shells,
+        truth_total=total,
+        quadrupole=direction,
+        observed=observed,
         maps=maps,
         slab=(start * grid.voxel_side, (start + thickness) * grid.voxel_side),
     )
 
 
-def _on_mesh(delta, n):
-    """A density contrast on a mesh of ``n``^3 voxels: block means where they fit."""
-    m = len(delta)
-    if m % n:
-        return fourier.resample(delta, n) * (m / n) ** -1.5
-    step = m // n
-    return delta.reshape(n, step, n, step, n, step).mean((1, 3, 5))
+def observed_part(run):
+    """(m, m, m) bool: where the completeness of some likelihood is above 0; None for everywhere."""
+    seen = [like.data_model(run.density_grid.n).completeness for like in run.likelihoods.values()]
+    if not seen or any(completeness is None for completeness in seen):
+        return None
+    observed = np.any([completeness > 0 for completeness in seen], axis=0).reshape(run.grid.shape)
+    return None if observed.all() else observed

@@ -1,7 +1,8 @@
 """Report of a run: figures, numbers and a verdict; its convergence; predictive checks."""
 
+import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,13 @@ from ..atomic_files import PathLike, check_output, write_json, write_text
 from ..errors import InputError, check_integer, check_seed
 
 
-def make_report(prefix: PathLike, folder: PathLike | None = None) -> tuple[str, Path]:
+def _silent(what: str) -> None:
+    pass
+
+
+def make_report(
+    prefix: PathLike, folder: PathLike | None = None, say: Callable[[str], None] = _silent
+) -> tuple[str, Path]:
     """Write the figures and the summary of a run.
 
     Parameters
@@ -18,6 +25,7 @@ def make_report(prefix: PathLike, folder: PathLike | None = None) -> tuple[str, 
         The ``output`` of the run's yaml file; all its chains are taken together.
     folder : str or Path, optional
         Where to write; by default ``PREFIX_report``. Files of an earlier report are replaced.
+    say : callable, optional, is told what is done next
 
     Returns
     -------
@@ -29,20 +37,30 @@ def make_report(prefix: PathLike, folder: PathLike | None = None) -> tuple[str, 
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
-    from ..runs.finished import load_run
+    path = Path(prefix)
+    # Before the imports, which take a second. Where no file has the name, there is but the mistake.
+    if any(path.parent.glob(f"{glob.escape(path.name)}*")):
+        say(f"reading the files of '{os.fspath(prefix)}' and building its model")
+    from ..runs.finished import beside, load_run
     from . import figures
     from .analysis import analyse
-    from .summary import as_text, summarise
+    from .summary import summarise
+    from .summary_text import as_text
 
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_report" if folder is None else folder)
+    folder = beside(prefix, "report") if folder is None else Path(folder)
+    say(f"evaluating the model at {len(run.white_noise)} stored samples")
     analysis = analyse(run)
+    say("comparing")
     summary = summarise(run, analysis)
     text = as_text(summary)
+    if run.left_out:
+        text += f"\nPython functions, which this report is without: {', '.join(run.left_out)}.\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "summary.txt", text)
         write_json(folder / "summary.json", summary)
+        say("drawing the figures")
         figures.draw_all(run, analysis, folder)
     except OSError as error:
         raise InputError(f"'{folder}': the report could not be written ({error}).") from error
@@ -122,7 +140,7 @@ def make_predictive(
     InputError
         If there is no such run, it has no samples yet, or a sample's draw is impossible.
     """
-    from ..runs.finished import load_run
+    from ..runs.finished import beside, load_run
     from .predictive_figures import draw_all
     from .predictive_run import predict
     from .predictive_summary import as_text, summarise
@@ -130,7 +148,7 @@ def make_predictive(
     seed = check_seed(seed)
     n_draws = check_integer("draws", n_draws, 2)
     run = load_run(prefix)
-    folder = Path(f"{os.fspath(prefix)}_predictive" if folder is None else folder)
+    folder = beside(prefix, "predictive") if folder is None else Path(folder)
     try:
         if keep:
             (folder / "draws").mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from ..gravity.grid import Grid
 from ..runs.costs import Costs
 from ..runs.field_file import read_field_file
 from ..runs.finished import field_files
+from ..runs.rebuild import check_options
 from ..runs.traces import PER_SAMPLE, PER_TRAJECTORY, columns, random_modes
 from ..sampling import diagnostics
 from ..sampling.diagnostics import FEWEST
@@ -49,7 +50,9 @@ def load(prefixes):
     """
     chains = {}
     for prefix in prefixes:
-        chains |= {path: read_field_file(path) for path in field_files(prefix)}
+        files = field_files(prefix)
+        check_options(prefix, files)
+        chains |= {path: read_field_file(path) for path in files}
     samples = {path: int(content.get("samples", 0)) for path, content in chains.items()}
     if (most := max(samples.values())) < FEWEST:
         raise InputError(

@@ -4,7 +4,8 @@ import textwrap
 
 import numpy as np
 
-from .summary import ACCEPTANCE, FEW_SAMPLES, few_diverge, number, title
+from .summary_text import FEW_SAMPLES, number, title
+from .verdicts import ACCEPTANCE, few_diverge
 
 RHAT = 1.05
 # Above this a chain is not slow, but still in burn-in

@@ -4,20 +4,12 @@ import functools
 
 import matplotlib
 import numpy as np
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .chain_figures import triangle, warm_up, weights_trace
-from .statistics import poisson_interval
-from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, SKY, STYLE, new_figure
+from .mass_function import mass_function
+from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
 
-QUARTILES = (
-    ("least dense quarter", BLUE, "o", "-"),
-    ("second quarter", GREEN, "s", "--"),
-    ("third quarter", ORANGE, "^", "-."),
-    ("densest quarter", RED, "D", (0, (1, 1))),
-)
 K_LABEL = r"$k\ [h\,\mathrm{Mpc}^{-1}]$"
 
 
@@ -32,7 +24,7 @@ def draw_all(run, analysis, folder):
     }
     for name, mass in analysis.mass.items():
         title = "mass_function" if len(analysis.mass) == 1 else f"mass_function_{name}"
-        drawings[title] = functools.partial(mass_function, mass)
+        drawings[title] = functools.partial(mass_function, mass.edges, mass.volume, mass.drawn)
     if analysis.r:
         drawings["cross_correlation"] = lambda: cross_correlation(analysis)
     written = []
@@ -42,112 +34,6 @@ def draw_all(run, analysis, folder):
                 figure.savefig(folder / f"{name}.png")
                 written.append(f"{name}.png")
     return written
-
-
-# -- mass function -----------------------------------------------------------------------------
-
-
-def mass_function(mass):
-    """dn/dlnM in density quartiles, with the ratio of data to model of each beside it."""
-    figure = new_figure(PAGE, 4.0)
-    figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
-    grid = figure.add_gridspec(4, 2, width_ratios=[1.45, 1])
-    main = figure.add_subplot(grid[:, 0])
-    unit, x = mass.density_of_one, mass.centres
-    handles = []
-    ratios = []
-    for q, (label, colour, marker, line) in enumerate(QUARTILES):
-        data, model, scatter = mass.counts[q], mass.expected[q], mass.scatter[q]
-        low, high = poisson_interval(data)
-        occupied = data >= 0.5
-        main.fill_between(
-            x, (model - scatter) * unit, (model + scatter) * unit, color=colour, alpha=0.25, lw=0
-        )
-        main.plot(x, model * unit, color=colour, ls=line)
-        _points(main, x, data * unit, low * unit, high * unit, occupied, colour, marker)
-        handles.append(
-            Line2D([], [], color=colour, ls=line, marker=marker, mfc="white", label=label)
-        )
-        ratios.append(panel := figure.add_subplot(grid[3 - q, 1]))
-        _mass_ratio(panel, x, data, model, scatter, QUARTILES[q])
-    top = np.max(mass.counts * unit) * 3
-    main.set(
-        xscale="log",
-        yscale="log",
-        ylim=(0.3 * unit.min(), top),
-        xlabel=r"$M\ [h^{-1}\,\mathrm{M}_\odot]$",
-        ylabel=r"$\mathrm{d}n/\mathrm{d}\ln M\ [h^{3}\,\mathrm{Mpc}^{-3}]$",
-    )
-    main.add_artist(
-        main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
-    )
-    point = main.errorbar(
-        [], [], yerr=[], color="0.3", fmt="o", mfc="white", mew=0.9, elinewidth=0.9
-    )
-    band = (Patch(color="0.3", alpha=0.25, lw=0), Line2D([], [], color="0.3"))
-    keys = {"halos, Poisson error": point, r"posterior mean, 1$\sigma$": band}
-    if any(_no_halos(mass.counts[q], mass.expected[q]).any() for q in range(len(QUARTILES))):
-        keys["no halos, upper limit"] = Line2D([], [], color="0.3", ls="", marker="$\\downarrow$")
-    # Below the first legend, above the curves.
-    main.legend(
-        list(keys.values()),
-        list(keys),
-        loc="upper right",
-        bbox_to_anchor=(1, 0.75),
-    )
-    for panel in ratios:
-        panel.set_xlim(main.get_xlim())
-        panel.tick_params(labelbottom=panel is ratios[0])
-    ratios[0].set_xlabel(r"$M\ [h^{-1}\,\mathrm{M}_\odot]$")
-    return figure
-
-
-def _points(axes, x, y, low, high, keep, colour, marker):
-    x, y, low, high = x[keep], y[keep], low[keep], high[keep]
-    axes.errorbar(
-        x,
-        y,
-        yerr=[y - low, high - y],
-        color=colour,
-        fmt=marker,
-        mfc="white",
-        mew=0.9,
-        elinewidth=0.9,
-    )
-
-
-def _no_halos(data, model):
-    """Bins without a halo where the model expects some."""
-    return (data < 0.5) & (model >= 0.5)
-
-
-def _mass_ratio(axes, x, data, model, scatter, style):
-    """Data over posterior mean; where there is no halo, the upper limit as an arrow."""
-    _, colour, marker, line = style
-    low, high = poisson_interval(data)
-    occupied = data >= 0.5
-    empty = _no_halos(data, model)
-    shown = occupied | (model >= 0.5)
-    band = scatter / model
-    axes.fill_between(
-        x[shown], (1 - band)[shown], (1 + band)[shown], color=colour, alpha=0.25, lw=0
-    )
-    axes.plot(x[shown], np.ones(shown.sum()), color=colour, ls=line)
-    _points(axes, x, data / model, low / model, high / model, occupied, colour, marker)
-    if empty.any():
-        limit = np.minimum((high / model)[empty], 1.85)
-        axes.errorbar(
-            x[empty],
-            limit,
-            yerr=0.35 * limit,
-            uplims=True,
-            color=colour,
-            fmt="none",
-            elinewidth=0.9,
-        )
-    top = np.clip(1.2 * np.max((data / model)[occupied], initial=0.0), 2, 10)
-    axes.set(xscale="log", ylim=(0, top), ylabel="data/model")
-    axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
 
 
 # -- spectra -----------------------------------------------------------------------------------
@@ -248,6 +134,7 @@ def fields(run, analysis):
             taken = [free.pop(0) for _ in panels]
             for panel, (title, image) in zip(taken, panels, strict=True):
                 panel.set_facecolor("0.75")
+                _outline(panel, analysis.maps.get("observed"), side)
                 panel.set_title(title)
                 drawn = panel.imshow(image.T, origin="lower", extent=(0, side, 0, side), **options)
             # Panels that share a scale share its bar.
@@ -265,10 +152,28 @@ def fields(run, analysis):
     low, high = analysis.slab
     figure.suptitle(
         rf"mean of the slab {low:.0f} < $z$ < {high:.0f} $h^{{-1}}\,$Mpc "
-        rf"({high - low:.0f} $h^{{-1}}\,$Mpc thick); mean and std over the posterior",
+        rf"({high - low:.0f} $h^{{-1}}\,$Mpc thick); mean and std over the posterior"
+        + ("; dashed: edge of the data" if "observed" in analysis.maps else ""),
         fontsize=9,
     )
     return figure
+
+
+def _outline(panel, observed, side):
+    """The edge of the observed part: where half of the slab's voxels have data."""
+    if observed is not None and observed.min() < 0.5 <= observed.max():
+        centres = (np.arange(len(observed)) + 0.5) * side / len(observed)
+        # On white, to be seen on any colour map.
+        for colour, width, style in (("white", 1.8, "-"), (BLACK, 0.9, "--")):
+            panel.contour(
+                centres,
+                centres,
+                observed.T,
+                levels=[0.5],
+                colors=[colour],
+                linewidths=width,
+                linestyles=style,
+            )
 
 
 def _map_groups(maps, likelihood):

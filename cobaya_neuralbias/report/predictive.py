@@ -234,23 +234,24 @@ class Comparison:
 
 def compare(result, statistic):
     """The :class:`Comparison` of one of ``STATISTICS`` of a :class:`Predictive`."""
-    return _compare(result.data[statistic], result.draws[statistic])
+    return compare_draws(result.data[statistic], result.draws[statistic])
 
 
 def compare_ratio(result, statistic):
     """The same for draw over data (1 where they agree), each draw at its own sample."""
     data, draws = result.data[statistic], result.draws[statistic]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _compare(np.ones(data.shape), draws / data)
+        return compare_draws(np.ones(data.shape), draws / data)
 
 
 def compare_difference(result, statistic):
     """The same for draw minus data (0 where they agree), each draw at its own sample."""
     data, draws = result.data[statistic], result.draws[statistic]
-    return _compare(np.zeros(data.shape), draws - data)
+    return compare_draws(np.zeros(data.shape), draws - data)
 
 
-def _compare(data, draws):
+def compare_draws(data, draws):
+    """The same of any statistic: (n_draws, ...) of the data and of the draws, row by row."""
     difference = draws - data
     mean, of_data = draws.mean(0), data.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):

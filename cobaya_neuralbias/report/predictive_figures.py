@@ -4,11 +4,10 @@ import functools
 
 import matplotlib
 import numpy as np
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from .figures import K_LABEL, QUARTILES
+from .figures import K_LABEL
+from .mass_function import mass_function as mass_function_figure
 from .predictive import compare, compare_difference, compare_ratio
 from .statistics import N_QUARTILES
 from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
@@ -16,8 +15,6 @@ from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
 BANDS = (("low95", "high95", 0.3, "draws, 95%"), ("low68", "high68", 0.55, "draws, 68%"))
 POINTS = {"color": RED, "ls": "none", "marker": "o", "mfc": "white", "mew": 0.9, "zorder": 3}
 POWER_UNIT = r"[h^{-3}\,\mathrm{Mpc}^3]"
-# Bins with fewer halos than this, in data and draws, are left out of ratios.
-NEGLIGIBLE = 0.5
 
 
 def draw_all(run, results, folder):
@@ -137,65 +134,9 @@ def cells(result):
 
 
 def mass_function(result, mass_threshold):
-    """dn/dlnM in density quartiles, with data over predictive mean of each beside it."""
-    figure = new_figure(PAGE, 4.0)
-    figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
-    grid = figure.add_gridspec(4, 2, width_ratios=[1.45, 1])
-    main = figure.add_subplot(grid[:, 0])
-    both = compare(result, "mass_function")
-    unit = N_QUARTILES / (result.volume * np.diff(result.edges))
-    mass = mass_threshold * np.exp((result.edges[1:] + result.edges[:-1]) / 2)
-    handles, ratios = [], []
-    for q, (label, colour, marker, line) in enumerate(QUARTILES):
-        low95, low68, high68, high95, mean, data = (
-            getattr(both, name)[q]
-            for name in ("low95", "low68", "high68", "high95", "mean", "data")
-        )
-        shown = (np.maximum(mean, data) >= NEGLIGIBLE) & (mean > 0)
-        style = {"color": colour, "lw": 0}
-        intervals = ((low95, high95, 0.15), (low68, high68, 0.3))
-        points = {**POINTS, "color": colour, "marker": marker}
-        x, reference = mass[shown], mean[shown]
-        for low, high, alpha in intervals:
-            band = (low * unit)[shown], (high * unit)[shown]
-            main.fill_between(x, *band, alpha=alpha, **style)
-        main.plot(mass, mean * unit, color=colour, ls=line)
-        occupied = data > 0
-        main.plot(mass[occupied], (data * unit)[occupied], **points)
-        handles.append(
-            Line2D([], [], color=colour, ls=line, marker=marker, mfc="white", label=label)
-        )
-        ratios.append(panel := figure.add_subplot(grid[3 - q, 1]))
-        for low, high, alpha in intervals:
-            panel.fill_between(
-                x, low[shown] / reference, high[shown] / reference, alpha=alpha, **style
-            )
-        panel.plot(x, np.ones(len(x)), color=colour, ls=line)
-        panel.plot(x, data[shown] / reference, **points)
-        top = np.clip(1.2 * np.max(data[shown] / reference, initial=0.0), 2, 10)
-        panel.set(xscale="log", ylim=(-0.06 * top, top), ylabel="data/draws")
-        panel.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
-    main.set(
-        xscale="log",
-        yscale="log",
-        ylim=(0.3 * unit.min(), 3 * np.max(np.maximum(both.data, both.high95) * unit)),
-        xlabel=r"$M\ [h^{-1}\,\mathrm{M}_\odot]$",
-        ylabel=r"$\mathrm{d}n/\mathrm{d}\ln M\ [h^{3}\,\mathrm{Mpc}^{-3}]$",
+    """dn/dlnM in density quarters, with data over predictive mean of each beside it."""
+    return mass_function_figure(
+        mass_threshold * np.exp(result.edges),
+        result.volume / N_QUARTILES,
+        compare(result, "mass_function"),
     )
-    main.add_artist(
-        main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
-    )
-    kinds = {
-        "data": Line2D([], [], color="0.3", ls="none", marker="o", mfc="white"),
-        "draws, mean": Line2D([], [], color="0.3"),
-        "draws, 68% and 95%": (
-            Patch(color="0.3", alpha=0.15, lw=0),
-            Patch(color="0.3", alpha=0.3, lw=0),
-        ),
-    }
-    main.legend(kinds.values(), kinds, loc="upper right", bbox_to_anchor=(1, 0.75))
-    for panel in ratios:
-        panel.set_xlim(main.get_xlim())
-        panel.tick_params(labelbottom=panel is ratios[0])
-    ratios[0].set_xlabel(r"$M\ [h^{-1}\,\mathrm{M}_\odot]$")
-    return figure

@@ -5,7 +5,7 @@ import dataclasses
 from .. import __version__
 from ..atomic_files import as_json
 from .predictive import compare
-from .summary import number, title
+from .summary_text import number, title
 
 # The table is of the scales that a bias model should get right [h/Mpc]
 TABLE_K = 0.2

@@ -1,15 +1,12 @@
 """Numbers of a report: agreement with the truth, the prior and the data. No files, no drawing."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.stats import chi2, norm
 
 from ..gravity import fourier
 
 N_QUARTILES = 4
-# Width of a mass bin [dex]. The check of the mass function depends on it
-# (docs/measured/amplitude.md).
+# Width of a mass bin [dex]
 MASS_BIN = 0.2
 # Above this count the Poisson interval is sqrt(N) for any purpose
 MANY = 50
@@ -65,35 +62,6 @@ def power_zscores(whitened, n_modes):
 # -- mass function -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class MassFunction:
-    """Halos by density quartile and mass: the data and the posterior of the model.
-
-    Attributes
-    ----------
-    edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]
-    counts : (4, b) float64, halos, averaged over the samples (each assigns voxels to quartiles)
-    expected, scatter : (4, b) float64, posterior mean and standard deviation of the prediction
-    """
-
-    edges: np.ndarray
-    volume: float
-    counts: np.ndarray
-    expected: np.ndarray
-    scatter: np.ndarray
-
-    @property
-    def centres(self):
-        """(b,) geometric [Msun/h]"""
-        return np.sqrt(self.edges[1:] * self.edges[:-1])
-
-    @property
-    def density_of_one(self):
-        """(b,) dn/dlnM [(Mpc/h)^-3] of one halo in the bin."""
-        return 1 / (self.volume * np.diff(np.log(self.edges)))
-
-
 def quartiles(delta):
     """(n^3,) int: density quartile (0: emptiest) of every voxel, equally many in each."""
     order = np.argsort(delta, axis=None, kind="stable")
@@ -109,7 +77,7 @@ def mass_edges(t_max):
 
 
 def binned_data(quartile, voxel, t, edges):
-    """(4, b) halos of each quartile and mass bin.
+    """(4, b) halos of each quartile and mass bin; those outside of the bins are left out.
 
     Parameters
     ----------
@@ -118,6 +86,8 @@ def binned_data(quartile, voxel, t, edges):
     t : (n_halos,) float64, ln(M / M_threshold)
     edges : (b + 1,) float64, of t
     """
+    inside = (t >= edges[0]) & (t < edges[-1])
+    voxel, t = voxel[inside], t[inside]
     which = quartile[voxel] * (len(edges) - 1) + np.searchsorted(edges, t, side="right") - 1
     size = N_QUARTILES * (len(edges) - 1)
     return np.bincount(which, minlength=size).reshape(N_QUARTILES, -1).astype(float)

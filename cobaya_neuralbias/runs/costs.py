@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-#: position -> (log density, gradient)
-ValueAndGradient: TypeAlias = Callable[[np.ndarray], tuple[float, np.ndarray]]
+from ..sampling.hamiltonian import ValueAndGradient
 
 
 @dataclass

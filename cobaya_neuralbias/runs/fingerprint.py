@@ -68,3 +68,28 @@ def difference(theirs: dict[str, str], mine: dict[str, str]) -> str | None:
         if before != now:
             return f"its {name} is {before}, this run's is {now}"
     return None
+
+
+# Of a fingerprint: what says nothing of the posterior, or says it in files whose digest is there
+_NOT_OF_POSTERIOR = ("version of", "number of chains", "sampler.")
+_OF_PLACE_AND_SPEED = {
+    *("catalogue", "columns", "completeness", "phases", "phases_seed", "packages_path", "path"),
+    *("python_path", "class", "external", "type", "version", "threads", "transforms"),
+}
+
+
+def changed(theirs: dict[str, str], mine: dict[str, str]) -> tuple[str, str, str] | None:
+    """(name, theirs, mine) of the first entry of both by which the posteriors differ, or None.
+
+    What only one of them has may be an option of another version. Of a Python function ``theirs``
+    has the name, and ``mine`` that it was one, or the text that a user put in its place.
+    """
+    for name, before in theirs.items():
+        if name.startswith(_NOT_OF_POSTERIOR) or _OF_PLACE_AND_SPEED & set(name.split(".")):
+            continue
+        now = mine.get(name, before)
+        was_function = before.startswith('"') and not before.startswith('"lambda ')
+        was_function &= now == "true" or now.startswith('"lambda ')
+        if now != before and not was_function:
+            return name, before, now
+    return None

@@ -6,7 +6,7 @@ Cobaya and getdist are imported when a run is loaded.
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 from ..errors import InputError
 from ..gravity.fourier import to_modes
 from ..gravity.grid import Grid
-from ..posterior.from_yaml import model_blocks, model_errors, quiet, read_yaml, target_of
+from ..posterior.from_yaml import quiet
 from .field_file import read_field_file
+from .rebuild import as_prefix, files_of, rebuild, stem_of
 from .traces import PER_WARMUP
 
 REQUIRED = (
@@ -56,6 +57,7 @@ class Run:
     initial_mean : (n, n, n) float64, of the white noise
     final_mean : (m, m, m) float64, of the density contrast
     whitened, spectrum : (samples, n_bins) float64, P/P_linear and P [(Mpc/h)^3] of the samples
+    lengths : list of int, how many of these rows are of each chain
     n_modes : (n_bins,) int, independent real modes a bin
     white_noise, points : (stored, n, n, n) float32, (stored, n_parameters) float64
     parameters : list of str, the columns of ``points``
@@ -67,6 +69,8 @@ class Run:
         Of each chain the series ``PER_WARMUP``, a row a cycle, and ``power/whitened``, a row a
         sample, which in a run that goes on may lag behind the text chain. None without a warm-up,
         or from a version that did not record it.
+    left_out : list of str
+        Blocks and names of likelihoods and priors that were Python functions: the model is without.
     """
 
     prefix: str
@@ -77,6 +81,7 @@ class Run:
     final_mean: np.ndarray
     whitened: np.ndarray
     spectrum: np.ndarray
+    lengths: list
     n_modes: np.ndarray
     white_noise: np.ndarray
     points: np.ndarray
@@ -86,6 +91,7 @@ class Run:
     target: Any
     fixed: list
     warmups: list
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def density_grid(self) -> Grid:
@@ -108,7 +114,7 @@ class Run:
         from ..catalogue import read_truth
 
         for like in self.target.likelihoods.values():
-            for path in _files_of(like.catalogue):
+            for path in files_of(like.catalogue):
                 if truth := read_truth(path):
                     return truth
         return None
@@ -171,7 +177,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
     InputError
         If there is no such run, it has no samples yet, or a file of it is missing or damaged.
     """
-    prefix = os.fspath(prefix)
+    prefix = as_prefix(prefix)
     files = field_files(prefix)
     contents = {path: read_field_file(path) for path in files}
     contents = {path: c for path, c in contents.items() if _has_samples(path, c)}
@@ -192,12 +198,12 @@ def load_run(prefix: str | os.PathLike) -> Run:
     def mean(name):
         return np.average([part[name] for part in parts], axis=0, weights=n_samples)
 
-    target = _rebuild(prefix)
+    target, left_out = rebuild(prefix, files)
     parameters = [str(name) for name in first["parameters"]]
     wanted = [*target.weight_names, *target.metropolis_names]
     if set(wanted) != set(parameters) or target.grid.n != first["n_grid"]:
         raise InputError(
-            f"'{prefix}.updated.yaml' is not of the run that wrote '{files[0]}': "
+            f"'{stem_of(prefix)}updated.yaml' is not of the run that wrote '{files[0]}': "
             f"{target.grid.n}^3 voxels and parameters {wanted} against {first['n_grid']}^3 and "
             f"{parameters}."
         )
@@ -219,6 +225,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
         final_mean=mean("final/mean"),
         whitened=np.concatenate([part["power/whitened"] for part in parts]),
         spectrum=np.concatenate([part["power/spectrum"] for part in parts]),
+        lengths=[len(part["power/whitened"]) for part in parts],
         n_modes=np.asarray(first["power/n_modes"]),
         white_noise=np.concatenate([part["samples/phases"] for part in stored]),
         points=np.concatenate([part["samples/point"] for part in stored]),
@@ -232,37 +239,46 @@ def load_run(prefix: str | os.PathLike) -> Run:
             for part in parts
             if PER_WARMUP[0] in part
         ],
+        left_out=left_out,
     )
+
+
+def beside(prefix: str | os.PathLike, what: str) -> Path:
+    """Where a tool writes what it makes of a run: ``PREFIX_what``, in the run's folder."""
+    folder, name = os.path.split(as_prefix(prefix))
+    return Path(folder, f"{name}_{what}" if name else what)
 
 
 def field_files(prefix: str | os.PathLike) -> list[Path]:
     """Field files of the run's chains, in order; say what is wrong if there is none."""
-    folder, name = os.path.split(prefix)
-    folder = Path(folder or ".")
-    if not name or (Path(prefix).is_dir() and not Path(f"{prefix}.updated.yaml").exists()):
+    prefix = as_prefix(prefix)
+    where, name = os.path.split(prefix)
+    folder, stem = Path(where or "."), f"{name}." if name else ""
+    if not (folder / f"{stem}updated.yaml").is_file():
+        if Path(prefix).is_dir():
+            raise InputError(
+                f"'{prefix}' is a folder: expected the `output` of a run, such as "
+                f"'{Path(prefix) / 'quickstart'}'."
+            )
         raise InputError(
-            f"'{prefix}' is a folder: expected the `output` of a run, such as "
-            f"'{Path(prefix) / 'quickstart'}'."
-        )
-    if not Path(f"{prefix}.updated.yaml").is_file():
-        raise InputError(
-            f"'{prefix}': no such run: no '{prefix}.updated.yaml' seen from {Path.cwd()}."
+            f"'{prefix}': no such run: no '{stem_of(prefix)}updated.yaml' seen from {Path.cwd()}."
         )
 
     def numbered(suffix):
-        pattern = re.compile(re.escape(name) + r"\.(\d+)" + re.escape(suffix))
+        pattern = re.compile(re.escape(stem) + r"(\d+)" + re.escape(suffix))
         found = {int(m[1]): p for p in folder.iterdir() if (m := pattern.fullmatch(p.name))}
         return dict(sorted(found.items()))
 
     fields, texts = numbered(".field.h5"), numbered(".txt")
     if missing := [n for n in texts if n not in fields and fields]:
         raise InputError(
-            f"'{prefix}.{missing[0]}.field.h5' is missing: chain {missing[0]} has no field file."
+            f"'{stem_of(prefix)}{missing[0]}.field.h5' is missing: chain {missing[0]} has no field "
+            "file."
         )
     if not fields and texts:
         raise InputError(
-            f"'{prefix}': no field file ('{prefix}.1.field.h5'): it is gone, or the run did not "
-            "sample with cobaya_neuralbias.QNHMC."
+            f"'{prefix}': no field file ('{stem_of(prefix)}1.field.h5'): it is gone, or the run "
+            "did not sample with cobaya_neuralbias.QNHMC."
         )
     if not fields:
         raise InputError(f"'{prefix}': the run has no samples yet (no output was written).")
@@ -303,50 +319,18 @@ def _load_chains(prefix: str | os.PathLike) -> tuple[Any, list[np.ndarray]]:
     from getdist.mcsamples import loadMCSamples
 
     # getdist joins the folder's name itself, and stumbles where there is none.
-    root = os.path.abspath(prefix)
-    if not any(Path(root).parent.glob(Path(root).name + ".*.txt")):
-        raise InputError(f"'{prefix}.1.txt' is missing: the run has field files but no chain.")
+    folder, name = os.path.split(prefix)
+    root = os.path.join(os.path.abspath(folder), name)
+    stem = stem_of(os.fspath(prefix))
+    if not Path(f"{stem}1.txt").is_file():
+        raise InputError(f"'{stem}1.txt' is missing: the run has field files but no chain.")
     try:
         with quiet():
             # No cache: it would leave a file beside the chains.
             posterior = loadMCSamples(root, no_cache=True, settings={"ignore_rows": 0})
     except Exception as error:  # getdist raises whatever its parsing meets
-        raise InputError(f"'{prefix}.*.txt': unreadable as a chain ({error}).") from error
+        raise InputError(f"'{stem}*.txt': unreadable as a chain ({error}).") from error
     ends = posterior.chain_offsets
     if ends is None or not len(posterior.samples):
         ends = [0, len(posterior.samples)]
     return posterior, [posterior.samples[a:b] for a, b in pairwise(ends)]
-
-
-def _rebuild(prefix: str | os.PathLike) -> Any:
-    """The run's :class:`FieldTarget`, from ``PREFIX.updated.yaml``."""
-    path = f"{prefix}.updated.yaml"
-    info = model_blocks(read_yaml(path, "theory, likelihood and params"), path)
-    for options in info["theory"].values():
-        # Every field the report needs is in the field file, whatever the chain started from.
-        if isinstance(options, dict) and "phases" in options:
-            options["phases"] = None
-    for name, options in info["likelihood"].items():
-        _check_catalogue(path, name, options)
-    with model_errors(f"'{path}': the model cannot be built again: "):
-        return target_of(info)
-
-
-def _check_catalogue(path: str | os.PathLike, name: str, options: Any) -> None:
-    """Say where a relative path was looked for: Cobaya's file does not tell where the run began."""
-    from ..catalogue import resolve
-
-    for catalogue in _files_of(options.get("catalogue") if isinstance(options, dict) else None):
-        try:
-            resolve(catalogue)
-        except InputError as error:
-            hint = ""
-            if not os.path.isabs(os.path.expanduser(catalogue)):
-                hint = " It is relative to the folder where the run was started: report from there."
-            raise InputError(f"'{path}', likelihood '{name}', catalogue: {error}{hint}") from error
-
-
-def _files_of(catalogue: Any) -> list[str]:
-    """The names in the option ``catalogue``: one, a list, or none."""
-    names = catalogue if isinstance(catalogue, list) else [catalogue]
-    return [name for name in names if isinstance(name, str)]

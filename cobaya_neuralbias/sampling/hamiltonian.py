@@ -20,6 +20,7 @@ target invariant for any Gaussian and step size that do not depend on the curren
 that is kept in part (``refresh`` below 1) is flipped where the end is rejected (Horowitz 1991).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ from ..kernels.dot import dot
 # An energy error this large means that the integrator has left the level set.
 DIVERGENCE = 1000.0
 KICK = 0.21178
+
+#: ``position -> (log density, gradient)``
+ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 class State(NamedTuple):

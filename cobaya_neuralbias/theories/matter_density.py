@@ -2,6 +2,7 @@
 
 import numba
 import numpy as np
+from cobaya.conventions import OutPar
 from cobaya.log import LoggedError
 from cobaya.theory import Theory
 from scipy.interpolate import CubicSpline
@@ -25,11 +26,16 @@ from ..gravity.sublattices import OFFSETS
 from ..gravity.workspace import WORKSPACES
 from ..kernels.cache import one_compiles
 from ..memory_limit import memory_limit
+from .stored_fields import CHI2_TOLERANCE, EACH, StoredFields
 
 DTYPES = ("float64", "float32")
 # Voxels of the field along the side of one of the density's: what `bias_grid` may make of `n_grid`
 COARSER = (1, 2, 4)
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
+# Least k_max to ask for [1/Mpc]. A Boltzmann code integrates sigma8, which may normalise P(k), no
+# further than it is asked for P(k). By then CAMB's has converged to 1e-4, its P(k) to 2e-4.
+CONVERGED_K_MAX = 10.0
+LEAST_REDSHIFT = 0.1
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
 
 # Bytes, measured: docs/explanation/cost.md. A process with all its libraries and no mesh yet;
@@ -129,14 +135,20 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         self.grid = Grid(self.n_grid, float(self.box_size))
         self.density_grid = Grid(self.coarse(self.n_grid), float(self.box_size))
         self._revision = 0
-        self._modes = None
+        self._modes = self._stored_fields = None
         if self.phases is None:
             rng = np.random.default_rng(self.phases_seed)
             self.set_modes(rng.standard_normal(self.grid.shape))
+        elif str(self.phases).endswith(EACH):
+            with logged_errors(self.log):
+                prefix = str(self.phases).removesuffix(EACH)
+                self._stored_fields = StoredFields(prefix, self.n_grid)
+            self.set_modes(np.zeros(self.grid.shape))
         else:
             with logged_errors(self.log):
                 field = read_field(self.phases)
             self.set_phases(fourier.resample(field, self.n_grid))
+        self._field_known = self.phases is not None
         workspace = WORKSPACES[self._compile()]
         self._workspace = workspace(self.grid, self.dtype, self.threads)
         self.log.info(
@@ -236,12 +248,14 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
 
     def get_requirements(self):
         z = [float(self.redshift)]
+        # CLASS tabulates P(k) only where it is asked for at a redshift above 0.
+        z_power = z if self.redshift > 0 else [0.0, LEAST_REDSHIFT]
         table = self._growth_redshifts
         return {
             # k_max in 1/Mpc: that of the mesh for any h <= 1.
             "Pk_grid": {
-                "z": z,
-                "k_max": 1.01 * self.grid.k_max,
+                "z": z_power,
+                "k_max": max(1.01 * self.grid.k_max, CONVERGED_K_MAX),
                 "nonlinear": False,
                 "vars_pairs": [("delta_tot", "delta_tot")],
             },
@@ -251,6 +265,11 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
 
     def get_can_provide(self):
         return ["matter_density"]
+
+    def initialize_with_provider(self, provider):
+        super().initialize_with_provider(provider)
+        # `classy` has derived parameters of these names, for which Cobaya takes the requirements.
+        self.input_params_extra.difference_update(OMEGAS)
 
     # Phases
 
@@ -277,6 +296,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             raise LoggedError(
                 self.log, "Phases must be finite numbers of shape %r.", self.grid.shape
             )
+        self._field_known = True
         if self._modes is not None and np.array_equal(modes, self._modes):
             return  # Cobaya's cached density is that of these
         self._modes = modes
@@ -289,6 +309,48 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     def field_revision(self):
         return self._revision
 
+    @property
+    def field_of_each_point(self):
+        """Whether the white noise is that of a run's stored sample at each point."""
+        return self._stored_fields is not None
+
+    def check_cache_and_compute(self, *args, **kwargs):
+        self._check_field()
+        return super().check_cache_and_compute(*args, **kwargs)
+
+    def _check_field(self):
+        """Take the white noise of the point, or say that nobody gave one.
+
+        Cobaya's ``post`` passes all columns of a sample on as parameters: ``chi2_phases`` tells
+        whether the current white noise is that of the sample.
+        """
+        values = self.provider.params
+        recorded = values.get("chi2_phases")
+        if self._stored_fields is not None:
+            with logged_errors(self.log):
+                self.set_phases(self._stored_fields.at(values, recorded))
+        elif OutPar.minuslogpost in values:
+            current = float(np.sum(self._modes**2))
+            if recorded is None or abs(current - recorded) > CHI2_TOLERANCE * recorded:
+                raise LoggedError(
+                    self.log,
+                    "post: option 'phases' is %r, of chi2_phases = %.8g, and the sample has %s: "
+                    "the density would not be that of the sample. Expected 'phases: "
+                    "PREFIX::each' of a run PREFIX with store_every: 1.",
+                    self.phases,
+                    current,
+                    "no chi2_phases" if recorded is None else f"chi2_phases = {recorded:.8g}",
+                )
+        elif not self._field_known:
+            self._field_known = True  # say it once
+            self.mpi_warning(
+                "Option 'phases' is null: the white noise is a draw from its prior (phases_seed: "
+                "%d), which has nothing to do with the catalogue. Expected 'phases: "
+                "FILE::dataset', such as chains/x.1.field.h5::samples/phases[-1] of a run, or the "
+                "sampler cobaya_neuralbias.QNHMC, which samples it.",
+                self.phases_seed,
+            )
+
     # Physics
 
     def linear_power(self):
@@ -296,7 +358,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         grid = self.grid
         h = self.provider.get_Hubble(0.0)[0] / 100
         k, z, power = self.provider.get_Pk_grid(("delta_tot", "delta_tot"), nonlinear=False)
-        power = power[int(np.argmin(np.abs(np.asarray(z) - self.redshift)))]
+        power = self._at_redshift(np.asarray(z), np.asarray(power))
         k_mesh = grid.k_fundamental * np.sqrt(np.arange(1, 3 * (grid.n // 2) ** 2 + 1)) * h
         if k_mesh[0] < k[0] or k_mesh[-1] > k[-1]:
             raise LoggedError(
@@ -310,9 +372,29 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         power_mesh = np.exp(CubicSpline(np.log(k), np.log(power))(np.log(k_mesh))) * h**3
         return np.concatenate([[0.0], power_mesh])
 
+    def _at_redshift(self, z, power):
+        """(n_k,) power at the catalogue's redshift, of (n_z, n_k) at redshifts ``z``.
+
+        CLASS has its own redshifts, on which a cubic spline is good to 1e-5.
+        """
+        nearest = int(np.argmin(np.abs(z - self.redshift)))
+        if abs(z[nearest] - self.redshift) < 1e-6:
+            return power[nearest]
+        if not z.min() < self.redshift < z.max():
+            raise LoggedError(
+                self.log,
+                "The linear power spectrum covers z = %g to %g; expected redshift = %g in it.",
+                z.min(),
+                z.max(),
+                self.redshift,
+            )
+        order = np.argsort(z)
+        spline = CubicSpline(np.log1p(z[order]), np.log(power[order]))
+        return np.exp(spline(np.log1p(self.redshift)))
+
     def forward_model(self):
         """The forward model at the provider's cosmology."""
-        omegas = [self.provider.get_result(omega, z=self.redshift) for omega in OMEGAS]
+        omegas = [getattr(self.provider, f"get_{omega}")(self.redshift) for omega in OMEGAS]
         omega_m = float(np.squeeze(sum(omegas)))
         growth, table = None, self._growth_redshifts
         if table is not None:

@@ -1,8 +1,19 @@
-"""A tiny run to report on."""
+"""A tiny run to report on; a catalogue drawn from a model at a known density."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
+
+from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
+from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
+from cobaya_neuralbias.bias.point_process import PointProcess
+from cobaya_neuralbias.gravity.grid import Grid
+from cobaya_neuralbias.mock.draw import draw_halos
+from cobaya_neuralbias.report.commands import make_report
+
+GRID = Grid(16, 200.0)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +55,13 @@ def finished(tmp_path_factory):
     return prefix
 
 
+@pytest.fixture(scope="session")
+def report_of_finished(finished):
+    """(text, folder, summary) of its report."""
+    text, folder = make_report(finished)
+    return text, folder, json.loads((folder / "summary.json").read_text())
+
+
 @pytest.fixture
 def copied(finished, tmp_path):
     """Prefix of a copy of that run, to be spoilt."""
@@ -51,3 +69,30 @@ def copied(finished, tmp_path):
         if file.is_file():
             shutil.copy(file, tmp_path)
     return tmp_path / finished.name
+
+
+def _toy(rng, bias=2.0):
+    """(data model with a catalogue drawn from itself, delta, weights) on 16^3 voxels."""
+    delta = np.exp(rng.standard_normal(GRID.shape) - 0.5) - 1
+    empty = PointProcess(
+        NeuralPhysicalEngine(3, "log_density", 0.05, (0.0, 5.0)),
+        MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-7.0),
+        GRID.voxel_volume,
+        np.array([0]),
+        np.array([1.0]),
+    )
+    weights = [w.start for half in (empty.engine, empty.network) for w in half.weights().values()]
+    weights = np.array(weights)
+    weights[[empty.engine.n_weights, empty.engine.n_weights + 2]] = bias
+    halos = draw_halos(rng, empty, delta, weights)
+    return (
+        PointProcess(empty.engine, empty.network, GRID.voxel_volume, halos.voxel, halos.t),
+        delta,
+        weights,
+    )
+
+
+@pytest.fixture
+def toy():
+    """``toy(rng, bias)``: data model with a catalogue drawn from itself, density and weights."""
+    return _toy

@@ -317,7 +317,7 @@ def _diverging(part):
         (_slow_power, True, ["rhat", "ess_bulk", "ess_tail"], "1 of 3 shells' log power (worst"),
         (_wandering_energy, False, ["ebfmi"], "E-BFMI 0.0"),
         (_refused, False, ["acceptance"], "good rate: 0.55"),
-        (_diverging, False, ["divergences"], "100 of 4000,"),
+        (_diverging, False, ["divergences"], "100 of 4000 did,"),
     ],
 )
 def test_bad_chains_are_reported(spoil, both, failed, words):

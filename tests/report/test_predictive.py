@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
-from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
-from cobaya_neuralbias.bias.point_process import PointProcess
 from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.mock.commands import make_mock
-from cobaya_neuralbias.mock.draw import draw_halos
 from cobaya_neuralbias.report.commands import make_predictive, make_report
 from cobaya_neuralbias.report.predictive import (
     STATISTICS,
@@ -117,7 +113,7 @@ def test_a_mask_is_no_structure():
     assert (np.abs(mean[7:] - 1) < 4 * error[7:]).all()
 
 
-def test_only_what_the_likelihood_compares():
+def test_only_what_the_likelihood_compares(toy):
     """Halos outside the mass bins are left out, of data and draws; completeness thins the draws."""
     rng = np.random.default_rng(7)
     model, delta, weights = toy(rng)
@@ -160,28 +156,7 @@ def test_cells_tile_the_box():
     assert cell_voxels(8) == cell_voxels(6) == [1]
 
 
-def toy(rng, bias=2.0):
-    """(data model with a catalogue drawn from itself, delta, weights) on 16^3 voxels."""
-    delta = np.exp(rng.standard_normal(GRID.shape) - 0.5) - 1
-    empty = PointProcess(
-        NeuralPhysicalEngine(3, "log_density", 0.05, (0.0, 5.0)),
-        MixtureDensityNetwork(2, "log_mass", "softplus", alpha_shift=-7.0),
-        GRID.voxel_volume,
-        np.array([0]),
-        np.array([1.0]),
-    )
-    weights = [w.start for half in (empty.engine, empty.network) for w in half.weights().values()]
-    weights = np.array(weights)
-    weights[[empty.engine.n_weights, empty.engine.n_weights + 2]] = bias
-    halos = draw_halos(rng, empty, delta, weights)
-    return (
-        PointProcess(empty.engine, empty.network, GRID.voxel_volume, halos.voxel, halos.t),
-        delta,
-        weights,
-    )
-
-
-def test_a_catalogue_of_the_model_is_one_of_its_draws():
+def test_a_catalogue_of_the_model_is_one_of_its_draws(toy):
     """z-scores of data drawn from the model itself have mean square 1, in every statistic."""
     rng = np.random.default_rng(3)
     z = {name: [] for name in STATISTICS}
@@ -197,7 +172,7 @@ def test_a_catalogue_of_the_model_is_one_of_its_draws():
         assert 0.8 < np.mean(values**2) < 1.3, name
 
 
-def test_another_bias_is_seen():
+def test_another_bias_is_seen(toy):
     rng = np.random.default_rng(4)
     model, delta, weights = toy(rng)
     wrong = weights.copy()
@@ -206,7 +181,7 @@ def test_another_bias_is_seen():
         assert np.abs(compare(predictive(model, delta, wrong, rng, 40), name).z).max() > 4, name
 
 
-def test_predictive_describes_the_data():
+def test_predictive_describes_the_data(toy):
     rng = np.random.default_rng(5)
     model, delta, weights = toy(rng)
     drawn = []

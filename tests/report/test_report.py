@@ -22,7 +22,8 @@ from cobaya_neuralbias.report import statistics
 from cobaya_neuralbias.report.analysis import analyse
 from cobaya_neuralbias.report.chain_figures import triangle
 from cobaya_neuralbias.report.commands import make_report
-from cobaya_neuralbias.report.summary import as_text, checks
+from cobaya_neuralbias.report.summary_text import as_text
+from cobaya_neuralbias.report.verdicts import checks
 from cobaya_neuralbias.runs.finished import load_run
 
 FIGURES = (
@@ -39,10 +40,8 @@ N_SAMPLES = 8  # of the fixture `finished`
 
 
 @pytest.fixture(scope="module")
-def report(finished):
-    """(text, folder, summary) of its report."""
-    text, folder = make_report(finished)
-    return text, folder, json.loads((folder / "summary.json").read_text())
+def report(report_of_finished):
+    return report_of_finished
 
 
 def numbers(value):
@@ -150,9 +149,12 @@ def test_weights_that_are_not_converged_are_named(report):
 
 def test_command_prints_the_summary(finished, tmp_path, capsys):
     assert main(["report", str(finished), "--output", str(tmp_path / "out")]) == 0
-    output = capsys.readouterr().out
-    assert (tmp_path / "out" / "summary.txt").read_text() in output
-    assert str(tmp_path / "out") in output
+    captured = capsys.readouterr()
+    assert (tmp_path / "out" / "summary.txt").read_text() in captured.out
+    assert str(tmp_path / "out") in captured.out
+    # What it does, with the seconds since its start
+    stages = captured.err.splitlines()
+    assert stages[0].startswith("[  0.0 s] reading the files of") and len(stages) == 4
 
 
 def test_triangle_draws_densities_in_silence(capfd):
@@ -225,6 +227,11 @@ def _other_mesh(prefix):
     yaml.write_text(yaml.read_text().replace("n_grid: 8", "n_grid: 10"))
 
 
+def _other_mesh_without_state(prefix):
+    _other_mesh(prefix)
+    prefix.with_name("tiny.1.state.h5").unlink()
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [
@@ -240,7 +247,8 @@ def _other_mesh(prefix):
         (_moved_catalogue, "halos/mine.h5: no such file.*where the run was started"),
         (_no_stored_fields, "store_every"),
         (_lost_stored_field, "damaged: samples/phases"),
-        (_other_mesh, "not of the run that wrote"),
+        (_other_mesh, r"is not of the run of .*n_grid is 10, expected 8\."),
+        (_other_mesh_without_state, "not of the run that wrote"),
     ],
 )
 def test_mistakes_are_one_clear_line(copied, spoil, message, capsys):
@@ -249,7 +257,10 @@ def test_mistakes_are_one_clear_line(copied, spoil, message, capsys):
         make_report(copied)
     assert main(["report", str(copied)]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("cobaya-neuralbias: ") and captured.err.count("\n") == 1
+    # The lines before it say what is being done.
+    *stages, error = captured.err.splitlines()
+    assert error.startswith("cobaya-neuralbias: ")
+    assert all(line.startswith("[") for line in stages)
     assert captured.out == ""
     assert not copied.with_name("tiny_report").exists()
 
@@ -454,22 +465,29 @@ def test_mass_function_check():
 def good():
     """The part of a summary that the verdicts look at, with nothing to complain of."""
     k = [0.025, 0.05, 0.075, 0.1, 0.2]
-    fractions = {"fraction_within_1sigma": 0.7, "fraction_within_2sigma": 1.0, "n_bins": 10}
+    total = {"k_max": 0.2, "ratio": 1.01, "std": 0.03, "z": 0.3, "ess": 90.0, "p": 0.8}
     return {
         "r_initial": [[x, 0.95] for x in k],
         "acceptance": 0.8,
         "divergences": 5,
         "trajectories": 500,
         "fixed": [],
+        "rsd": "none",
         "weights": {},
         "power_zscores": [[x, -1.0] for x in k],
-        "mass_function": [{"likelihood": "bias", "quartile": q, **fractions} for q in (1, 2, 3, 4)],
+        "power_truth_z": [[x, 1.0] for x in k],
+        "power_truth_total": {**total, "p_family": 0.9},
+        "quadrupole": {
+            **{"k_max": 0.24, "n_modes": 3742, "prior_std": 0.05},
+            **{a: {"value": 0.06, "error": 0.04, "z": 1.5, "z_truth": 0.5} for a in "xyz"},
+        },
+        "predictive": {"bias": {"masses": True, "p": 0.3}},
     }
 
 
 def test_good_run_meets_every_check(good):
     verdicts = checks(good)
-    assert len(verdicts) == 6
+    assert len(verdicts) == 8
     assert all(check["met"] for check in verdicts)
 
 
@@ -485,15 +503,50 @@ def test_good_run_meets_every_check(good):
         (lambda s: s.update(acceptance=0.99), ["acceptance"]),
         (lambda s: s.update(divergences=6), ["divergences"]),
         (lambda s: s["power_zscores"][3].__setitem__(1, -3.5), ["power"]),
-        (
-            lambda s: s["mass_function"][2].update(fraction_within_1sigma=0.5),
-            ["mass_function_bias"],
-        ),
+        (lambda s: s["power_truth_total"].update(p_family=0.04), ["power_truth"]),
+        (lambda s: s["quadrupole"]["y"].update(z=-3.2), ["quadrupole"]),
+        (lambda s: s["quadrupole"]["y"].update(z_truth=-3.2), ["quadrupole"]),
+        (lambda s: s["predictive"]["bias"].update(p=0.004), ["mass_function_bias"]),
+        (lambda s: s["predictive"]["bias"].update(p=0.995), ["mass_function_bias"]),
+        (lambda s: s["predictive"]["bias"].update(p=0.0, masses=False), ["numbers_bias"]),
     ],
 )
-def test_failed_checks_say_so(good, report, spoil, failed):
+def test_failed_checks_say_so_and_what_to_do(good, report, spoil, failed):
     spoil(good)
     verdicts = checks(good)
-    assert [check["check"] for check in verdicts if not check["met"]] == failed
+    missed = [check for check in verdicts if not check["met"]]
+    assert [check["check"] for check in missed] == failed
     text = as_text({**copy.deepcopy(report[2]), "checks": verdicts})
-    assert text.count("NOT MET") == len(failed)
+    assert text.count("NOT MET") == text.count("\n  do  ") == len(failed)
+    for check in missed:
+        assert check["text"] in text and check["advice"] in text
+
+
+def test_nothing_is_judged_that_is_not_known(good):
+    """Without a truth, without a field that moves, with too few effective samples."""
+    names = {check["check"] for check in checks(good)}
+    good["power_truth_total"]["p_family"] = None
+    assert names - {check["check"] for check in checks(good)} == {"power_truth"}
+    good.update(power_truth_total=None, power_truth_z=None, r_initial=None)
+    of_field = {"power", "quadrupole"}
+    left = {check["check"] for check in checks(good)}
+    assert left == of_field | {"acceptance", "divergences", "mass_function_bias"}
+    good.update(fixed=["phases"], quadrupole=None)
+    assert {check["check"] for check in checks(good)} == {"mass_function_bias"}
+
+
+@pytest.mark.parametrize(
+    "rsd, value, advice",
+    [
+        ("none", 0.2, "Then set rsd: z"),
+        ("z", -0.2, "Then set rsd: none"),
+        ("z", 0.2, "twice"),
+        ("x", 0.2, "may be z"),
+        ("none", -0.2, "stretched"),
+    ],
+)
+def test_a_quadrupole_is_explained(good, rsd, value, advice):
+    good["rsd"] = rsd
+    good["quadrupole"]["z"].update(value=value, z=value / 0.04)
+    (check,) = [check for check in checks(good) if not check["met"]]
+    assert advice in check["advice"] and "along z" in check["advice"]

@@ -125,6 +125,7 @@ def test_value_by_hand(neyrinck_model):
     expected = np.log(rate[tuple(cell.T)]).sum() + np.log(masses).sum()
     expected -= (250 / 8) ** 3 * rate.sum()
     expected += stats.norm.logpdf(weights, 0, 5).sum() - target.log_prior_constant
+    expected -= target.likelihoods["bias"].log_reference(8)
     assert value == pytest.approx(expected - 0.5 * np.sum(phases**2), rel=1e-10)
 
 
@@ -174,7 +175,7 @@ def test_beside_the_neural_model(neyrinck_model):
     delta = target.forward_model.density(fourier.to_modes(phases)).delta
     expected = target.priors.value_and_gradient(start)[0] - 0.5 * np.sum(phases**2)
     for like in target.likelihoods.values():
-        expected += like.value_and_gradient(delta, like.default_weights)[0]
+        expected += like.value_and_gradient(delta, like.default_weights)[0] - like.log_reference(8)
     assert target.value_and_gradient(phases, start)[0] == pytest.approx(expected, rel=1e-12)
 
 
