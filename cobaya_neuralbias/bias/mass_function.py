@@ -26,11 +26,14 @@ SMALLEST_SIGMA = np.exp(-100.0)
 class MassFunction:
     """``n_components`` truncated log-normals: ``3 n_components - 1`` weights.
 
+    The squares of the widths have ``width_floor``^2 added.
+
     The weights in their order: the means, the widths, and the shares of all components but the
     first, relative to the first and as logarithms.
     """
 
     n_components: int = 2
+    width_floor: float = field(default=0.0, kw_only=True)  #: in ln M
     threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
@@ -56,7 +59,7 @@ class MassFunction:
         """(5, n_components) ln share, and mu / sigma^2, ln sigma^-2; then mu, sigma."""
         mu, sigma, share = self._split(weights)
         mu = np.cumsum(np.append(mu[0], np.logaddexp(0, mu[1:])))
-        sigma = np.maximum(np.logaddexp(0, sigma), SMALLEST_SIGMA)
+        sigma = np.hypot(np.maximum(np.logaddexp(0, sigma), SMALLEST_SIGMA), self.width_floor)
         return np.array(
             [share - np.logaddexp.reduce(share), mu / sigma**2, -2 * np.log(sigma), mu, sigma]
         )
@@ -67,10 +70,11 @@ class MassFunction:
         mu, sigma, _ = self._split(weights)
         spacing_slope = np.append(1.0, _sigmoid(mu[1:]))
         mu_bar = np.cumsum((bar[1] * np.exp(log_kappa))[::-1])[::-1] * spacing_slope
-        sigma_bar = -2 * (bar[2] + bar[1] * beta) / width * _sigmoid(sigma)
+        own = np.logaddexp(0, sigma)
+        sigma_bar = -2 * (bar[2] + bar[1] * beta) / width * (own / width) * _sigmoid(sigma)
         share_bar = bar[0] - np.exp(log_share) * bar[0].sum()
         return np.concatenate(
-            [mu_bar, np.where(width > SMALLEST_SIGMA, sigma_bar, 0.0), share_bar[1:]]
+            [mu_bar, np.where(own > SMALLEST_SIGMA, sigma_bar, 0.0), share_bar[1:]]
         )
 
     def log_density(self, t, weights):

@@ -31,6 +31,7 @@ class MixtureDensityNetwork:
     spacing: str = "relu"
     alpha_shift: float = 0.0
     sigma_shift: float = 0.0
+    width_floor: float = field(default=0.0, kw_only=True)  #: in ln M
     threads: Threads = field(default=SERIAL, compare=False, repr=False)
 
     @property
@@ -57,7 +58,7 @@ class MixtureDensityNetwork:
     def _options(self, weights):
         return (
             np.ascontiguousarray(weights, dtype=float).reshape(3, self.n_components, 2),
-            np.array([self.alpha_shift, self.sigma_shift]),
+            np.array([self.alpha_shift, self.sigma_shift, self.width_floor]),
             self.measure == "mass",
             self.spacing == "softplus",
         )

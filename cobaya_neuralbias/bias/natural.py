@@ -258,6 +258,7 @@ class NaturalNetwork(NaturalRate):
     """``n(t | psi, x) = exp(psi + alpha_shift) p(t | x)``, a mixture of ``n_components``."""
 
     n_components: int = 2
+    width_floor: float = field(default=0.0, kw_only=True)  #: in ln M
 
     @property
     def n_weights(self):
@@ -290,7 +291,10 @@ class NaturalNetwork(NaturalRate):
         log_rates, index, t = np.broadcast_arrays(psi[0], psi[1], np.asarray(t, dtype=float))
         out = np.empty(t.size)
         truncated_mixture.log_probability(
-            *(np.ascontiguousarray(v, dtype=float).ravel() for v in (index, t)), weights, out
+            *(np.ascontiguousarray(v, dtype=float).ravel() for v in (index, t)),
+            weights,
+            self.width_floor,
+            out,
         )
         return self.alpha_shift + log_rates + out.reshape(t.shape)
 
@@ -298,7 +302,9 @@ class NaturalNetwork(NaturalRate):
         """(n_bins, m) halos per (Mpc/h)^3 with t between successive ``edges``."""
         out = np.empty((len(edges) - 1, psi.shape[1]))
         index = np.ascontiguousarray(psi[1], dtype=float)
-        mass_bins.bin_probability(index, np.asarray(edges, dtype=float), weights, out)
+        mass_bins.bin_probability(
+            index, np.asarray(edges, dtype=float), weights, self.width_floor, out
+        )
         return out * self.number_density(psi, weights)
 
     def binned_density_vjp(self, psi, edges, out_bar, weights):
@@ -306,13 +312,19 @@ class NaturalNetwork(NaturalRate):
         edges = np.asarray(edges, dtype=float)
         index = np.ascontiguousarray(psi[1])
         probability = np.empty(out_bar.shape)
-        mass_bins.bin_probability(index, edges, weights, probability)
+        mass_bins.bin_probability(index, edges, weights, self.width_floor, probability)
         rate = self.number_density(psi, weights)
         psi_bar = np.zeros(psi.shape)
         psi_bar[0] = rate * (probability * out_bar).sum(0)
         weights_bar = np.zeros(self.n_weights)
         mass_bins.bin_probability_vjp(
-            index, edges, weights, out_bar * rate, psi_bar[1], weights_bar
+            index,
+            edges,
+            weights,
+            self.width_floor,
+            out_bar * rate,
+            psi_bar[1],
+            weights_bar,
         )
         return psi_bar, weights_bar
 
@@ -328,7 +340,18 @@ class NaturalNetwork(NaturalRate):
         values, weights_bar = np.empty(blocks), np.empty((blocks, self.n_weights))
         self.threads.run(
             truncated_mixture.sum_log_probability_with_vjp,
-            *(blocks, psi, voxel, first, t, weights, psi_bar, values, weights_bar),
+            *(
+                blocks,
+                psi,
+                voxel,
+                first,
+                t,
+                weights,
+                self.width_floor,
+                psi_bar,
+                values,
+                weights_bar,
+            ),
         )
         return values.sum() + len(t) * self.alpha_shift, weights_bar.sum(0)
 
@@ -348,5 +371,5 @@ class NaturalNetwork(NaturalRate):
         mean, sigma = np.empty((2, psi.shape[1]))
         which = np.ascontiguousarray(rng.random(psi.shape[1]))
         index = np.ascontiguousarray(psi[1], dtype=float)
-        truncated_mixture.choose_component(index, weights, which, mean, sigma)
+        truncated_mixture.choose_component(index, weights, self.width_floor, which, mean, sigma)
         return above_zero(1 - rng.random(len(mean)), mean, sigma)

@@ -123,7 +123,7 @@ def compare(paths, models, density, held_out, starts):
     if unknown := [name for name in models if name not in MODELS]:
         raise InputError(f"models: {unknown[0]!r}, expected some of {', '.join(MODELS)}.")
     setup = load(paths[0], *density, starts[1])
-    grid = setup.target.grid
+    grid = setup.target.density_grid
     data, own = _of_yaml_files(paths, setup)
     built_in = [Candidate(name, class_of(MODELS[name][0]), MODELS[name][1], {}) for name in models]
     entries, lines = [], [f"Density: {setup.description}; {grid.n}^3 voxels."]
@@ -143,14 +143,15 @@ def compare(paths, models, density, held_out, starts):
 
 def _of_yaml_files(paths, first):
     """(options of the common data, [Candidate]) of the likelihoods of yaml files."""
-    data, out, grid = None, [], first.target.grid
+    data, out, grid = None, [], first.target.density_grid
     for path in paths:
         info = read_yaml(path, "theory, likelihood and params")
         params, target = (first.params, first.target) if path == paths[0] else build(info, path)
-        if target.grid != grid:
+        if target.density_grid != grid:
             raise InputError(
-                f"'{path}': {target.grid.n}^3 voxels of a box of {target.grid.box_size:g} Mpc/h, "
-                f"but '{paths[0]}' has {grid.n}^3 of {grid.box_size:g} Mpc/h; expected one mesh."
+                f"'{path}': {target.density_grid.n}^3 voxels of a box of "
+                f"{target.grid.box_size:g} Mpc/h, but '{paths[0]}' has {grid.n}^3 of "
+                f"{grid.box_size:g} Mpc/h; expected one mesh."
             )
         for name, like in target.likelihoods.items():
             options = like.get_defaults()
@@ -223,7 +224,7 @@ def halves(model, n_grid):
 
 def _best(candidate, data, kind, setup, held_out, starts):
     """The :class:`Entry` of the variant that fits best."""
-    grid, best = setup.target.grid, None
+    grid, best = setup.target.density_grid, None
     for options in candidate.variants:
         like = _likelihood(candidate.component, options, data, kind, grid.box_size)
         with quiet():

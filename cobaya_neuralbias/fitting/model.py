@@ -67,7 +67,8 @@ def load(path, density=None, phases=None, chain=None, seed=0):
     if not given and theory.phases is None:
         raise InputError(f"'{path}': which density? Expected {CHOICES}.")
     description = f"that of the option phases, {theory.phases}"
-    n, modes = target.grid.n, theory.get_modes()
+    n, m = target.grid.n, target.density_grid.n
+    modes = theory.get_modes()
     if density == "truth":
         modes = fourier.to_modes(fourier.resample(_truth(target, "white_noise", path), n))
         description = "that of the catalogue's own phases"
@@ -82,13 +83,13 @@ def load(path, density=None, phases=None, chain=None, seed=0):
         raise InputError(f"'{path}': the matter density cannot be computed at {at}.")
     target.refresh()
     if density == "nbody":
-        delta = to_mesh(_truth(target, "delta_final", path), n, "truth/delta_final")
+        delta = to_mesh(_truth(target, "delta_final", path), m, "truth/delta_final")
         description = "the final one in the catalogue's file"
     elif density and density != "truth":
-        delta = to_mesh(read_field(density), n, density)
+        delta = to_mesh(read_field(density), m, density)
         description = density
     elif chain:
-        delta = _of_chain(chain, target.grid)
+        delta = _of_chain(chain, target.density_grid)
         description = f"the last stored sample of {chain}"
     else:
         delta = np.array(theory.get_matter_density())

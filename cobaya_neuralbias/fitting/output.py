@@ -12,7 +12,7 @@ from .problem import CORRELATED, verdict
 def fit_text(setup, results):
     """The fits in words and tables."""
     target = setup.target
-    lines = [f"Density: {setup.description}; {target.grid.n}^3 voxels."]
+    lines = [f"Density: {setup.description}; {target.density_grid.n}^3 voxels."]
     if target.metropolis_names:
         fixed = ", ".join(f"{p} = {setup.start[p]:g}" for p in target.metropolis_names)
         lines.append(f"Fixed at their ref: {fixed}.")

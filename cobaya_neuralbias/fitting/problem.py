@@ -48,11 +48,11 @@ def problems(setup):
         terms, data = [], []
         for like in likes.values():
             values = {**setup.start, **target.fixed}
-            model = like.data_model(target.grid.n)
+            model = like.data_model(target.density_grid.n)
             index = [names.index(w) if w in names else -1 for w in like.weight_names]
             fixed = [values[w] for w in like.weight_names]
             terms.append(Term(model, setup.delta, index, fixed))
-            data.append(data_size(model, target.grid.n))
+            data.append(data_size(model, target.density_grid.n))
         out.append(
             Problem(
                 likelihoods=together,

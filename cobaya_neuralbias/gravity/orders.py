@@ -48,7 +48,7 @@ class Orders:
 
 @dataclass(frozen=True)
 class LagrangianParticles:
-    """:class:`Lagrangian` in redshift space, or with eight particles a voxel.
+    """:class:`Lagrangian` in redshift space, with eight particles a voxel, or on a coarser mesh.
 
     Attributes
     ----------
@@ -113,7 +113,10 @@ class LagrangianParticles:
         return modes_bar
 
     def density(self, modes):
-        """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
+        """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
+
+        On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
+        """
         displacement, hessian = self.displacement(modes)
         displacements = self.sublattices.displacements(displacement)
         delta = self.sublattices.paint(displacements)

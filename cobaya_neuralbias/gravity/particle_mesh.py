@@ -195,7 +195,10 @@ class ParticleMesh:
                 self._run(axpy.advance, x_s[self.redshift_axis], factor, along)
 
     def density(self, modes):
-        """Matter density contrast of the white-noise ``modes`` (n, n, n); see :class:`Evolved`."""
+        """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
+
+        On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
+        """
         x, p, hessian = self._start(modes)
         kicks, drifts = self.schedule
         for kick, drift in zip(kicks, drifts, strict=False):

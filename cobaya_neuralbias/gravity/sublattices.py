@@ -8,6 +8,9 @@ axis. Where they start, the displacement x_s is the field's Fourier interpolatio
 with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency k is: so x_s
 is real, and the adjoint is the conjugate phase. The phase is a product over the axes: one field
 becomes two along x, four along y and eight along z.
+
+The mesh they are painted to may be coarser than their lattices: field and gravity are then finer
+than what halos are compared with, and a coarse voxel has several particles.
 """
 
 from dataclasses import dataclass
@@ -33,11 +36,13 @@ class Sublattices:
     workspace : Workspace
     particles_per_voxel : 1 or 8
     assignment : "cic", "tsc" or "pcs"
+    n_density : int, voxels a side of the mesh that the particles are painted to (None: of the grid)
     """
 
     workspace: Workspace
     particles_per_voxel: int = 1
     assignment: str = "tsc"
+    n_density: int | None = None
 
     @property
     def grid(self):
@@ -96,8 +101,8 @@ class Sublattices:
         return displacements_bar[0]
 
     def paint(self, displacements, n_mesh=None):
-        """Density, relative to the mean, on a mesh of ``n_mesh`` (default n) voxels a side."""
-        n = n_mesh or self.grid.n
+        """Density, relative to the mean, on a mesh of ``n_mesh`` (default n_density) a side."""
+        n = n_mesh or self.n_density or self.grid.n
         density = zeros((n, n, n), displacements.dtype)
         for x, lattice in zip(displacements, self.lattices(n), strict=True):
             assignment.paint(self.assignment, x, density, lattice, self.mass(n), self.threads)

@@ -1,7 +1,5 @@
 """What the likelihoods of a halo catalogue share at Cobaya's surface: data, mesh, weights."""
 
-from itertools import pairwise
-
 import numpy as np
 from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
@@ -10,7 +8,7 @@ from ..bias.binned_counts import BinnedCounts
 from ..bias.point_process import PointProcess
 from ..bias.scatter import SCATTERS
 from ..catalogue import join, read_catalogues
-from ..catalogue.rows import is_select
+from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
 from ..catalogue.units import check_units, need_h
 from ..component import (
@@ -20,49 +18,25 @@ from ..component import (
     FieldRevision,
     PackageComponent,
     check_option,
-    is_number,
     logged_errors,
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
+from .allowed import (
+    BOUNDARIES,
+    HUBBLE,
+    LIKELIHOODS,
+    MASS_BINS,
+    ORIGIN,
+    SELECT,
+    WIDTH_FLOOR,
+)
 from .catalogue_and_run import (
     compare_with_run,
     constant_h,
     warn_of_few_halos,
     warn_of_threshold,
 )
-
-LIKELIHOODS = ("point_process", "binned", "counts")
-BOUNDARIES = ("periodic", "open")
-
-
-def _are_mass_bins(edges):
-    """Whether ``edges`` ascend from a positive number; the last may be infinite."""
-    return (
-        isinstance(edges, list | tuple)
-        and len(edges) > 1
-        and all(is_number(edge) for edge in edges[:-1])
-        and (is_number(edges[-1]) or edges[-1] == float("inf"))
-        and edges[0] > 0
-        and all(a < b for a, b in pairwise(edges))
-    )
-
-
-MASS_BINS = (
-    "null or a list of at least two ascending masses [Msun/h], the last of which may be .inf",
-    lambda v: v is None or _are_mass_bins(v),
-)
-
-
-ORIGIN = (
-    "null or three numbers, in length_unit",
-    lambda v: v is None or (isinstance(v, list | tuple) and len(v) == 3 and all(map(is_number, v))),
-)
-HUBBLE = (
-    "null or H0 in 100 km/s/Mpc, between 0.2 and 2",
-    lambda v: v is None or (is_number(v) and 0.2 < v < 2),
-)
-SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
 
 
 def narrower(own, default):
@@ -98,6 +72,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     likelihood: str
     mass_bins: list | None
     scatter: str
+    width_floor: float | None
     completeness: str | None
     drop_masked: bool
     boundary: str
@@ -116,6 +91,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         "likelihood": LIKELIHOODS,
         "mass_bins": MASS_BINS,
         "scatter": tuple(SCATTERS),
+        "width_floor": WIDTH_FLOOR,
         "drop_masked": BOOLEAN,
         "boundary": BOUNDARIES,
         "threads": POSITIVE_INTEGER,
@@ -184,6 +160,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
         self._log_reference = {}
+        self._width_floor = self.width_floor
         self._halos = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
@@ -245,7 +222,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         warn_of_threshold(self.log, parts, everything, self.mass_threshold)
         observed = self._survey.n_observed(self._halos)
         density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
-        self.engine, self.network = self.bias_model(vars(self), density, self._threads)
+        if self.width_floor is None:
+            self._width_floor = mass_resolution(self._halos.mass)
+        options = {**vars(self), "width_floor": self._width_floor}
+        self.engine, self.network = self.bias_model(options, density, self._threads)
         above = f"lie above {self.mass_threshold:g} Msun/h"
         self.log.info(
             "%d of %d halos in '%s' %s: %.3g per (Mpc/h)^3%s.",
@@ -277,7 +257,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
         theory = provider.requirement_providers["matter_density"]
-        grid = theory.grid
+        grid = theory.density_grid
         constants = provider.model.parameterization.constant_params()
         if self._waits_for_h:
             self._h = constant_h(self.log, constants, self.length_unit, self.mass_unit)
@@ -330,7 +310,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     @property
     def options_from_catalogue(self):
         """Options that may be left to the catalogue, with the values in use: those of a mock."""
-        return {}
+        return {"width_floor": self._width_floor}
 
     @property
     def mass_weights(self):

@@ -84,6 +84,7 @@ class NeuralBias(HaloLikelihood):
             if not cls._OPTIONS[name][1](options[name]):
                 raise ValueError(name)
         natural = options["parametrisation"] == "natural"
+        width_floor = float(options["width_floor"] or 0.0)
         multipoles = tuple(sorted(options["multipoles"] or ([0, 1] if natural else [0])))
         alpha_shift = options["alpha_shift"]
         if alpha_shift is None:
@@ -97,7 +98,9 @@ class NeuralBias(HaloLikelihood):
             if not masses:
                 return engine, NaturalRate(float(alpha_shift), threads=threads)
             components = options["n_components"]
-            return engine, NaturalNetwork(float(alpha_shift), components, threads=threads)
+            return engine, NaturalNetwork(
+                float(alpha_shift), components, threads=threads, width_floor=width_floor
+            )
         engine = NeuralPhysicalEngine(
             kernel_size=options["kernel_size"],
             input=options["input"],
@@ -115,6 +118,7 @@ class NeuralBias(HaloLikelihood):
             float(alpha_shift),
             float(options["sigma_shift"]),
             threads,
+            width_floor=width_floor,
         )
         return engine, network
 
@@ -159,7 +163,10 @@ class NeuralBias(HaloLikelihood):
 
     @property
     def options_from_catalogue(self):
-        return {"alpha_shift": float(self.network.alpha_shift)}
+        return {
+            **super().options_from_catalogue,
+            "alpha_shift": float(self.network.alpha_shift),
+        }
 
     @property
     def _n_grid_of_warm_up(self):
@@ -167,7 +174,7 @@ class NeuralBias(HaloLikelihood):
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
-        n_grid = provider.requirement_providers["matter_density"].grid.n
+        n_grid = provider.requirement_providers["matter_density"].density_grid.n
         if self.kernel_size > n_grid:
             raise LoggedError(
                 self.log,

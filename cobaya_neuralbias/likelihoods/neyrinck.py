@@ -46,7 +46,12 @@ class Neyrinck(HaloLikelihood):
         rate = LocalRate(options["form"], float(options["floor"]), float(unit), threads)
         if options["likelihood"] == "counts":
             return DensityContrast(), rate
-        return DensityContrast(), LocalBias(rate, MassFunction(options["n_components"], threads))
+        return DensityContrast(), LocalBias(
+            rate,
+            MassFunction(
+                options["n_components"], threads, width_floor=float(options["width_floor"] or 0.0)
+            ),
+        )
 
     @classmethod
     def default_prior(cls, options):
@@ -68,7 +73,8 @@ class Neyrinck(HaloLikelihood):
 
     @property
     def options_from_catalogue(self):
-        return {"nbar_unit": float(getattr(self.network, "rate", self.network).density_unit)}
+        unit = getattr(self.network, "rate", self.network).density_unit
+        return {**super().options_from_catalogue, "nbar_unit": float(unit)}
 
     def value_and_gradient(self, density, weights):
         result = super().value_and_gradient(density, weights)

@@ -73,7 +73,7 @@ def make_mock(
     streams = halos.spawn(len(files))
     for (name, like), stream in zip(point.likelihoods.items(), streams, strict=True):
         rng = np.random.default_rng(stream)
-        at = like.data_model(point.grid.n), point.delta_final, point.weights[name]
+        at = like.data_model(len(point.delta_final)), point.delta_final, point.weights[name]
         try:
             drawn = draw_halos(rng, *at)
             if not len(drawn.voxel):
@@ -82,7 +82,9 @@ def make_mock(
                     "parameters."
                 )
             source = f"mock of '{name}'"
-            catalogues[name] = place_halos(rng, drawn, point.grid, like.mass_threshold, source)
+            catalogues[name] = place_halos(
+                rng, drawn, point.density_grid, like.mass_threshold, source
+            )
         except InputError as error:
             raise InputError(f"'{path}', likelihood '{name}': {error}") from error
         lines.append(

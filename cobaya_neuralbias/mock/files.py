@@ -20,16 +20,18 @@ class ModelPoint:
     Attributes
     ----------
     info : dict, the model's blocks of a yaml file
-    grid : Grid
+    grid, density_grid : Grid, of the white noise and of the final density
     redshift : float
     likelihoods : dict, name -> HaloLikelihood
     parameters : dict, name -> value, of all that are sampled or fixed
     weights : dict, likelihood -> (n_weights,) float64
-    white_noise, delta_linear, delta_final : (n, n, n) float64
+    white_noise, delta_linear : (n, n, n) float64
+    delta_final : (m, m, m) float64
     """
 
     info: dict
     grid: Grid
+    density_grid: Grid
     redshift: float
     likelihoods: dict
     parameters: dict

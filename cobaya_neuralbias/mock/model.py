@@ -95,6 +95,7 @@ def _evaluate(info, target, sampled, phases_rng):
     return ModelPoint(
         info=info,
         grid=grid,
+        density_grid=target.density_grid,
         redshift=float(theory.redshift),
         likelihoods=target.likelihoods,
         parameters={**model.parameterization.constant_params(), **current, **sampled},

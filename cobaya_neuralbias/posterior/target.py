@@ -41,7 +41,7 @@ class FieldTarget:
 
     Attributes
     ----------
-    grid : Grid
+    grid, density_grid : Grid, of the modes and of the density
     weight_names : list of str, the sampled weights, in the order of the ``weights`` arguments
     metropolis_names : list of str, the model's other sampled parameters
     theory, likelihoods : the components of the model that it composes
@@ -68,7 +68,7 @@ class FieldTarget:
                 theory.phases,
             )
         self.theory = theory
-        self.grid = theory.grid
+        self.grid, self.density_grid = theory.grid, theory.density_grid
         self.likelihoods = {
             name: like for name, like in model.likelihood.items() if isinstance(like, LIKELIHOODS)
         }
@@ -229,7 +229,7 @@ class FieldTarget:
             value, d_delta, d_weights = like.value_and_gradient(
                 delta, np.array([values[w] for w in names])
             )
-            total += value - like.log_reference(self.grid.n)
+            total += value - like.log_reference(self.density_grid.n)
             delta_bar = d_delta if delta_bar is None else delta_bar + d_delta
             for name, derivative in zip(names, d_weights, strict=True):
                 if name in self.weight_names:

@@ -140,6 +140,7 @@ class QNHMC(PackageComponent, CovmatSampler):
             ),
             self.store_every,
             modes_fixed=not layout.modes_free,
+            density_grid=self.target.density_grid,
         )
 
     @mpi.sync_errors

@@ -62,14 +62,16 @@ class Analysis:
 
 def analyse(run):
     """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
-    grid, n = run.grid, run.grid.n
+    # The density, and all that is made of it, may be on a coarser mesh than the field.
+    grid, n, m = run.grid, run.grid.n, run.density_grid.n
     n_bins, n_stored = run.whitened.shape[1], len(run.white_noise)
     observed = observed_part(run)
     truth = Truth.of(run, observed)
     thickness = max(1, round(SLAB / grid.voxel_side))
     start = (n - thickness) // 2
     slab = slice(start, start + thickness)
-    models = {name: like.data_model(n) for name, like in run.likelihoods.items()}
+    coarse = slice(start * m // n, max(start * m // n + 1, (start + thickness) * m // n))
+    models = {name: like.data_model(m) for name, like in run.likelihoods.items()}
     rng = np.random.default_rng(SEED)
     counters = {name: Counter(model, n_stored, rng) for name, model in models.items()}
     psi = {name: 0.0 for name, like in run.likelihoods.items() if like.engine.n_weights}
@@ -89,7 +91,7 @@ def analyse(run):
             counter.add(quartile, sample.psi[name], sample.weights[name])
         for name in psi:
             # Of an engine with two outputs the first: the log-rate.
-            field = sample.psi[name].reshape(-1, *grid.shape)[0]
+            field = sample.psi[name].reshape(-1, m, m, m)[0]
             psi[name] = psi[name] + field / n_stored
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
@@ -97,19 +99,19 @@ def analyse(run):
         "initial_mean": linear_density(grid, run.initial_mean, linear_power)[:, :, slab].mean(2),
         "initial_sample": linear[-1],
         "initial_std": np.std(linear, axis=0, ddof=min(1, len(linear) - 1)),
-        "final_mean": run.final_mean[:, :, slab].mean(2),
-        **{f"psi/{name}": field[:, :, slab].mean(2) for name, field in psi.items()},
+        "final_mean": run.final_mean[:, :, coarse].mean(2),
+        **{f"psi/{name}": field[:, :, coarse].mean(2) for name, field in psi.items()},
         **{
-            f"mass/{name}": like.halos.mass_per_voxel(n)[:, :, slab].sum(2)
+            f"mass/{name}": like.halos.mass_per_voxel(m)[:, :, coarse].sum(2)
             for name, like in run.likelihoods.items()
         },
-        **{f"{name}_truth": field[:, :, slab].mean(2) for name, field in truth.densities.items()},
+        **{f"{name}_truth": field[:, :, coarse].mean(2) for name, field in truth.densities.items()},
     }
     if "initial" in truth.fields:
         field = linear_density(grid, truth.fields["initial"], linear_power)
         maps["initial_truth"] = field[:, :, slab].mean(2)
     if observed is not None:
-        maps["observed"] = observed[:, :, slab].mean(2)
+        maps["observed"] = observed[:, :, coarse].mean(2)
     whitened = shells = total = None
     if "initial" in truth.fields:
         modes = fourier.to_modes(truth.fields["initial"])
@@ -139,7 +141,7 @@ def analyse(run):
             name: MassFunction.of(
                 counter,
                 run.likelihoods[name].mass_threshold,
-                np.mean(models[name].effective_volume) * n**3 / N_QUARTILES,
+                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
             )
             for name, counter in counters.items()
             if counter.masses
@@ -156,8 +158,8 @@ def analyse(run):
 
 
 def observed_part(run):
-    """(n, n, n) bool: where the completeness of some likelihood is above 0; None for everywhere."""
-    seen = [like.data_model(run.grid.n).completeness for like in run.likelihoods.values()]
+    """(m, m, m) bool: where the completeness of some likelihood is above 0; None for everywhere."""
+    seen = [like.data_model(run.density_grid.n).completeness for like in run.likelihoods.values()]
     if not seen or any(completeness is None for completeness in seen):
         return None
     observed = np.any([completeness > 0 for completeness in seen], axis=0).reshape(run.grid.shape)

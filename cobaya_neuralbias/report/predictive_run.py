@@ -42,11 +42,13 @@ def predict(run, n_draws, seed, folder=None, overwrite=False):
             for name, branch in zip(names, stream.spawn(len(names)), strict=True):
                 rng, drawn = np.random.default_rng(branch), []
                 like = run.likelihoods[name]
-                at = like.data_model(run.grid.n), sample.delta, sample.weights[name]
+                at = like.data_model(len(sample.delta)), sample.delta, sample.weights[name]
                 try:
                     results[name].append(predictive(*at, rng, catalogues=drawn))
                     if folder is not None:
-                        catalogues[name] = place_halos(rng, drawn[0], run.grid, like.mass_threshold)
+                        catalogues[name] = place_halos(
+                            rng, drawn[0], run.density_grid, like.mass_threshold
+                        )
                 except InputError as error:
                     raise InputError(
                         f"'{run.prefix}', likelihood '{name}', stored sample {row}: {error}"
@@ -63,6 +65,7 @@ def _point(run, sample):
     return ModelPoint(
         info={block: info[block] for block in MODEL_BLOCKS if info.get(block)},
         grid=run.grid,
+        density_grid=run.density_grid,
         redshift=run.redshift,
         likelihoods=run.likelihoods,
         parameters=sample.parameters,

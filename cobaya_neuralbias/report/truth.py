@@ -6,7 +6,6 @@ import numpy as np
 
 from ..gravity import fourier
 from ..gravity.fourier import linear_density
-from ..gravity.grid import Grid
 from .statistics import cross_correlation
 
 
@@ -16,16 +15,16 @@ class Truth:
 
     Attributes
     ----------
-    grid : Grid
+    grids : dict, "initial" and "final" -> Grid
     fields : dict
-        "initial" -> (n, n, n) white noise, "final" -> (n, n, n) density contrast; what is known
+        "initial" -> (n, n, n) white noise, "final" -> (m, m, m) density contrast; what is known
     densities : dict, "final" -> the density contrast as a map shows it
     source : str, where the final field is from; None without
     n_bins : int, shells up to which the truth has modes
-    observed : (n, n, n) bool, or None: the part in which fields are compared
+    observed : (m, m, m) bool, or None: the part in which fields are compared
     """
 
-    grid: Grid
+    grids: dict
     fields: dict
     densities: dict
     source: str | None
@@ -35,10 +34,12 @@ class Truth:
     @classmethod
     def of(cls, run, observed):
         """The truth in the catalogue of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
-        grid, n, known = run.grid, run.grid.n, run.truth or {}
+        grids, known = {"initial": run.grid, "final": run.density_grid}, run.truth or {}
+        n, m = run.grid.n, run.density_grid.n
         fields, densities, source = {}, {}, None
         # Beyond the coarser mesh's last full shell the truth has no modes.
-        n_bins = min([run.whitened.shape[1], *((len(f) + 1) // 2 for f in known.values())])
+        sides = [m, *map(len, known.values())]
+        n_bins = min([run.whitened.shape[1], *((side + 1) // 2 for side in sides)])
         if "white_noise" in known:
             fields["initial"] = fourier.resample(known["white_noise"], n)
         rsd = getattr(run.target.theory, "rsd", "none")
@@ -47,10 +48,10 @@ class Truth:
             fields["final"] = densities["final"] = evolved(run, fields["initial"])
             source = f"the truth's initial conditions, evolved by the run's theory with rsd: {rsd}"
         elif "delta_final" in known:
-            fields["final"] = fourier.resample(known["delta_final"], n)
-            densities["final"] = on_mesh(known["delta_final"], n)
+            fields["final"] = fourier.resample(known["delta_final"], m)
+            densities["final"] = on_mesh(known["delta_final"], m)
             source = "truth/delta_final of the catalogue's file"
-        return cls(grid, fields, densities, source, n_bins, observed)
+        return cls(grids, fields, densities, source, n_bins, observed)
 
     def r(self, name, field, linear_power):
         """(n_bins - 1,) cross-correlation of a field of the run with the truth of that name.
@@ -62,24 +63,32 @@ class Truth:
         Parameters
         ----------
         name : str, "initial" or "final"
-        field : (n, n, n) float64, white noise or density contrast
+        field : (n, n, n) white noise, or (m, m, m) density contrast
         linear_power : (n, n, n) float64 of each real mode
         """
-        truth = self.fields[name]
+        truth, grid = self.fields[name], self.grids[name]
         if self.observed is not None:
             if name == "initial":
-                field, truth = (linear_density(self.grid, f, linear_power) for f in (field, truth))
-            field, truth = self.observed * field, self.observed * truth
-        return cross_correlation(field, truth, self.grid, self.n_bins)
+                field, truth = (linear_density(grid, f, linear_power) for f in (field, truth))
+            observed = on_finer_mesh(self.observed, grid.n)
+            field, truth = observed * field, observed * truth
+        return cross_correlation(field, truth, grid, self.n_bins)
 
 
 def evolved(run, white_noise):
-    """(n, n, n) density contrast of white noise by the run's theory, at its mean cosmology."""
+    """(m, m, m) density contrast of white noise by the run's theory, at its mean cosmology."""
     target = run.target
     weights, _ = target.split(dict(zip(run.parameters, run.points[-1], strict=True)))
     _, others = target.split(dict(zip(run.parameters, run.points.mean(0), strict=True)))
     target.evaluate(fourier.to_modes(white_noise), weights, others)
     return np.array(target.theory.get_matter_density(), dtype=float)
+
+
+def on_finer_mesh(values, n):
+    """Voxels (m, m, m) repeated to a mesh of ``n`` a side, a multiple of m."""
+    for axis in range(3):
+        values = np.repeat(values, n // values.shape[axis], axis)
+    return values
 
 
 def on_mesh(delta, n):

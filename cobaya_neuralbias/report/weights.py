@@ -68,7 +68,7 @@ def halos_for_weights(run):
     """Likelihood -> ``halos`` that it compares, sampled ``weights`` of its own."""
     out = {}
     for name, like in run.likelihoods.items():
-        model = like.data_model(run.grid.n)
+        model = like.data_model(run.density_grid.n)
         low, high = model.mass_range
         sampled = [weight for weight in like.weight_names if weight in run.weight_names]
         halos = int(np.count_nonzero((model.t >= low) & (model.t < high)))

@@ -67,6 +67,7 @@ class FieldOutput:
     fingerprint : dict, see :func:`~.fingerprint.fingerprint`; of what is written and read again
     store_every : int, the full white noise of every so many samples is kept; 0: of none
     modes_fixed : bool, whether the modes of all samples are the same
+    density_grid : Grid, of the evolved density (None: that of the modes)
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class FieldOutput:
         fingerprint: dict[str, str] | None = None,
         store_every: int = 0,
         modes_fixed: bool = False,
+        density_grid: Grid | None = None,
     ) -> None:
         self.grid = grid
+        self.density_grid = density_grid or grid
         self.paths = paths
         self.n_bins = grid.n // 2
-        self.fields = {name: Moments(grid.shape) for name in ("initial", "final")}
+        self.fields = {"initial": Moments(grid.shape), "final": Moments(self.density_grid.shape)}
         self.mode_index, self.mode_shell = choose_modes(grid)
         self.fingerprint = fingerprint or {}
         self._store_every, self._modes_fixed = store_every, modes_fixed
@@ -107,7 +110,7 @@ class FieldOutput:
         Parameters
         ----------
         modes : (n, n, n) float64
-        density : (n, n, n), the evolved matter density contrast
+        density : (m, m, m), the evolved matter density contrast
         linear_power : (n, n, n) float64 [(Mpc/h)^3], of each real mode
         point : (n_parameters,) float64
         log_posterior : float, with the prior of the modes

@@ -55,7 +55,7 @@ class Run:
         ``samples``, ``gradients``, ``seconds``, ``divergences`` summed over the chains, and the
         mean ``acceptance``.
     initial_mean : (n, n, n) float64, of the white noise
-    final_mean : (n, n, n) float64, of the density contrast
+    final_mean : (m, m, m) float64, of the density contrast
     whitened, spectrum : (samples, n_bins) float64, P/P_linear and P [(Mpc/h)^3] of the samples
     lengths : list of int, how many of these rows are of each chain
     n_modes : (n_bins,) int, independent real modes a bin
@@ -92,6 +92,11 @@ class Run:
     fixed: list
     warmups: list
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def density_grid(self) -> Grid:
+        """Of the evolved density and the bias model."""
+        return self.target.density_grid
 
     @property
     def weight_names(self) -> list[str]:
@@ -143,7 +148,7 @@ class Run:
                 for name, like in self.likelihoods.items()
             }
             psi = {
-                name: like.data_model(self.grid.n).psi(delta, weights[name])
+                name: like.data_model(len(delta)).psi(delta, weights[name])
                 for name, like in self.likelihoods.items()
             }
             yield StoredSample(
@@ -287,8 +292,9 @@ def _has_samples(path: str | os.PathLike, content: dict[str, Any]) -> bool:
     if missing := [name for name in REQUIRED if name not in content]:
         raise InputError(f"'{path}' is damaged or of another kind: it has no {missing[0]!r}.")
     n = int(content["n_grid"])
-    for name in ("initial/mean", "initial/variance", "final/mean"):
-        if np.shape(content[name]) != 3 * (n,):
+    m = len(content["final/mean"])  # the density may be on a coarser mesh
+    for name, side in (("initial/mean", n), ("initial/variance", n), ("final/mean", m)):
+        if np.shape(content[name]) != 3 * (side,) or n % side:
             raise InputError(
                 f"'{path}' is damaged: {name} has shape {np.shape(content[name])}, "
                 f"expected {3 * (n,)}."

@@ -31,12 +31,14 @@ class LPT(MatterDensity):
             *(workspace.grid, amplitude, self.order, self.assignment),
             *(second_order_ratio(omega_m), workspace),
         )
-        if self.particles_per_voxel == 1 and self.redshift_axis is None:
+        n_density = self.coarse(workspace.grid.n)
+        plain = self.particles_per_voxel == 1 and n_density == workspace.grid.n
+        if plain and self.redshift_axis is None:
             return model
         return LagrangianParticles(
             replace(model, order=1),
             model if self.order == 2 else None,
-            Sublattices(workspace, self.particles_per_voxel, self.assignment),
+            Sublattices(workspace, self.particles_per_voxel, self.assignment, n_density),
             self.redshift_axis,
             (0.0, 0.0) if self.redshift_axis is None else growth.rates,
         )

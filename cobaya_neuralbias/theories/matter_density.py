@@ -29,6 +29,8 @@ from ..memory_limit import memory_limit
 from .stored_fields import CHI2_TOLERANCE, EACH, StoredFields
 
 DTYPES = ("float64", "float32")
+# Voxels of the field along the side of one of the density's: what `bias_grid` may make of `n_grid`
+COARSER = (1, 2, 4)
 OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 # Least k_max to ask for [1/Mpc]. A Boltzmann code integrates sigma8, which may normalise P(k), no
 # further than it is asked for P(k). By then CAMB's has converged to 1e-4, its P(k) to 2e-4.
@@ -49,7 +51,7 @@ OF_LIBRARY = 4
 class MatterDensity(PackageComponent, FieldRevision, Theory):
     """Whitened phases and linear power -> matter density at the catalogue's redshift.
 
-    Provides ``matter_density``, the (n_grid,)*3 density contrast at voxel centres. Linear power,
+    Provides ``matter_density``, the (bias_grid,)*3 density contrast at voxel centres. Linear power,
     the matter density parameter and, where growth is needed, the expansion rate come from
     whichever Cobaya theory is in the yaml file. The phases belong to this component:
     :meth:`set_phases` changes them, and every cached result that used the old ones is dropped.
@@ -58,6 +60,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     """
 
     n_grid: int
+    bias_grid: int | None
     box_size: float
     assignment: str
     particles_per_voxel: int
@@ -117,11 +120,20 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
+        coarse = [
+            self.n_grid // f for f in COARSER if self.n_grid % f == 0 and self.n_grid // f > 3
+        ]
+        check_option(self.log, "bias_grid", self.bias_grid, (None, *coarse))
+
+    def coarse(self, n):
+        """Voxels a side of the density, of a field of ``n`` a side."""
+        return n * (self.bias_grid or self.n_grid) // self.n_grid
 
     def initialize(self):
         self.check_options()
         self._check_memory()
         self.grid = Grid(self.n_grid, float(self.box_size))
+        self.density_grid = Grid(self.coarse(self.n_grid), float(self.box_size))
         self._revision = 0
         self._modes = self._stored_fields = None
         if self.phases is None:
@@ -140,8 +152,9 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         workspace = WORKSPACES[self._compile()]
         self._workspace = workspace(self.grid, self.dtype, self.threads)
         self.log.info(
-            "%s, %s, %d^3 voxels of %.3g Mpc/h; %s with %d thread%s.",
+            "%s, %s, %d^3 voxels of %.3g Mpc/h%s; %s with %d thread%s.",
             *(self.describe(), self.assignment, self.n_grid, self.grid.voxel_side),
+            "" if self.bias_grid is None else f", density on {self.bias_grid}^3",
             *(self.dtype, self.threads, "" if self.threads == 1 else "s"),
         )
 
@@ -205,15 +218,17 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
 
     def _evaluate_tiny(self, transforms):
         """A density and its adjoint on the smallest mesh, by transforms of that name."""
-        tiny = Grid(4, self.box_size)
+        n = 4 * self.n_grid // (self.bias_grid or self.n_grid)
+        tiny = Grid(n, self.box_size)
         a = scale_factors(self.growth_from or self.a_last, self.a_last)
         model = self.build(
             WORKSPACES[transforms](tiny, self.dtype),
-            mode_amplitude(tiny, np.full(3 * 2**2 + 1, 1.0)),
+            mode_amplitude(tiny, np.full(3 * (n // 2) ** 2 + 1, 1.0)),
             1.0,
             Growth.integrate(a, a**-1.5, 1.0),
         )
-        model.density_vjp(model.density(np.zeros(tiny.shape)), np.zeros(tiny.shape))
+        evolved = model.density(np.zeros(tiny.shape))
+        model.density_vjp(evolved, np.zeros(evolved.delta.shape))
 
     @property
     def a_last(self):
@@ -396,7 +411,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         return True
 
     def get_matter_density(self):
-        """(n_grid,)*3 matter density contrast at voxel centres; not to be written to."""
+        """(bias_grid,)*3 matter density contrast at voxel centres; not to be written to."""
         return self.current_state["matter_density"]
 
     @property

@@ -65,7 +65,7 @@ class ParticleMesh(MatterDensity):
             growth,
             float(self.a_start),
             self.n_steps,
-            Sublattices(workspace, self.particles_per_voxel, self.assignment),
+            Sublattices(workspace, self.particles_per_voxel, self.assignment, self.coarse(grid.n)),
             workspace.of_mesh(round(self.mesh_factor * grid.n)),
             self.redshift_axis,
             self.deconvolve,

@@ -82,7 +82,7 @@ HALOS = """
     weights, blocks = np.linspace(-0.3, 0.3, 7), n_blocks(voxel)
     bar, values, parts = np.zeros(psi.shape), np.empty(blocks), np.empty((blocks, 7))
     total = truncated_mixture.sum_log_probability_with_vjp
-    total(0, blocks, psi, voxel, first, t, weights, bar, values, parts)
+    total(0, blocks, psi, voxel, first, t, weights, 0.0, bar, values, parts)
     print(sum(total.stats.cache_hits.values()), bar.tobytes().hex())
     print(values.tobytes().hex(), parts.tobytes().hex())
 """

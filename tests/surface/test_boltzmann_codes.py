@@ -6,6 +6,7 @@ from cobaya.model import get_model
 from scipy.interpolate import CubicSpline
 
 from cobaya_neuralbias import EisensteinHu, field_target
+from cobaya_neuralbias.catalogue import read_catalogue, write_catalogue
 from cobaya_neuralbias.gravity.growth import growth
 
 H = 0.68
@@ -60,9 +61,12 @@ def test_camb_on_a_coarse_mesh(n_grid, box_size, redshift):
 
 
 @pytest.mark.parametrize("redshift", [0.0, 0.5])
-def test_class_and_camb_agree(redshift):
+def test_class_and_camb_agree(redshift, tmp_path):
     pytest.importorskip("camb")
     pytest.importorskip("classy")
+    # The bundled file says that its redshift is 0.
+    catalogue = str(tmp_path / "halos.h5")
+    write_catalogue(catalogue, read_catalogue("bundled", 250.0))
     values = []
     for theory, params in (("camb", CAMB), ("classy", CLASS)):
         info = {
@@ -76,7 +80,11 @@ def test_class_and_camb_agree(redshift):
                 },
             },
             "likelihood": {
-                "bias": {"class": "cobaya_neuralbias.NeuralBias", "mass_threshold": 2e13}
+                "bias": {
+                    "class": "cobaya_neuralbias.NeuralBias",
+                    "catalogue": catalogue,
+                    "mass_threshold": 2e13,
+                }
             },
             "params": {**params, "sigma8": 0.81},
         }

@@ -266,7 +266,7 @@ def test_mcmc(quick, tmp_path, monkeypatch, caplog):
 
 @pytest.mark.parametrize("n_grid", [8, 16])
 def test_minimize_finds_the_optimum_of_a_fit(n_grid, tmp_path, monkeypatch):
-    """By the settings of yaml/minimize.yaml."""
+    """By the settings of yaml/minimize.yaml; where weights are degenerate, with a covariance."""
     path = Path(__file__).parents[2] / "yaml" / "minimize.yaml"
     monkeypatch.chdir(tmp_path)
     info = yaml_load_file(str(path))
@@ -275,7 +275,9 @@ def test_minimize_finds_the_optimum_of_a_fit(n_grid, tmp_path, monkeypatch):
     info["sampler"]["minimize"]["seed"] = 1
     text = path.read_text().replace("n_grid: 16", f"n_grid: {n_grid}")
     Path("fit.yaml").write_text(text)
-    _, (fit,) = make_fit("fit.yaml", posterior=True, n_starts=2)
+    _, (fit,) = make_fit("fit.yaml", posterior=True, n_starts=2, output="best.yaml")
+    if n_grid == 8:
+        info["sampler"]["minimize"]["covmat"] = "best.covmat"
     weights = dict(zip(fit.problem.names, fit.fit.weights, strict=True))
     best = get_model(info).logpost(weights)
     _, minimize = run(info)

@@ -62,24 +62,26 @@ def _moments_beyond(t, beta, log_kappa):
 
 
 @jit
-def bin_probability(x, edges, weights, out):
+def bin_probability(x, edges, weights, floor, out):
     """Probability of t in each bin into ``out`` (n_bins, m)."""
     values = np.empty((5, n_components(weights), BLOCK))
     for start in range(0, x.size, BLOCK):
         at = x[start : start + BLOCK]
-        components_at(at, weights, values)
+        components_at(at, weights, floor, values)
         for k in range(at.size):
             bins(edges, values[:, :, k], out[:, start + k])
 
 
 @jit
-def bin_probability_vjp(x, edges, weights, out_bar, x_bar, weights_bar):
+def bin_probability_vjp(x, edges, weights, floor, out_bar, x_bar, weights_bar):
     """Adds the cotangents of :func:`bin_probability`."""
     n = n_components(weights)
     values, bar = np.empty((5, n, BLOCK)), np.empty((3, n, BLOCK))
     for start in range(0, x.size, BLOCK):
         at = x[start : start + BLOCK]
-        components_at(at, weights, values)
+        components_at(at, weights, floor, values)
         for k in range(at.size):
             bins_vjp(edges, values[:, :, k], out_bar[:, start + k], bar[:, :, k])
-        components_at_vjp(at, weights, values, bar, x_bar[start : start + BLOCK], weights_bar)
+        components_at_vjp(
+            at, weights, floor, values, bar, x_bar[start : start + BLOCK], weights_bar
+        )

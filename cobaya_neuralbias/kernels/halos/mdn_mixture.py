@@ -4,7 +4,7 @@ Component ``c`` has three outputs, each linear in psi before its activation,
 
     log alpha_c = log softplus(w psi + b + alpha_shift)
     mu_0        = w psi + b,   mu_c = mu_{c-1} + spacing(w psi + b)
-    log sigma_c = log softplus(w psi + b + sigma_shift)
+    sigma_c^2   = softplus(w psi + b + sigma_shift)^2 + floor^2
 
 with masses as ``t = ln(M / M_threshold) >= 0``. ``weights`` has shape ``(3, n_components, 2)``:
 [alpha, mu, sigma][component][slope, bias]. In the measure ``log_mass`` the number density per
@@ -29,6 +29,8 @@ from .normal import HALF_LOG_2PI, log_ndtr
 SQRT_HALF = sqrt(0.5)
 # Half-width times (1 + distance from the peak) up to which an interval is integrated by its series
 NARROW = 0.03
+# Above this ln sigma a floor of the widths makes no difference, and sigma^2 could overflow.
+NO_FLOOR = 100.0
 # 1/sigma is held below exp(120): narrower components are spikes no data can tell apart, and the
 # squares below stay finite.
 MAX_LOG_INVERSE_SIGMA = 120.0
@@ -73,6 +75,7 @@ def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
     for c in range(weights.shape[1]):
         _log_softplus_of_line(psi, weights[0, c], shifts[0], out[0, c], out[3, c])
         _log_softplus_of_line(psi, weights[2, c], shifts[1], out[2, c], out[5, c])
+        _raise_widths(shifts[2] * shifts[2], m, out[2, c], out[5, c])
         slope, bias = weights[1, c]
         mu, mu_slope = out[1, c], out[4, c]
         for k in range(m):
@@ -106,6 +109,16 @@ def _forward(psi, weights, shifts, mass_measure, soft_spacing, out):
 def _log_softplus_of_line(psi, line, shift, value, slope):
     for k in range(psi.size):
         value[k], slope[k] = log_softplus_and_slope(line[0] * psi[k] + (line[1] + shift))
+
+
+@jit
+def _raise_widths(square, m, log_sigma, slope):
+    """sigma^2 -> sigma^2 + ``square``, in the logarithms of sigma and in their slopes."""
+    if square > 0.0:
+        for k in range(m):
+            if log_sigma[k] < NO_FLOOR:
+                log_sigma[k] = 0.5 * log(exp(2.0 * log_sigma[k]) + square)
+                slope[k] *= 1.0 - square * exp(-2.0 * log_sigma[k])
 
 
 @jit
@@ -151,7 +164,7 @@ def components(psi, weights, shifts, mass_measure, soft_spacing, log_number, mea
     ----------
     psi : (m,) float64
     weights : (3, n_components, 2) float64
-    shifts : (2,) float64, alpha_shift and sigma_shift
+    shifts : (3,) float64, alpha_shift, sigma_shift and the floor of the widths
     mass_measure, soft_spacing : bool
     log_number, mean, inverse_sigma : (m, n_components) float64, output
         log of the component's number density above threshold, and its normal in ln M
@@ -177,7 +190,7 @@ def number_density(psi, weights, shifts, mass_measure, soft_spacing, out):
     ----------
     psi : (m,) float64
     weights : (3, n_components, 2) float64
-    shifts : (2,) float64, alpha_shift and sigma_shift
+    shifts : (3,) float64, alpha_shift, sigma_shift and the floor of the widths
     mass_measure, soft_spacing : bool
     out : (m,) float64, output
     """

@@ -15,6 +15,10 @@ the threshold on; the others are of the second:
 
 ``weights`` are flat: beta_b, kappa_w, kappa_b, then for every other component f, mu_w, mu_b,
 sigma_b.
+
+No component resolves less than ``floor`` in ln M: the square of its width is kappa^-1 + floor^2,
+and the slope of the falling one is beta_0 / (1 - floor beta_0). Where many halos share one mass, as
+multiples of a particle's do, a spike there would otherwise make any likelihood.
 """
 
 import numpy as np
@@ -187,8 +191,8 @@ def n_components(weights):
 
 
 @vectorised
-def components_at(x, weights, out):
-    """Fill ``out`` (5, n_components, >= m) at indices x (m,).
+def components_at(x, weights, floor, out):
+    """Fill ``out`` (5, n_components, >= m) at indices x (m,), with widths above ``floor``.
 
     Rows: ln fraction, beta, ln kappa, mu, slope of the softplus.
     """
@@ -201,14 +205,18 @@ def components_at(x, weights, out):
         total += exp(weights[4 * c - 1] - largest)
     norm = largest + log(total)
     minus_beta, slope = softplus_and_slope(weights[0])
+    share = 1.0 / (1.0 + floor * minus_beta)
     out[0, 0, :m] = -norm
-    out[1, 0, :m] = -minus_beta
+    out[1, 0, :m] = -minus_beta * share
     out[3, 0, :m] = 0.0
-    out[4, 0, :m] = -slope
+    out[4, 0, :m] = -slope * share * share
     log_kappa = out[2, 0]
     for k in range(m):
         value = weights[1] * x[k] + weights[2]
         log_kappa[k] = min(max(value, -MAX_LOG_KAPPA), MAX_LOG_KAPPA)
+    if floor > 0.0:
+        for k in range(m):
+            log_kappa[k] = -log(exp(-log_kappa[k]) + floor * floor)
     for c in range(1, n):
         w, b = weights[4 * c], weights[4 * c + 1]
         beta, mu, slopes = out[1, c], out[3, c], out[4, c]
@@ -221,6 +229,8 @@ def components_at(x, weights, out):
                 value, slopes[k] = softplus_and_slope(w * x[k] + b)
                 mu[k] = before[k] + value
         log_kappa_of_all = min(max(-2.0 * weights[4 * c + 2], -MAX_LOG_KAPPA), MAX_LOG_KAPPA)
+        if floor > 0.0:
+            log_kappa_of_all = -log(exp(-log_kappa_of_all) + floor * floor)
         kappa = exp(log_kappa_of_all)
         out[0, c, :m] = weights[4 * c - 1] - norm
         out[2, c, :m] = log_kappa_of_all
@@ -229,7 +239,7 @@ def components_at(x, weights, out):
 
 
 @vectorised
-def components_at_vjp(x, weights, values, bar, x_bar, weights_bar):
+def components_at_vjp(x, weights, floor, values, bar, x_bar, weights_bar):
     """Adjoint of :func:`components_at`: adds to ``x_bar`` (m,) and ``weights_bar``.
 
     ``bar`` (3, n_components, >= m), of ln fraction, beta, ln kappa, is overwritten.
@@ -242,8 +252,8 @@ def components_at_vjp(x, weights, values, bar, x_bar, weights_bar):
     weights_bar[0] += beta_bar[:m].sum() * values[4, 0, 0]
     with_x = total = 0.0
     for k in range(m):
-        inside = 1.0 if abs(log_kappa[k]) < MAX_LOG_KAPPA else 0.0
-        g = inside * log_kappa_bar[k]
+        inside = 1.0 if abs(weights[1] * x[k] + weights[2]) < MAX_LOG_KAPPA else 0.0
+        g = inside * (1.0 - floor * floor * exp(log_kappa[k])) * log_kappa_bar[k]
         with_x += g * x[k]
         total += g
         x_bar[k] += g * weights[1]
@@ -252,11 +262,12 @@ def components_at_vjp(x, weights, values, bar, x_bar, weights_bar):
     for c in range(n - 1, 0, -1):
         beta, beta_bar, log_kappa_bar, slope = values[1, c], bar[1, c], bar[2, c], values[4, c]
         weights_bar[4 * c - 1] += bar[0, c, :m].sum() - shares * exp(values[0, c, 0])
-        if abs(values[2, c, 0]) < MAX_LOG_KAPPA:
+        if abs(2.0 * weights[4 * c + 2]) < MAX_LOG_KAPPA:
             total = 0.0
             for k in range(m):
                 total += log_kappa_bar[k] + beta_bar[k] * beta[k]
-            weights_bar[4 * c + 2] -= 2.0 * total
+            share = 1.0 - floor * floor * exp(values[2, c, 0])
+            weights_bar[4 * c + 2] -= 2.0 * share * total
         # What mu of this component gets is that of those above it, too.
         mu_bar, kappa = beta_bar, exp(values[2, c, 0])
         for k in range(m):
@@ -276,28 +287,28 @@ def components_at_vjp(x, weights, values, bar, x_bar, weights_bar):
 
 
 @jit
-def components(x, weights, out):
+def components(x, weights, floor, out):
     """:func:`components_at` at one index, into ``out`` (5, n_components)."""
     at, values = np.full(1, x), np.empty((5, n_components(weights), 1))
-    components_at(at, weights, values)
+    components_at(at, weights, floor, values)
     out[:] = values[:, :, 0]
 
 
 @jit
-def log_probability(x, t, weights, out):
+def log_probability(x, t, weights, floor, out):
     """ln p(t_i | x_i) into ``out``; x, t, out : (m,) float64."""
     n = n_components(weights)
     values, terms = np.empty((5, n, BLOCK)), np.empty(n)
     for start in range(0, x.size, BLOCK):
         at = x[start : start + BLOCK]
-        components_at(at, weights, values)
+        components_at(at, weights, floor, values)
         for k in range(at.size):
             out[start + k] = log_density(t[start + k], values[:, :, k], terms)
 
 
 @vectorised
 def sum_log_probability_with_vjp(
-    start, stop, psi, voxel, first, t, weights, psi_bar, values, weights_bar
+    start, stop, psi, voxel, first, t, weights, floor, psi_bar, values, weights_bar
 ):
     """Sum over halos of psi and :func:`log_probability`; adds its gradient to ``psi_bar``.
 
@@ -328,17 +339,17 @@ def sum_log_probability_with_vjp(
         at_bar[:] = 0.0
         weights_bar[block] = 0.0
         expand(first, low, m, place)
-        components_at(at[:m], weights, of_index)
+        components_at(at[:m], weights, floor, of_index)
         _densities(of_index, m, rows)
         halos = t[first[low] : first[low + m]]
         values[block] = value + _sum_densities(halos, place, rows, m, terms, total, bar)
-        components_at_vjp(at[:m], weights, of_index, bar, at_bar, weights_bar[block])
+        components_at_vjp(at[:m], weights, floor, of_index, bar, at_bar, weights_bar[block])
         for k in range(m):
             psi_bar[1, voxel[low + k]] += at_bar[k]
 
 
 @jit
-def choose_component(x, weights, share, mean, sigma):
+def choose_component(x, weights, floor, share, mean, sigma):
     """``mean`` and ``sigma`` (m,) of the component that holds the cumulative ``share`` (m,).
 
     Of a uniform ``share`` it is a draw of a component at the indices x (m,).
@@ -346,7 +357,7 @@ def choose_component(x, weights, share, mean, sigma):
     n = n_components(weights)
     values = np.empty((5, n))
     for i in range(x.size):
-        components(x[i], weights, values)
+        components(x[i], weights, floor, values)
         c, up_to = 0, exp(values[0, 0])
         while c < n - 1 and share[i] >= up_to:
             c += 1

@@ -78,9 +78,9 @@ def test_components_are_chosen_by_their_fractions():
     n = 30000
     share = np.random.default_rng(0).random(n)
     mean, sigma = np.empty((2, n))
-    truncated_mixture.choose_component(np.full(n, 0.3), weights, share, mean, sigma)
+    truncated_mixture.choose_component(np.full(n, 0.3), weights, 0.0, share, mean, sigma)
     values = np.empty((5, 3))
-    truncated_mixture.components(0.3, weights, values)
+    truncated_mixture.components(0.3, weights, 0.0, values)
     np.testing.assert_allclose(np.exp(values[0]), shares, rtol=1e-12)
     for c in range(3):
         s = np.exp(-values[2, c] / 2)
