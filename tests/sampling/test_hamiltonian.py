@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from exactness import conditional_of
 
-from cobaya_neuralbias.sampling import blocks, hamiltonian
+from cobaya_neuralbias.sampling import blocks, diagnostics, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.metric import Metric
 
@@ -107,27 +107,36 @@ def partly_refreshed(rng, target, conditional, state, tuning, moves):
 
 
 def worst(target, kernel=blocks.cycle, n_cycles=2500):
-    """Root mean square and largest of scores over statistics and three seeds (1.04 if exact)."""
-    all_scores = np.concatenate(
-        [scores(run(target, seed, n_cycles, kernel=kernel)) for seed in (1, 2, 3)]
-    )
-    return np.sqrt(np.mean(all_scores**2)), np.abs(all_scores).max()
+    """Root mean square of the statistics' means over their errors, of three chains together.
+
+    The errors are by effective sample sizes, which fall where chains disagree: in the far ends of a
+    twisted target a chain stays longer than a batch would be. And the fewest effective samples.
+    """
+    rows = np.array([run(target, seed, n_cycles, kernel=kernel) for seed in (1, 2, 3)])
+    if not np.isfinite(rows).all():
+        return np.inf, 0.0
+    ess = diagnostics.ess(rows)
+    z = rows.mean((0, 1)) / (rows.std((0, 1)) / np.sqrt(ess))
+    return np.sqrt(np.mean(z**2)), np.min(ess)
 
 
-# The far ends of the twisted one are seldom visited: in short chains the scores have long tails.
+# An exact kernel has a root mean square of 1, of few independent statistics
+LARGEST, FEWEST = 1.7, 200
+
+
 @pytest.mark.parametrize(
     "target, kernel, n_cycles",
     [
         pytest.param(Gaussian(), blocks.cycle, 8000, id="gaussian"),
         pytest.param(Gaussian(), partly_refreshed, 8000, id="gaussian, partly refreshed"),
-        pytest.param(Twisted(), blocks.cycle, 16000, id="twisted"),
-        pytest.param(Twisted(), partly_refreshed, 40000, id="twisted, partly refreshed"),
+        pytest.param(Twisted(), blocks.cycle, 8000, id="twisted"),
+        pytest.param(Twisted(), partly_refreshed, 16000, id="twisted, partly refreshed"),
     ],
 )
 def test_means_and_variances(target, kernel, n_cycles):
-    rms, largest = worst(target, kernel, n_cycles=n_cycles)
-    assert rms < 1.35
-    assert largest < 5.5
+    rms, ess = worst(target, kernel, n_cycles=n_cycles)
+    assert rms < LARGEST
+    assert ess > FEWEST
 
 
 def never_reject(rng, target, conditional, state, tuning, moves):
@@ -176,8 +185,8 @@ def test_negative_control(kernel, target):
     """The test above must see a kernel that is wrong."""
     if kernel is kept_on_rejection and isinstance(target, Gaussian):
         pytest.skip("hardly anything is rejected: the metric is the target")
-    rms, largest = worst(target, kernel)
-    assert rms > 1.35 or largest > 5.5
+    rms, ess = worst(target, kernel)
+    assert rms > LARGEST or ess < FEWEST
 
 
 METRIC = Metric(
