@@ -26,7 +26,7 @@ SMALLEST_SIGMA = np.exp(-100.0)
 class MassFunction:
     """``n_components`` truncated log-normals: ``3 n_components - 1`` weights.
 
-    The squares of the widths have ``width_floor``^2 added.
+    To the square of each width that of ``width_floor`` is added.
 
     The weights in their order: the means, the widths, and the shares of all components but the
     first, relative to the first and as logarithms.

@@ -52,9 +52,10 @@ def test_what_it_writes_starts_a_run(info, write, capsys):
     away = draws - list(best_fit.values())
     squares = np.einsum("di,ij,dj->d", away, np.linalg.inv(covariance), away)
     assert squares.mean() == pytest.approx(len(names), rel=0.2)
-    # The errors are those of the likelihood's Hessian and the priors: N(0, 10), but for the shells'
-    # weights in the mass index.
-    scales = np.array([1 / 12 if n == "npe_x_w1" else 10 for n in names])
+    # The errors are those of the likelihood's Hessian and the priors: N(0, 10) for the counts and
+    # N(0, 3) for the masses, but for the shells' weights in the mass index.
+    scales = np.array([10.0 if n.startswith("npe") else 3 for n in names])
+    scales[names.index("npe_x_w1")] = 1 / 12
     scales[[names.index(n) for n in ("npe_x_w2", "npe_x_w3")]] = 1 / 24, 1 / 16
     np.testing.assert_allclose([pdf.std() for pdf in model.prior.pdf], scales, rtol=2e-3)
     hessian = np.array(numbers["hessian"]) + np.diag([pdf.std() ** -2.0 for pdf in model.prior.pdf])

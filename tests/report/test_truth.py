@@ -22,7 +22,7 @@ POWER = np.maximum(GRID.packed_squared_index, 1.0) ** -0.75
 
 
 def truth_of(observed, field, name="final"):
-    return Truth(GRID, {name: field}, {}, "", GRID.n // 2, observed)
+    return Truth({name: GRID}, {name: field}, {}, "", GRID.n // 2, observed)
 
 
 def test_only_the_observed_part_is_compared(rng):
@@ -63,7 +63,7 @@ def test_observed_part_is_that_of_any_likelihood():
             str(i): SimpleNamespace(data_model=lambda n, m=m: SimpleNamespace(completeness=m))
             for i, m in enumerate(masks)
         }
-        return SimpleNamespace(likelihoods=likelihoods, grid=Grid(4, 1.0))
+        return SimpleNamespace(likelihoods=likelihoods, density_grid=Grid(4, 1.0))
 
     one, other = np.zeros(64), np.zeros(64)
     one[:10], other[5:20] = 0.5, 1.0
@@ -133,7 +133,8 @@ def test_distortions_in_the_model_leave_none(in_redshift_space):
     r = np.array(summary["r_final"])[:, 1]
     assert np.all(r[:3] > 0.9)
     # Whatever the catalogue's final field is.
-    real = SimpleNamespace(**{**vars(run), "truth": {**run.truth, "delta_final": final[::-1]}})
+    flipped = {**run.truth, "delta_final": final[::-1]}
+    real = SimpleNamespace(**{**vars(run), "truth": flipped, "density_grid": run.density_grid})
     assert np.allclose(Truth.of(real, None).fields["final"], final, atol=1e-5)
 
 

@@ -70,7 +70,7 @@ def test_halos_for_weights_counts_what_is_compared():
     model = SimpleNamespace(mass_range=(0.5, 2.0), t=np.array([0.1, 0.5, 1.0, 1.9, 2.0]))
     like = SimpleNamespace(data_model=lambda n: model, weight_names=["a", "b", "c"])
     run = SimpleNamespace(
-        likelihoods={"bias": like}, weight_names=["a", "c"], grid=SimpleNamespace(n=4)
+        likelihoods={"bias": like}, weight_names=["a", "c"], density_grid=SimpleNamespace(n=4)
     )
     assert halos_for_weights(run) == {"bias": {"halos": 3, "weights": 2}}
 

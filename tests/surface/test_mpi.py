@@ -274,7 +274,7 @@ def test_killed_at_any_side_of_a_meeting(folder):
         assert launch(folder, SCRIPT, "killed", place)[0] != 0
         ahead, behind = (stored(folder, "killed", chain) for chain in (1, 2))
         assert int(behind["counters"]["n_cycles"]) == place < int(ahead["counters"]["n_cycles"])
-        assert int(ahead["meeting"]["place"]) == place
+        assert int(ahead["synchronised"]["cycle"]) == place
     yaml_dump_file(
         str(folder / "killed.in.yaml"),
         {**yaml_load_file(str(folder / "info.yaml")), "output": "killed"},

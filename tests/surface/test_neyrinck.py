@@ -12,6 +12,7 @@ from scipy import stats
 
 from cobaya_neuralbias import Neyrinck, field_target
 from cobaya_neuralbias.catalogue import BUNDLED, read_truth
+from cobaya_neuralbias.catalogue.resolution import mass_resolution
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.report.commands import make_report
 
@@ -114,7 +115,8 @@ def test_value_by_hand(neyrinck_model):
     nbar, alpha, a, epsilon = np.exp(weights[:4])
     rate = len(halos) / 250.0**3 * nbar * y**alpha * np.exp(-a * y**-epsilon)
     mu = weights[4] + np.array([0, np.log1p(np.exp(weights[5]))])
-    sigma = np.log1p(np.exp(weights[6:8]))
+    floor = mass_resolution(halos.mass)
+    sigma = np.hypot(np.log1p(np.exp(weights[6:8])), floor)
     share = np.array([1, np.exp(weights[8])]) / (1 + np.exp(weights[8]))
     t = np.log(halos.mass / 2e13)
     masses = sum(

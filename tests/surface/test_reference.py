@@ -31,6 +31,7 @@ def test_log_posterior_and_gradients(n, reference, tmp_path):
                     "catalogue": str(tmp_path / "mock.h5"),
                     "mass_threshold": float(values["Mth"]) * (1 - 1e-12),
                     "floor": float(values["floor"]),
+                    "width_floor": 0.0,
                     "alpha_shift": 0.0,
                     "sigma_shift": 0.0,
                     "spacing": "relu",
