@@ -119,7 +119,10 @@ def _likely_cause(
         half = f"{-0.5 * box_size * scale:.10g}"
         advice = f"a box centred on 0? then origin: [{half}, {half}, {half}]"
     else:
-        advice = "another origin? then origin: [x, y, z]; halos over the faces? then wrap: True"
+        advice = (
+            "is box_size right? another origin? then origin: [x, y, z]; halos over the faces? then "
+            "wrap: True"
+        )
     return f"the halos have {spans} Mpc/h ({advice})"
 
 

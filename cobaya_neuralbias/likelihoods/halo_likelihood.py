@@ -22,15 +22,7 @@ from ..component import (
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
-from .allowed import (
-    BOUNDARIES,
-    HUBBLE,
-    LIKELIHOODS,
-    MASS_BINS,
-    ORIGIN,
-    SELECT,
-    WIDTH_FLOOR,
-)
+from .allowed import BOUNDARIES, HUBBLE, LIKELIHOODS, MASS_BINS, ORIGIN, SELECT, WIDTH_FLOOR
 from .catalogue_and_run import (
     compare_with_run,
     constant_h,

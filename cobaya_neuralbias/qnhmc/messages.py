@@ -19,8 +19,8 @@ FIXED_WEIGHTS = (
 )
 WEIGHT_DIVERGENCES = (
     "Divergent trajectories of the weights alone were rejected, too, so the chain stays exact. One "
-    "in ten or so is normal: their steps are drawn from a decade, and the longest are too long "
-    "where the posterior is narrow."
+    "in ten or so is normal: their step sizes are drawn from a factor of ten, and the largest are "
+    "too large where the posterior is narrow."
 )
 CONVERGED = "Converged: R-hat - 1 was below its limits at two checks in a row."
 
@@ -82,7 +82,11 @@ def cost_ahead(
     if samples == float("inf"):
         return f"Speed: {rate}."
     ahead = duration((n_warmup + samples * thin) * seconds / cycles)
-    what = f"{samples:.0f} samples" if not n_warmup else f"warm-up and {samples:.0f} samples"
+    what = (
+        f"the remaining {samples:.0f} samples"
+        if not n_warmup
+        else f"warm-up and {samples:.0f} samples"
+    )
     return f"Speed: {rate}; at that, {what} take about {ahead}."
 
 

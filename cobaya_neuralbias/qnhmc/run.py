@@ -22,7 +22,7 @@ from .signals import noted_signals
 from .state import RunState
 
 # Cycles, and seconds, from which the speed of a run is told
-TIMED_CYCLES, TIMED_SECONDS = 5, 2.0
+TIMED_CYCLES, TIMED_SECONDS = 20, 2.0
 
 
 class Run:

@@ -162,5 +162,5 @@ def observed_part(run):
     seen = [like.data_model(run.density_grid.n).completeness for like in run.likelihoods.values()]
     if not seen or any(completeness is None for completeness in seen):
         return None
-    observed = np.any([completeness > 0 for completeness in seen], axis=0).reshape(run.density_grid.shape)
-    return None if observed.all() else observed
+    observed = np.any([completeness > 0 for completeness in seen], axis=0)
+    return None if observed.all() else observed.reshape(run.density_grid.shape)

@@ -196,11 +196,6 @@ def _map_groups(maps, likelihood):
                 r"linear density contrast $\langle\delta_\mathrm{lin}\rangle$",
                 linear,
             ),
-            (
-                [("initial: std", maps["initial_std"])],
-                r"$\sigma(\langle\delta_\mathrm{lin}\rangle)$",
-                {"cmap": "cividis"},
-            ),
         ],
         [
             (
@@ -210,6 +205,9 @@ def _map_groups(maps, likelihood):
             )
         ],
     ]
+    if maps["initial_std"].any():  # there is none of a single stored field
+        std = [("initial: std", maps["initial_std"])]
+        rows[0].append((std, r"$\sigma(\langle\delta_\mathrm{lin}\rangle)$", {"cmap": "cividis"}))
     if likelihood is not None:
         psi, mass = maps.get(f"psi/{likelihood}"), maps[f"mass/{likelihood}"]
         if psi is not None:

@@ -113,9 +113,7 @@ def mass_function(edges, volume, both):
         xlabel=r"$M\ [h^{-1}\,\mathrm{M}_\odot]$",
         ylabel=r"$\mathrm{d}n/\mathrm{d}\ln M\ [h^{3}\,\mathrm{Mpc}^{-3}]$",
     )
-    main.add_artist(
-        main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
-    )
+    main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
     kinds = {
         "data": Line2D([], [], color="0.3", ls="none", marker="o", mfc="white"),
         "draws, mean": Line2D([], [], color="0.3"),
@@ -124,8 +122,7 @@ def mass_function(edges, volume, both):
             Patch(color="0.3", alpha=0.3, lw=0),
         ),
     }
-    # Below the first legend, above the curves.
-    main.legend(kinds.values(), kinds, loc="upper right", bbox_to_anchor=(1, 0.75))
+    figure.legend(kinds.values(), kinds, loc="outside upper center", ncols=3)
     for panel in ratios:
         panel.set_xlim(main.get_xlim())
         panel.tick_params(labelbottom=panel is ratios[0])
