@@ -29,7 +29,8 @@ def by_name(entries, kind):
 
 def test_one_yaml_file(info, write, capsys):
     path = write(info)
-    arguments = ["compare", path, "--density", "nbody", "--starts", "1", "--json", "all.json"]
+    # Of two maxima of the masses, 1.3 apart, a search of one start may find the lower.
+    arguments = ["compare", path, "--density", "nbody", "--starts", "4", "--json", "all.json"]
     arguments += ["--models", "natural, neyrinck,power_law,linear"]
     assert main(arguments) == 0
     text = capsys.readouterr().out
@@ -60,8 +61,7 @@ def test_one_yaml_file(info, write, capsys):
         m: found[m, "masses"]["log_likelihood"] - found[m, "counts"]["log_likelihood"]
         for m in names[2:]
     }
-    # Of its several maxima a search of one start may find another: 1.3 less was seen.
-    np.testing.assert_allclose(list(gains.values()), gains["linear"], atol=3)
+    np.testing.assert_allclose(list(gains.values()), gains["linear"], atol=2e-3)
     line = next(row for row in text.splitlines() if row.startswith("  bias ") and "." in row)
     assert f"{found['bias', 'counts']['log_likelihood']:.2f}" in line
 
