@@ -5,6 +5,7 @@ to the halo mass distribution. What they must have, with shapes and types, stand
 :mod:`cobaya_neuralbias.bias.protocols`. Neither knows what it is compared with.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ def flat(psi):
 
 
 @dataclass(frozen=True)
-class CatalogueLikelihood:
+class CatalogueLikelihood(ABC):
     """A bias model and the halos it is compared with; subclasses say how, in :meth:`halo_terms`.
 
     Attributes
@@ -105,6 +106,7 @@ class CatalogueLikelihood:
         expected = self.expected_counts(delta, weights)
         return self.scatter.draw(rng, expected, self.scatter_weights(weights))
 
+    @abstractmethod
     def homogeneous(self, n_voxels):
         """Log-likelihood of halos at random in the observed volume: a number of the data alone.
 
@@ -114,12 +116,12 @@ class CatalogueLikelihood:
         ----------
         n_voxels : int, of the mesh
         """
-        raise NotImplementedError
 
     def _observed_volume(self, n_voxels):
         """Sum of the effective volumes [(Mpc/h)^3]."""
         return float(np.sum(np.broadcast_to(self.effective_volume, n_voxels)))
 
+    @abstractmethod
     def halo_terms(self, psi, network_weights):
         """The likelihood's terms that are sums over halos, and their gradient.
 
@@ -127,7 +129,6 @@ class CatalogueLikelihood:
         -------
         float, (m,) float64, (n_network_weights,) float64
         """
-        raise NotImplementedError
 
     def count_terms(self, psi, network_weights, scatter_weights):
         """``sum_voxels ln <g^n exp(-g lambda)>`` (:mod:`cobaya_neuralbias.bias.scatter`).

@@ -1,6 +1,7 @@
 """A halo table, whatever the format: columns by name or number, and which of them is what."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ Key = str | int
 NO_ADVICE = "columns: {x: name, ...}"
 
 
-class Table:
+class Table(ABC):
     """Columns of a file.
 
     Attributes
@@ -37,9 +38,9 @@ class Table:
         self.names = list(names)
         self.stated: Stated = stated or {}
 
+    @abstractmethod
     def read(self, keys: Sequence[Key]) -> list[np.ndarray]:
         """The columns of these names or numbers, float64."""
-        raise NotImplementedError
 
     def unit(self, key: Key) -> str:
         """The unit that the file gives a column, or an empty text."""

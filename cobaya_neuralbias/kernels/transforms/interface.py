@@ -8,6 +8,7 @@ Transforms back are without 1/n^3: factors contain it. A mesh of vectors is an a
 axis: layer n + i is layer i again.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..array_pool import empty
 from ..threads import Threads
 
 
-class MeshTransforms:
+class MeshTransforms(ABC):
     """Transforms on the mesh of ``grid`` and the memory they work in.
 
     Results are the caller's, and no call depends on what an earlier one has left. One call at a
@@ -50,12 +51,13 @@ class MeshTransforms:
         """Uninitialised fields (*shape, n, n, n)."""
         return empty((*shape, *self.grid.shape), self.dtype)
 
+    @abstractmethod
     def factors(self, values):
         """Factors (n, n, n//2+1) that depend on |k_x|, |k_y| and k_z, as the methods take them."""
-        raise NotImplementedError
 
     # Displacements of Lagrangian perturbation theory
 
+    @abstractmethod
     def displacement(self, modes, factors, scale, source_factor=None):
         """Three fields, the transforms back of
 
@@ -76,14 +78,14 @@ class MeshTransforms:
         -------
         (3, n, n, n), and phi_ab (6, n, n, n) for xx, yy, zz, xy, xz, yz, or None without S
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def displacement_vjp(self, displacement_bar, hessian, factors, scale, source_factor=None):
         """Cotangent of the modes (n, n, n) given that of the displacement, and phi_ab."""
-        raise NotImplementedError
 
     # Forces of the particle mesh
 
+    @abstractmethod
     def forces(self, density, factors, scale, mesh):
         """``i k_a scale factors delta`` of a density (n, n, n), to a mesh of vectors.
 
@@ -93,8 +95,8 @@ class MeshTransforms:
         scale : float
         mesh : overwritten; 0 in the fourth place
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def forces_and_vjp(self, factors, scale, mesh):
         """:meth:`forces` and its adjoint at once, in place.
 
@@ -104,10 +106,10 @@ class MeshTransforms:
             On entry the cotangent of the forces, and the density in the fourth place; then the
             forces, and the cotangent of the density.
         """
-        raise NotImplementedError
 
     # Shifts of the lattices of particles
 
+    @abstractmethod
     def split(self, vectors, one, other, axis, phase):
         """Vector ``one`` (3, n, n, n) of several is shifted back, and forth to the place ``other``.
 
@@ -117,8 +119,7 @@ class MeshTransforms:
         axis : 0, 1 or 2, along which they are shifted
         phase : (n,) complex, of the shift forth
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def split_vjp(self, vectors, one, other, axis, phase):
         """Adjoint of :meth:`split`: that of both, to the place ``one``."""
-        raise NotImplementedError
