@@ -26,6 +26,10 @@ def flat(psi):
     return psi.reshape(*psi.shape[:-3], -1)
 
 
+# A rule of thumb: n halos tell a number to about 1/sqrt(n), some 20 % here.
+HALOS_PER_WEIGHT = 30
+
+
 @dataclass(frozen=True)
 class CatalogueLikelihood(ABC):
     """A bias model and the halos it is compared with; subclasses say how, in :meth:`halo_terms`.
@@ -75,6 +79,11 @@ class CatalogueLikelihood(ABC):
         """(voxels, number of halos in each), of the halos in the mass range."""
         low, high = self.mass_range
         return np.unique(self.voxel[(self.t >= low) & (self.t < high)], return_counts=True)
+
+    @property
+    def n_compared(self):
+        """Number of halos in the mass range."""
+        return int(self.occupied[1].sum())
 
     @cached_property
     def effective_volume(self):

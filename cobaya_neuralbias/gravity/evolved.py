@@ -8,7 +8,7 @@ class Evolved:
 
     Parameters
     ----------
-    delta : (n, n, n) matter density contrast, of the workspace's dtype; stays valid
+    delta : (m, m, m) matter density contrast, of the workspace's dtype; stays valid
     *arrays : what the adjoint needs, in the order in which :meth:`take` returns it
     """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.array_pool import converted
+from ..kernels.array_pool import converted, zeros
 from .evolved import Evolved
 from .lagrangian import Lagrangian
 from .sublattices import Sublattices
@@ -105,7 +105,7 @@ class LagrangianParticles:
         if not self.both:
             along *= 1 + f1
             return self.first.displacement_vjp(hessian, displacement_bar)
-        first_bar = np.zeros_like(displacement_bar)
+        first_bar = zeros(displacement_bar.shape, displacement_bar.dtype)
         np.multiply(along, f1 - f2, out=first_bar[self.redshift_axis])
         along *= 1 + f2
         modes_bar = self.first.displacement_vjp(None, first_bar)

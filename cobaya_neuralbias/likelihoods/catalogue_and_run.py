@@ -3,11 +3,10 @@
 import numpy as np
 from cobaya.log import LoggedError
 
+from ..bias.likelihood import HALOS_PER_WEIGHT
 from ..catalogue.stated import check_redshift, cosmology_warnings
 from ..component import logged_errors
 
-# A rule of thumb: n halos tell a number to about 1/sqrt(n), some 20 % here.
-HALOS_PER_WEIGHT = 30
 # A catalogue that is complete down to the threshold has its least mass close above: the numbers
 # above a mass M fall at least as 1/M, so that of n halos none lies below r times the threshold with
 # probability r^-n at most. Smaller ratios are those of masses in steps of a particle.

@@ -266,9 +266,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self._read()
         stated = {file: statements for file, _, _, statements in self._files}
         compare_with_run(self.log, stated, theory.redshift, constants, self._h)
-        model = self.data_model(grid.n)
         sampled = provider.model.parameterization.sampled_params()
-        warn_of_few_halos(self.log, len(model.t), len(set(sampled) & set(self.weight_names)))
+        n_weights = len(set(sampled) & set(self.weight_names))
+        warn_of_few_halos(self.log, self.data_model(grid.n).n_compared, n_weights)
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
 

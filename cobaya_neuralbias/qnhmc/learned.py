@@ -19,15 +19,8 @@ from ..sampling.moments import Moments
 COLD_WARMUP, KNOWN_WARMUP = 300, 100
 
 
-def covariance_text(names: list[str], moments: Moments) -> str:
-    """The covariance of samples as a ``.covmat`` file of Cobaya's."""
-    covariance = moments.scatter / max(moments.count - 1, 1)
-    rows = "\n".join(" ".join(f"{x:.16e}" for x in row) for row in covariance)
-    return f"# {' '.join(names)}\n{rows}\n"
-
-
-def write_covariance(path: str, names: list[str], chains: list[np.ndarray]) -> bool:
-    """Write the covariance of all chains' samples together; False where there are too few.
+def write_covariance(path: str, names: list[str], chains: list[np.ndarray]) -> None:
+    """Write the covariance of all chains' samples as Cobaya reads it, unless they are too few.
 
     Parameters
     ----------
@@ -37,12 +30,12 @@ def write_covariance(path: str, names: list[str], chains: list[np.ndarray]) -> b
     """
     draws = np.concatenate(chains)
     if len(draws) <= len(names) or not names:
-        return False
+        return
     moments = Moments((len(names),), dense=True)
     for row in draws:
         moments.update(row)
-    write_text(path, covariance_text(names, moments))
-    return True
+    rows = "\n".join(" ".join(f"{x:.16e}" for x in row) for row in moments.variance)
+    write_text(path, f"# {' '.join(names)}\n{rows}\n")
 
 
 def conditional_covariance(covariance: np.ndarray, index: list[int]) -> np.ndarray:

@@ -232,6 +232,11 @@ class Run:
             most,
         )
 
+    def _columns(self) -> tuple[list[str], np.ndarray]:
+        """Names and draws of what moves in this chain."""
+        weight_names = self._target.weight_names
+        return columns(self.output.traces(), self._parameters, self.layout.fixed, weight_names)
+
     def _has_converged(self) -> bool:
         limits = self._options.Rminus1_stop, self._options.Rminus1_cl_stop
         return convergence.has_converged(self.state.progress, limits)
@@ -243,9 +248,7 @@ class Run:
 
     def _last_comparison(self) -> tuple[np.ndarray, str]:
         """The chains as they are, which decides nothing: a row, and words on it."""
-        names, _ = columns(
-            self.output.traces(), self._parameters, self.layout.fixed, self._target.weight_names
-        )
+        names, _ = self._columns()
         n_parameters = sum(name in self._parameters for name in names)
 
         def combine(chains):
@@ -310,10 +313,7 @@ class Run:
 
     def _write_covariance(self) -> None:
         """Of all samples and chains, where Cobaya's samplers look for it."""
-        traces = self.output.traces()
-        names, draws = columns(
-            traces, self._parameters, self.layout.fixed, self._target.weight_names
-        )
+        names, draws = self._columns()
         index = [i for i, name in enumerate(names) if name in self._parameters]
         chains = mpi.gather(draws[:, index])
         if self.output.paths and mpi.is_main_process():

@@ -38,8 +38,8 @@ class Analysis:
     truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
         field was fixed
     quadrupole : dict of :meth:`Quadrupole.summary`; None where the field was fixed
-    observed : (n, n, n) bool, voxels that some likelihood has data of; None if it is all of them
-    maps : dict, name -> (n, n) slab means; psi of the engines that have weights
+    observed : (m, m, m) bool, voxels that some likelihood has data of; None if it is all of them
+    maps : dict, name -> slab means, (n, n) or (m, m); psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
     """
 

@@ -1,7 +1,8 @@
 """The report in words: ``summary.txt``, which the command prints."""
 
+from ..bias.likelihood import HALOS_PER_WEIGHT
 from .initial_conditions import AXES
-from .weights import AT_BOUND, HALOS_PER_WEIGHT, WIDE
+from .weights import AT_BOUND, WIDE
 
 # Below this many effective samples a weight's mean and error are not reliable
 FEW_SAMPLES = 50

@@ -11,8 +11,6 @@ WIDE = 0.8
 AT_BOUND = 1.5
 # Of a prior without a standard deviation, and of the posterior then, half this interval is taken.
 CENTRAL = (0.16, 0.84)
-# The likelihood warns below this many, too.
-HALOS_PER_WEIGHT = 30
 
 
 def moments(run):
@@ -69,8 +67,6 @@ def halos_for_weights(run):
     out = {}
     for name, like in run.likelihoods.items():
         model = like.data_model(run.density_grid.n)
-        low, high = model.mass_range
         sampled = [weight for weight in like.weight_names if weight in run.weight_names]
-        halos = int(np.count_nonzero((model.t >= low) & (model.t < high)))
-        out[name] = {"halos": halos, "weights": len(sampled)}
+        out[name] = {"halos": model.n_compared, "weights": len(sampled)}
     return out

@@ -35,10 +35,10 @@ class StoredSample(NamedTuple):
     """One full sample of the posterior, and what the model makes of it."""
 
     white_noise: np.ndarray  #: (n, n, n)
-    delta: np.ndarray  #: (n, n, n) final density contrast
+    delta: np.ndarray  #: (m, m, m) final density contrast
     linear_power: np.ndarray  #: (n, n, n) linear P [(Mpc/h)^3] of each real Fourier mode
     weights: dict  #: likelihood -> (n_weights,) its bias weights
-    psi: dict  #: likelihood -> (n, n, n) its engine's output; (2, n, n, n) of a natural one
+    psi: dict  #: likelihood -> (m, m, m) its engine's output; (2, m, m, m) of a natural one
     parameters: dict  #: name -> value, of all that are sampled or fixed
 
 
@@ -105,8 +105,8 @@ class Run:
 
     @cached_property
     def likelihoods(self) -> dict[str, Any]:
-        """Name -> likelihood, of those with a neural bias model."""
-        return {n: like for n, like in self.target.likelihoods.items() if hasattr(like, "engine")}
+        """Name -> likelihood of a catalogue."""
+        return dict(self.target.likelihoods)
 
     @cached_property
     def truth(self) -> dict[str, np.ndarray] | None:
@@ -297,7 +297,7 @@ def _has_samples(path: str | os.PathLike, content: dict[str, Any]) -> bool:
         if np.shape(content[name]) != 3 * (side,) or n % side:
             raise InputError(
                 f"'{path}' is damaged: {name} has shape {np.shape(content[name])}, "
-                f"expected {3 * (n,)}."
+                f"expected {3 * (n,)}" + (", or a coarser mesh." if name == "final/mean" else ".")
             )
     for name in ("power/whitened", "power/spectrum"):
         if len(content[name]) != content["samples"]:

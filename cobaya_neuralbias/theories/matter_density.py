@@ -98,11 +98,16 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         """
         raise NotImplementedError
 
+    @property
+    def finest_mesh(self):
+        """Points a side of the finest mesh that is transformed, in those of the field."""
+        return 1
+
     def memory(self):
         """Most bytes that a gradient of the log posterior holds at once, for each voxel."""
         fields = self.fields()
         if self.transforms == "library":
-            fields += OF_LIBRARY * self.threads * getattr(self, "mesh_factor", 1) ** 3
+            fields += OF_LIBRARY * self.threads * self.finest_mesh**3
         return np.dtype(self.dtype).itemsize * fields + OF_MODES
 
     def check_options(self):
@@ -284,10 +289,6 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
                 self.grid.shape,
             )
         self.set_modes(fourier.to_modes(white_noise))
-
-    def get_phases(self):
-        """The current phases as white noise (n_grid,)*3."""
-        return fourier.from_modes(self._modes)
 
     def set_modes(self, modes):
         """The same as :meth:`set_phases` for their orthogonal real Fourier modes (copied)."""

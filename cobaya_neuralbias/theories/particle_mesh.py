@@ -49,6 +49,10 @@ class ParticleMesh(MatterDensity):
     def growth_from(self):
         return self.a_start
 
+    @property
+    def finest_mesh(self):
+        return self.mesh_factor
+
     def fields(self):
         return 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 18
 

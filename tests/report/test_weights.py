@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cobaya_neuralbias.likelihoods import catalogue_and_run
-from cobaya_neuralbias.report import weights as report_weights
+from cobaya_neuralbias import NeuralBias
+from cobaya_neuralbias.catalogue import read_catalogue
 from cobaya_neuralbias.report.summary_text import as_text
 from cobaya_neuralbias.report.weights import against_prior, halos_for_weights, mark, moments
 
@@ -67,16 +67,17 @@ def test_each_weight_meets_its_own_prior(rng):
 
 
 def test_halos_for_weights_counts_what_is_compared():
-    model = SimpleNamespace(mass_range=(0.5, 2.0), t=np.array([0.1, 0.5, 1.0, 1.9, 2.0]))
-    like = SimpleNamespace(data_model=lambda n: model, weight_names=["a", "b", "c"])
+    """Those above the threshold, but in no mass bin, are not."""
+    bins = {"likelihood": "binned", "mass_threshold": 1e13, "mass_bins": [2e13, 5e13, 2e14]}
+    like = NeuralBias({"box_size": 250.0, **bins})
     run = SimpleNamespace(
-        likelihoods={"bias": like}, weight_names=["a", "c"], density_grid=SimpleNamespace(n=4)
+        likelihoods={"bias": like},
+        weight_names=["beta_b", "other"],
+        density_grid=SimpleNamespace(n=4),
     )
-    assert halos_for_weights(run) == {"bias": {"halos": 3, "weights": 2}}
-
-
-def test_report_and_log_warn_of_the_same_number():
-    assert report_weights.HALOS_PER_WEIGHT == catalogue_and_run.HALOS_PER_WEIGHT
+    mass = read_catalogue("bundled", 250.0).mass
+    halos = np.count_nonzero((mass >= 2e13) & (mass < 2e14))
+    assert halos_for_weights(run) == {"bias": {"halos": halos, "weights": 1}}
 
 
 def test_lines_of_the_text(summary):
