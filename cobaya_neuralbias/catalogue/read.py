@@ -28,6 +28,9 @@ from .units import check_masses, check_units, need_h, same_unit, to_mpc_h, to_ms
 # Images of halos beyond a face, wrapped, agree with them to this fraction of the box.
 IMAGE_RESOLUTION = 1e-6
 
+# Options of a likelihood that say how its catalogue is read.
+READING = ("columns", "select", "wrap", "origin", "length_unit", "mass_unit", "h")
+
 
 def read_catalogue(
     path: PathLike,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bias.fit import Fit, Objective, Term, fit
+from ..catalogue.read import READING
 from ..errors import InputError
 from ..posterior.from_yaml import build, quiet, read_yaml
 from .model import class_of, load
@@ -15,10 +16,7 @@ from .problem import data_size, verdict
 # Options of a likelihood that define its data; the others define its model.
 DATA = (
     "catalogue",
-    "columns",
-    "wrap",
-    "length_unit",
-    "mass_unit",
+    *READING,
     "mass_threshold",
     "mass_bins",
     "completeness",
@@ -26,7 +24,10 @@ DATA = (
     "boundary",
 )
 # Options that define neither.
-OTHERS = ("class", "params", "parameter_prefix", "likelihood", "box_size", "stop_at_error", "speed")
+OTHERS = (
+    *("class", "type", "version", "params", "stop_at_error", "speed"),
+    *("parameter_prefix", "likelihood", "box_size"),
+)
 NEURAL, LOCAL = "cobaya_neuralbias.NeuralBias", "cobaya_neuralbias.Neyrinck"
 # name -> class, and sets of options, of which the one that fits best is taken.
 MODELS = {
@@ -156,7 +157,8 @@ def _of_yaml_files(paths, first):
         for name, like in target.likelihoods.items():
             options = like.get_defaults()
             options.update(info["likelihood"][name] or {})
-            own = {option: options[option] for option in DATA}
+            # That of the run, where the file's units need it: it may come from a parameter.
+            own = {**{option: options[option] for option in DATA}, "h": like.hubble}
             if data is None:
                 data, first_name = own, f"'{name}' of '{path}'"
             for option in DATA:

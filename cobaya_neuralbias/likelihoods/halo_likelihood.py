@@ -278,6 +278,11 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def field_revision(self):
         return self.provider.requirement_providers["matter_density"].field_revision()
 
+    @property
+    def hubble(self):
+        """H0 in 100 km/s/Mpc that units without h were converted with; None: there were none."""
+        return self._h
+
     # The likelihood, with or without a Cobaya model
 
     @property

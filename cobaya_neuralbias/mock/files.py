@@ -6,11 +6,9 @@ import numpy as np
 
 from .. import __version__
 from ..catalogue import write_catalogue
+from ..catalogue.read import READING
 from ..errors import InputError
 from ..gravity.grid import Grid
-
-# Options of a likelihood that do not apply to a mock, whose format is the reader's default.
-READING = ("columns", "select", "wrap", "origin", "length_unit", "mass_unit", "h")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,7 @@ def reader(point, name, file):
     """Options of a likelihood that reads its mock and has the model that it was drawn from."""
     given = point.info["likelihood"][name] or {}
     return {
+        # A mock has the format of the reader's defaults.
         **{option: value for option, value in given.items() if option not in READING},
         "catalogue": str(file),
         **point.likelihoods[name].options_from_catalogue,

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -12,9 +13,15 @@ from cobaya_neuralbias.catalogue import read_catalogue, read_truth
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.fitting.commands import make_comparison
-from cobaya_neuralbias.fitting.compare import halves
+from cobaya_neuralbias.fitting.compare import DATA, OTHERS, halves
 
 DENSITY = {"density": "nbody", "n_starts": 1}
+LPT = "cobaya_neuralbias.LPT"
+# Options that define a model: of both likelihoods, and of each alone
+ANY_MODEL = ["scatter", "floor", "n_components", "width_floor", "sigma_prior", "threads"]
+LOCAL_MODEL = ["form", "nbar_unit"]
+NEURAL_MODEL = ["parametrisation", "kernel_size", "multipoles", "alpha_shift", "invariant"]
+NEURAL_MODEL += ["layers", "activation", "input", "measure", "spacing", "sigma_shift"]
 
 
 def delta(n):
@@ -133,6 +140,40 @@ def test_several_yaml_files(info, write):
     info["theory"]["cobaya_neuralbias.LPT"]["n_grid"] = 8
     with pytest.raises(InputError, match="expected one mesh"):
         make_comparison([first, write(info)], **DENSITY)
+
+
+def test_all_models_have_the_halos_of_the_yaml_file(info, write):
+    """Rows, units and origin of the catalogue are the built-in models', too."""
+    halos = read_catalogue("bundled", 250.0).above(2e13)
+    own = info["likelihood"]["bias"] = {
+        "class": "cobaya_neuralbias.Neyrinck",
+        "catalogue": "mpc.h5",
+        "mass_threshold": 2e13,
+        "length_unit": "Mpc",
+        "mass_unit": "Msun",
+        "origin": 3 * [-125 / 0.68],
+        "select": {"mass": [2e13 / 0.68, 5e13 / 0.68]},
+    }
+    info["theory"][LPT]["phases"] = "bundled::truth/white_noise"
+    path = write(info)
+    with h5py.File("mpc.h5", "w") as file:
+        file["halos/position"] = (halos.position - 125) / 0.68
+        file["halos/mass"] = halos.mass / 0.68
+    _, entries = make_comparison([path], ["neyrinck", "power_law"], n_starts=1)
+    n = np.count_nonzero(halos.mass <= 5e13)
+    assert 1000 < n < len(halos) and {e.n_halos for e in entries} == {n}
+    for option, value in (("select", None), ("origin", 3 * [-120 / 0.68])):
+        info["likelihood"]["bias"] = {**own, option: value, "wrap": True}
+        with pytest.raises(InputError, match="expected the same data"):
+            make_comparison([path, write(info, "other.yaml")], n_starts=1)
+
+
+def test_every_option_is_of_the_data_or_of_the_model():
+    """A new option is neither until it is said here or in `compare`."""
+    for component, form in ((NeuralBias, NEURAL_MODEL), (Neyrinck, LOCAL_MODEL)):
+        options = set(component.get_defaults()) - {"params"}
+        assert options - {*DATA, *OTHERS} == {*form, *ANY_MODEL}
+        assert set(DATA) <= options
 
 
 def test_refusals(info, write, capsys):
