@@ -143,6 +143,11 @@ def check_coverage(
         widest = int(np.argmax(gaps))
         start[axis] = sorted_[(widest + 1) % len(sorted_)]
         covered[axis] = box_size - gaps[widest]
+    if len(position) > 1 and not covered.any():
+        raise InputError(
+            f"{source}: all {len(position)} halos are at {tuple(position[0].tolist())} Mpc/h, "
+            "expected them all over the box."
+        )
     relative = np.mod(position - start, box_size) / np.maximum(covered, 1e-12 * box_size)
     cell = np.minimum((8 * relative).astype(np.int64), 7) @ [64, 8, 1]
     counts = np.bincount(cell, minlength=512)

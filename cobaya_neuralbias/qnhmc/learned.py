@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic_files import load_state, write_text
+from ..atomic_files import load_state, previous, write_text
 from ..errors import InputError
 from ..runs.field_file import RunPaths
 from ..runs.fingerprint import difference
@@ -49,6 +49,11 @@ _MAY_DIFFER = ("version of", "number of chains", "sampler.", "data.")
 _MAY_DIFFER_OPTIONS = ("catalogue", "columns", "phases", "phases_seed", "transforms", "version")
 
 
+def _whole(state: Path) -> Path | None:
+    """The state file, or the one before where a kill left that alone; None: neither."""
+    return next((path for path in (state, previous(state)) if path.exists()), None)
+
+
 class Learned:
     """What the state file of another run holds for one that starts from it.
 
@@ -71,7 +76,7 @@ class Learned:
     def __init__(self, prefix: str, chain: int, fingerprint: dict[str, str]) -> None:
         folder, name = os.path.split(os.path.expanduser(prefix))
         paths: list[Path] = []
-        while (path := RunPaths.of(folder, name, len(paths) + 1).state).exists():
+        while path := _whole(RunPaths.of(folder, name, len(paths) + 1).state):
             paths.append(path)
         if not paths:
             expected = RunPaths.of(folder, name, 1).state

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from cobaya import mpi
 from cobaya.collection import SampleCollection
+from cobaya.log import LoggedError
 from cobaya.sampler import CovmatSampler
 from cobaya.tools import get_external_function
 
@@ -98,9 +99,10 @@ class QNHMC(PackageComponent, CovmatSampler):
         parallel = ParallelChains(self.log)
         output = self._field_output(layout)
         stored = self._stored(output)
-        learned = None if stored is not None else self._learned(output)
+        learned = self._learned(output, stored)
         state = self._run_state(layout, stored, learned)
         parallel.recall(state.synchronised)
+        self._delete_replaced_run()
         self.collection = SampleCollection(
             self.model,
             self.output,
@@ -143,6 +145,12 @@ class QNHMC(PackageComponent, CovmatSampler):
             density_grid=self.target.density_grid,
         )
 
+    def _delete_replaced_run(self):
+        """With ``force``, now that model and options are sound: the files of the run before."""
+        if self.output and self.output.force:
+            super().delete_output_files(self.output, info=self.info())
+            mpi.sync_processes()
+
     @mpi.sync_errors
     def _stored(self, output):
         """What this chain goes on from, None if it starts cold."""
@@ -152,9 +160,9 @@ class QNHMC(PackageComponent, CovmatSampler):
             return output.load(self.log.warning)
 
     @mpi.sync_errors
-    def _learned(self, output):
-        """What this chain starts with of another run's, if any."""
-        if not self.start_from:
+    def _learned(self, output, stored):
+        """What this chain starts with of another run's, if any; called by all chains."""
+        if not self.start_from or stored is not None:
             return None
         with logged_errors(self.log):
             return Learned(self.start_from, 1 + mpi.rank(), output.fingerprint)
@@ -201,9 +209,18 @@ class QNHMC(PackageComponent, CovmatSampler):
     def _given_covariance(self):
         """Of the Metropolis parameters at fixed weights, from the option ``covmat``."""
         names = list(self.model.parameterization.sampled_params())
-        covariance, _ = self.initial_proposal_covmat()
         index = [names.index(name) for name in self.target.metropolis_names]
-        return conditional_covariance(covariance, index)
+        try:
+            covariance, _ = self.initial_proposal_covmat()
+            np.linalg.cholesky(covariance)
+            return conditional_covariance(covariance, index)
+        except (ValueError, IndexError) as error:  # of numpy's reader and its linear algebra
+            raise LoggedError(
+                self.log,
+                "covmat: '%s' cannot be used (%s); expected a line '# name name ...' and the rows "
+                "of a positive definite matrix.",
+                *(self.covmat, error),
+            ) from error
 
     def run(self):
         """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""
@@ -244,6 +261,12 @@ class QNHMC(PackageComponent, CovmatSampler):
     def output_files_regexps(cls, output, info=None, minimal=False):
         """Chain, field and state files: what a re-run must not overwrite and resuming needs."""
         return [(pattern, None) for pattern in cobaya_files.file_patterns(output, minimal)]
+
+    @classmethod
+    def delete_output_files(cls, output, info=None):
+        """Nothing yet with ``force``: a mistake in the new yaml file must not cost the old run."""
+        if not output.force:
+            super().delete_output_files(output, info=info)
 
     def set_checkpoint_info(self, checkpoint_info):
         """Takes the number of chains; the rest of Cobaya's own needs ``PREFIX.updated.yaml``.

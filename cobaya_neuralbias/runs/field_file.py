@@ -258,7 +258,12 @@ class FieldOutput:
                     problems.append(str(error))
         else:
             if problems:
-                raise InputError("The run cannot be resumed. " + " ".join(problems))
+                raise InputError("The run cannot be resumed. " + " ".join(dict.fromkeys(problems)))
+            if self.paths.fields.exists():
+                raise InputError(
+                    f"The run cannot be resumed: '{self.paths.state}' is missing, but "
+                    f"'{self.paths.fields}' holds its samples. Put it back, or start anew (-f)."
+                )
             return None
         if path != self.paths.state:
             if problems:

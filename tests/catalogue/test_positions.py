@@ -7,6 +7,7 @@ import pytest
 from catalogue_files import BOX, MASS, hdf5, random_halos, refusal, table_file
 
 from cobaya_neuralbias.catalogue import read_catalogue, read_catalogues
+from cobaya_neuralbias.errors import InputError
 
 
 def written(folder, position, mass, **options):
@@ -174,6 +175,13 @@ def test_false_alarms_of_the_gap(rng, caplog):
     for _ in range(n):
         check_coverage("a", rng.uniform(0, BOX, (50, 3)), BOX, "Mpc/h", logging.getLogger("gap"))
     assert len(caplog.records) <= 3 * n * GAP_FALSE_ALARM + 5
+
+
+def test_halos_at_one_place_are_refused():
+    from cobaya_neuralbias.catalogue.extent import check_coverage
+
+    with pytest.raises(InputError, match=r"a: all 2000 halos are at \(10\.0, 10\.0, 10\.0\)"):
+        check_coverage("a", np.full((2000, 3), 10.0), BOX, "Mpc/h", logging.getLogger("place"))
 
 
 def test_a_corner_is_refused_but_for_a_mask(tmp_path, rng):

@@ -16,6 +16,7 @@ from cobaya.yaml import yaml_load_file
 
 from cobaya_neuralbias.atomic_files import load_state
 from cobaya_neuralbias.qnhmc.parallel import ParallelChains
+from cobaya_neuralbias.runs.field_file import FieldOutput
 
 INFO = yaml_load_file("info.yaml")
 SAMPLER = "cobaya_neuralbias.QNHMC"
@@ -104,6 +105,21 @@ def killed(place):
     run(varied("killed", resume=True))
 
 
+def killed_before_its_first_state():
+    """The second process is killed once the first one has a state, and it has none."""
+    save = FieldOutput.save
+
+    def die_first(self, *arguments):
+        if mpi.rank() == 1:
+            while not os.path.exists("early.1.state.h5"):
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(self, *arguments)
+
+    FieldOutput.save = die_first
+    run(varied("early"))
+
+
 def goes_on_from(place):
     """Whether the first chain has saved a state after the reduction there."""
     stored = load_state("killed.1.state.h5")["run"]
@@ -118,4 +134,9 @@ def going_on():
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    {"several": several, "killed": killed, "going_on": going_on}[what](*map(int, arguments))
+    {
+        "several": several,
+        "killed": killed,
+        "killed_before_its_first_state": killed_before_its_first_state,
+        "going_on": going_on,
+    }[what](*map(int, arguments))

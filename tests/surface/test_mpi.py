@@ -64,6 +64,14 @@ def launch(folder, *arguments, processes=2):
     return process.returncode, output
 
 
+def resume(folder, name):
+    """Go on with the run ``name`` as a user would."""
+    info = yaml_load_file(str(folder / "info.yaml"))
+    yaml_dump_file(str(folder / f"{name}.in.yaml"), {**info, "output": name})
+    status, output = launch(folder, "-m", "cobaya", "run", f"{name}.in.yaml", "-r")
+    assert status == 0, output
+
+
 @pytest.fixture(scope="module")
 def info():
     return {
@@ -275,13 +283,16 @@ def test_killed_at_any_side_of_a_meeting(folder):
         ahead, behind = (stored(folder, "killed", chain) for chain in (1, 2))
         assert int(behind["counters"]["n_cycles"]) == place < int(ahead["counters"]["n_cycles"])
         assert int(ahead["synchronised"]["cycle"]) == place
-    yaml_dump_file(
-        str(folder / "killed.in.yaml"),
-        {**yaml_load_file(str(folder / "info.yaml")), "output": "killed"},
-    )
-    status, output = launch(folder, "-m", "cobaya", "run", "killed.in.yaml", "-r")
-    assert status == 0, output
+    resume(folder, "killed")
     assert_same(folder, "whole", "killed")
+
+
+def test_killed_before_one_has_a_state(folder):
+    """Resumed, that one starts anew and the other goes on, to the same bits."""
+    assert launch(folder, SCRIPT, "killed_before_its_first_state")[0] != 0
+    assert [(folder / f"early.{chain}.state.h5").exists() for chain in (1, 2)] == [True, False]
+    resume(folder, "early")
+    assert_same(folder, "whole", "early")
 
 
 def test_another_number_of_chains_is_refused(folder, info, monkeypatch):

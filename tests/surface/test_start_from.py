@@ -170,6 +170,17 @@ def test_covariance_of_metropolis_parameters(first, tmp_path):
     assert expected[0, 0] <= covariance[names.index("sigma8"), names.index("sigma8")]
 
 
+@pytest.mark.parametrize("content", ["", "# sigma8\n-1\n", "# sigma8\n0\n", "# sigma8\nx\n"])
+def test_a_broken_covariance_is_named(first, tmp_path, content):
+    path = tmp_path / "broken.covmat"
+    path.write_text(content)
+    info = copy.deepcopy(first)
+    options(info)["covmat"] = str(path)
+    info["output"] = str(tmp_path / "given")
+    with pytest.raises(LoggedError, match=r"covmat: '.*broken\.covmat' cannot be used \("):
+        run(info)
+
+
 def test_forcing_a_new_run_removes_the_covariance(first):
     info = copy.deepcopy(first)
     options(info).update(max_samples=2, warmup=2)
