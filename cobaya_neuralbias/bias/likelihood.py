@@ -106,14 +106,37 @@ class CatalogueLikelihood(ABC):
 
     def expected_counts(self, delta, weights):
         """(n, n, n) expected halos above threshold in each voxel, completeness included."""
+        return self.undisturbed_counts(delta, weights)
+
+    def undisturbed_counts(self, delta, weights):
+        """The same where no halo excludes another."""
         psi = flat(self.psi(delta, weights))
         density = self.network.number_density(psi, self.split(weights)[1])
         return (self.effective_volume * density).reshape(delta.shape)
 
     def draw_counts(self, rng, delta, weights):
-        """(n, n, n) int64 numbers of halos above threshold, drawn from their distribution."""
-        expected = self.expected_counts(delta, weights)
+        """(n, n, n) int64 numbers of halos above threshold, drawn from their distribution.
+
+        Before those that :meth:`keep` leaves.
+        """
+        expected = self.undisturbed_counts(delta, weights)
         return self.scatter.draw(rng, expected, self.scatter_weights(weights))
+
+    def keep(self, rng, voxel, t, n, weights):
+        """Which halos of a draw stay: all, but for models where they exclude each other.
+
+        Parameters
+        ----------
+        rng : numpy Generator
+        voxel, t : (n_halos,), flat index and ln(M / M_threshold)
+        n : int, voxels a side
+        weights : (n_weights,) float64
+
+        Returns
+        -------
+        (n_halos,) bool
+        """
+        return np.ones(len(t), bool)
 
     @abstractmethod
     def homogeneous(self, n_voxels):

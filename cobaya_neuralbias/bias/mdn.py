@@ -267,6 +267,31 @@ class MixtureDensityNetwork:
         log_density, halos_bar = self._add_halos(psi, halos, weights, psi_bar)
         return log_density + total, psi_bar, halos_bar + total_bar
 
+    # Of halos that exclude each other: a number above t at psi
+
+    def rate_and_index(self, psi):
+        """1 and psi, (m,) float64 each, of ``psi`` (m,)."""
+        return np.ones(psi.shape), np.ascontiguousarray(psi, dtype=float)
+
+    def add_rate_and_index_vjp(self, psi_bar, voxel, rate, rate_bar, index_bar):
+        """Add the cotangents of :meth:`rate_and_index` to ``psi_bar`` (m,) at voxels."""
+        psi_bar[voxel] += index_bar
+
+    def segments(self, low, high, weights):
+        """Edges of the range of psi, and the kinks of the numbers between."""
+        high = max(high, np.nextafter(low, np.inf))
+        return self._segments(low, high, self._options(weights)[0])
+
+    def numbers_above(self, index, t, weights):
+        """(n_t, m) halos per (Mpc/h)^3 above each of the ascending ``t``, at each psi."""
+        in_bins = self.binned_density(index, np.append(t, np.inf), weights)
+        return np.cumsum(in_bins[::-1], axis=0)[::-1]
+
+    def numbers_above_vjp(self, index, t, out_bar, weights):
+        """Cotangent of the weights."""
+        edges = np.append(t, np.inf)
+        return self.binned_density_vjp(index, edges, np.cumsum(out_bar, axis=0), weights)[1]
+
     def draw_t(self, rng, psi, weights):
         """``t = ln(M / M_threshold)`` of one halo at each psi, from ``dn/dlnM`` above threshold.
 

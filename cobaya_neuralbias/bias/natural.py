@@ -39,7 +39,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import array_pool
-from ..kernels.halos import log_rate, mass_bins, shell_features, stencil, truncated_mixture
+from ..kernels.halos import (
+    log_rate,
+    mass_bins,
+    shell_features,
+    stencil,
+    survival,
+    truncated_mixture,
+)
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .multipoles import MultipoleKernels
@@ -365,6 +372,35 @@ class NaturalNetwork(NaturalRate):
         )
         value, weights_bar = self._add_halos(psi, halos, weights, psi_bar)
         return value + missing, psi_bar, weights_bar
+
+    # Of halos that exclude each other: rate times a number above t at an index
+
+    def rate_and_index(self, psi):
+        """exp(psi) [(h/Mpc)^3] and mass index, (m,) float64 each, of ``psi`` (2, m)."""
+        return self.number_density(psi, ()), np.ascontiguousarray(psi[1], dtype=float)
+
+    def add_rate_and_index_vjp(self, psi_bar, voxel, rate, rate_bar, index_bar):
+        """Add the cotangents of :meth:`rate_and_index` to ``psi_bar`` (2, m) at voxels."""
+        psi_bar[0, voxel] += rate * rate_bar
+        psi_bar[1, voxel] += index_bar
+
+    def segments(self, low, high, weights):
+        """Edges of the range of the index, and kinks of the numbers between: there are none."""
+        return np.array([low, max(high, np.nextafter(low, np.inf))])
+
+    def numbers_above(self, index, t, weights):
+        """(n_t, m) halos above each of ``t`` at unit rate, at each index."""
+        out = np.empty((len(t), len(index)))
+        survival.survival(index, t, weights, self.width_floor, out)
+        return out
+
+    def numbers_above_vjp(self, index, t, out_bar, weights):
+        """Cotangent of the weights."""
+        weights_bar = np.zeros(self.n_weights)
+        survival.survival_vjp(
+            *(index, t, weights, self.width_floor, out_bar, np.zeros(len(index)), weights_bar)
+        )
+        return weights_bar
 
     def draw_t(self, rng, psi, weights):
         """(m,) t = ln(M/M_threshold) of halos at ``psi`` (2, m)."""

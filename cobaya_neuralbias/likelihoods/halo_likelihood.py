@@ -5,8 +5,9 @@ from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
 
 from ..bias.binned_counts import BinnedCounts
+from ..bias.exclusion import MEAN_DENSITY, Exclusion, ExclusionProcess
 from ..bias.point_process import PointProcess
-from ..bias.scatter import SCATTERS
+from ..bias.scatter import SCATTERS as OF_COUNTS
 from ..catalogue import join, read_catalogues
 from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
@@ -29,6 +30,8 @@ from .catalogue_and_run import (
     warn_of_few_halos,
     warn_of_threshold,
 )
+
+SCATTERS = {**OF_COUNTS, "exclusion": Exclusion}
 
 
 def narrower(own, default):
@@ -178,6 +181,13 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for "
                 "'binned', and for no other.",
                 self.mass_bins,
+                self.likelihood,
+            )
+        if self.scatter == "exclusion" and self.likelihood != "point_process":
+            raise LoggedError(
+                self.log,
+                "Option 'scatter' is 'exclusion' and 'likelihood' is '%s'; expected "
+                "'point_process', for halos exclude those of less mass.",
                 self.likelihood,
             )
         edges = self.mass_bins or [self.mass_threshold, np.inf]
@@ -339,6 +349,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             "scatter": SCATTERS[self.scatter](),
             "threads": self._threads,
         }
+        if self.scatter == "exclusion":
+            mass_of_voxel = MEAN_DENSITY * data["voxel_volume"]
+            return ExclusionProcess(**data, threshold_mass=self.mass_threshold / mass_of_voxel)
         if self.likelihood == "point_process":
             return PointProcess(**data)
         return BinnedCounts(**data, edges=self._bins)

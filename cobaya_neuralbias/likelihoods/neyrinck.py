@@ -5,6 +5,7 @@ from cobaya.log import LoggedError
 
 from ..bias.mass_function import MassFunction
 from ..bias.neyrinck import FORMS, DensityContrast, LocalBias, LocalRate
+from ..bias.scatter import SCATTERS
 from ..component import POSITIVE_INTEGER, POSITIVE_NUMBER, is_integer, is_number
 from ..kernels.threads import SERIAL
 from .halo_likelihood import HaloLikelihood
@@ -31,6 +32,7 @@ class Neyrinck(HaloLikelihood):
 
     _OPTIONS = {
         **HaloLikelihood._OPTIONS,
+        "scatter": tuple(SCATTERS),  # those of counts alone
         "form": FORMS,
         "floor": NON_NEGATIVE,
         "nbar_unit": OPTIONAL_DENSITY,

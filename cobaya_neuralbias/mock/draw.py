@@ -56,23 +56,39 @@ def draw_halos(rng, data_model, delta, weights):
             f"{MOST_HALOS:.0e} that can be drawn: are they sensible ones?"
         )
     counts = data_model.draw_counts(rng, delta, weights).ravel()
+    return halos_of(rng, data_model, flat(data_model.psi(delta, weights)), counts, weights)
+
+
+def halos_of(rng, data_model, psi, counts, weights):
+    """Halos of the given numbers in voxels, with masses, of which exclusion may take some.
+
+    Parameters
+    ----------
+    rng, data_model, weights : as in :func:`draw_halos`
+    psi : (m,) or (k, m) float64, of every voxel
+    counts : (m,) int64
+
+    Returns
+    -------
+    HaloDraw
+    """
     voxel = np.repeat(np.arange(counts.size), counts)
     network = data_model.network
     if not hasattr(network, "draw_t") or getattr(network, "n_components", 1) == 0:
         return HaloDraw(voxel, np.zeros(voxel.size))
-    psi = flat(data_model.psi(delta, weights))
     network_weights = data_model.split(weights)[1]
     t = np.empty(voxel.size)
     for start in range(0, voxel.size, CHUNK):
         part = slice(start, start + CHUNK)
         t[part] = network.draw_t(rng, psi[..., voxel[part]], network_weights)
-    return HaloDraw(voxel, t)
+    kept = data_model.keep(rng, voxel, t, round(counts.size ** (1 / 3)), weights)
+    return HaloDraw(voxel[kept], t[kept])
 
 
 def expected_number(data_model, delta, weights):
-    """Halos that the model expects in the box; inf if it overflows."""
+    """Halos that the model expects in the box, but for exclusion; inf if it overflows."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        total = float(data_model.expected_counts(delta, weights).sum())
+        total = float(data_model.undisturbed_counts(delta, weights).sum())
     return total if total == total else np.inf
 
 

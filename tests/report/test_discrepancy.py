@@ -7,8 +7,10 @@ import pytest
 from scipy.stats import kstest
 
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
+from cobaya_neuralbias.bias.exclusion import Exclusion, ExclusionProcess
 from cobaya_neuralbias.bias.scatter import NegativeBinomial
 from cobaya_neuralbias.mock.draw import draw_halos
+from cobaya_neuralbias.report import discrepancy
 from cobaya_neuralbias.report.discrepancy import Counter, Counts, check, deviance, merged
 from cobaya_neuralbias.report.statistics import binned_data, quartiles
 
@@ -90,6 +92,45 @@ def test_draws_are_those_of_catalogues(toy, rng, scatter):
 
 
 # -- the check
+
+
+def excluding(model, delta, weights, rng):
+    """The process of halos that exclude each other, with halos drawn from it, and its weights."""
+    own = ("engine", "network", "voxel_volume", "voxel", "t", "completeness")
+    process = ExclusionProcess(
+        *(getattr(model, name) for name in own), Exclusion(), threshold_mass=0.2
+    )
+    weights = np.append(weights, np.log([0.6, 0.2, 0.1]))
+    halos = draw_halos(rng, process, delta, weights)
+    return dataclasses.replace(process, voxel=halos.voxel, t=halos.t), weights
+
+
+def test_draws_of_halos_that_exclude_each_other(toy, rng):
+    model, delta, weights = toy(rng)
+    process, weights = excluding(model, delta, weights, rng)
+    counts = counter_of(process, delta, weights, rng).counts()
+    assert np.allclose(counts.expected[0], counts.draws.mean((0, 1)), rtol=1e-10)
+    expected = np.sum(
+        [
+            process.expected_counts(delta, weights).sum(),
+            model.expected_counts(delta, weights[:-3]).sum(),
+        ]
+    )
+    assert counts.expected[0].sum() < 0.47 * expected
+
+
+def test_p_of_halos_that_exclude_each_other(toy, rng, monkeypatch):
+    """At their truth; and with another mass function."""
+    monkeypatch.setattr(discrepancy, "DRAWS_WITH_FACTORS", 40)
+    p, spoilt = [], []
+    for _ in range(16):
+        model, delta, weights = toy(rng, 0.5)
+        process, weights = excluding(model, delta, weights, rng)
+        p.append(counter_of(process, delta, weights, rng, 1).check()["p"])
+        other = dataclasses.replace(process, t=1.3 * process.t)
+        spoilt.append(counter_of(other, delta, weights, rng, 1).check()["p"])
+    assert kstest(p, "uniform").pvalue > 1e-3
+    assert np.median(spoilt) < 0.05
 
 
 def test_p_of_mocks_is_uniform_at_their_truth(toy, rng):

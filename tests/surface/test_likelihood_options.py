@@ -57,14 +57,18 @@ def refusal(*parts, **options):
 
 @pytest.mark.parametrize(
     ("likelihood", "scatter", "masked", "boundary"),
-    list(
-        product(
-            ("point_process", "counts", "binned"),
-            ("poisson", "negative_binomial"),
-            (False, True),
-            ("periodic", "open"),
-        )
-    ),
+    [
+        *list(
+            product(
+                ("point_process", "counts", "binned"),
+                ("poisson", "negative_binomial"),
+                (False, True),
+                ("periodic", "open"),
+            )
+        ),
+        ("point_process", "exclusion", False, "periodic"),
+        ("point_process", "exclusion", True, "open"),
+    ],
 )
 def test_agrees_with_cobaya(
     small_model, tmp_path, directional, likelihood, scatter, masked, boundary
@@ -79,8 +83,9 @@ def test_agrees_with_cobaya(
     target = field_target(model)
     like = target.likelihoods["bias"]
     n_weights = 10 if likelihood == "counts" else 20
-    assert len(target.weight_names) == n_weights + (scatter != "poisson")
-    if scatter != "poisson":
+    of_scatter = {"poisson": 0, "negative_binomial": 1, "exclusion": 3}[scatter]
+    assert len(target.weight_names) == n_weights + of_scatter
+    if scatter == "negative_binomial":
         assert target.weight_names[-1] == like.weight_names[-1] == "ln_phi"
         assert model.prior.pdf[n_weights].mean() == like.default_weights[-1] == -4
     phases = np.random.default_rng(1).standard_normal(target.grid.shape)
@@ -314,6 +319,10 @@ def test_halos_outside_the_bins_are_left_out(caplog):
         ({"likelihood": "binned", "mass_bins": [1e13, 5e13]}, "at least mass_threshold = 2e+13"),
         ({"likelihood": "binned", "mass_bins": [1e17, 1e18]}, "No halo lies in the mass bins"),
         ({"scatter": "gaussian"}, "'scatter' is 'gaussian'; expected one of 'poisson'"),
+        (
+            {"scatter": "exclusion", "likelihood": "counts"},
+            "'scatter' is 'exclusion' and 'likelihood' is 'counts'; expected 'point_process'",
+        ),
         ({"boundary": "closed"}, "'boundary' is 'closed'"),
         ({"drop_masked": 1}, "'drop_masked' is 1; expected true or false"),
         ({"catalogue": []}, "catalogue = [], expected the name of a file or a list"),

@@ -67,6 +67,32 @@ def interval_coefficients_vjp(out_bar, matrices, values_bar):
                 values_bar[start + q] += matrices[place, k, q] * out_bar[i, k]
 
 
+@jit
+def tables(values, matrices, out):
+    """Polynomials of several functions at the same nodes.
+
+    Parameters
+    ----------
+    values : (n_functions, n_segments, n_intervals + 1) float64
+    matrices : (5, 6, 6) float64, ``COEFFICIENTS``
+    out : (n_segments n_intervals, n_functions, 6) float64, output
+    """
+    n = values.shape[2] - 1
+    for f in range(values.shape[0]):
+        for g in range(values.shape[1]):
+            interval_coefficients(values[f, g], matrices, out[g * n : (g + 1) * n, f])
+
+
+@jit
+def tables_vjp(out_bar, matrices, values_bar):
+    """Adjoint of :func:`tables`; overwrites ``values_bar``."""
+    n = values_bar.shape[2] - 1
+    for f in range(values_bar.shape[0]):
+        for g in range(values_bar.shape[1]):
+            of = out_bar[g * n : (g + 1) * n, f]
+            interval_coefficients_vjp(of, matrices, values_bar[f, g])
+
+
 @vectorised
 def _find(points, edges, n_intervals, interval, place, rate):
     """Interval of each point, its place there in [0, 1], and the intervals per unit length."""
