@@ -142,7 +142,7 @@ def _of_runs(
         "catalogues": f"{len(measured)} {words}",
         "n_grid": setup.n_grid,
         "bias_grid": setup.bias_grid,
-        "box_size": float(runs[0].info["theory"][setup.theory]["box_size"]),
+        "box_size": setup.box_size,
         "failed": failed,
     }
     text = as_text(numbers, about)

@@ -20,7 +20,8 @@ THICK = {"color": BLUE, "lw": 1.8, "marker": "o", "ms": 4, "capsize": 2.5, "zord
 
 def draw(measured: Sequence[Measured], summary: Mapping[str, Any], folder: Path) -> None:
     """Write ``calibration.png`` and ``calibration.pdf`` into ``folder``."""
-    with matplotlib.rc_context(STYLE):
+    style: Any = STYLE
+    with matplotlib.rc_context(style):
         figure = calibration(measured, summary)
         for kind in ("png", "pdf"):
             figure.savefig(folder / f"calibration.{kind}")

@@ -1,6 +1,7 @@
 """What is to be calibrated: a yaml file, checked, and the yaml file of each run made of it."""
 
 import copy
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from ..atomic_files import PathLike, write_text
 from ..catalogue import BUNDLED, read_truth
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from ..posterior.from_yaml import build, model_blocks, model_errors, read_yaml
 
 SAMPLER = "QNHMC"
@@ -27,6 +28,7 @@ class Setup:
     info : dict, its content
     theory, likelihood, sampler : str, names of the blocks of the density, the halos, the sampler
     n_grid, bias_grid : int, voxels a side of the field and of the density
+    box_size : float [Mpc/h]
     """
 
     path: str
@@ -36,6 +38,7 @@ class Setup:
     sampler: str
     n_grid: int
     bias_grid: int
+    box_size: float
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,17 @@ def read_setup(path: PathLike) -> Setup:
             f"'{path}', sampler '{samplers[0]}': phases: {sampler['phases']!r}, expected sample: "
             "a fixed field has nothing to calibrate."
         )
-    n_grid = _option(info, "theory", theories[0], "n_grid")
-    bias_grid = _option(info, "theory", theories[0], "bias_grid") or n_grid
-    return Setup(str(path), info, theories[0], halos[0], samplers[0], int(n_grid), int(bias_grid))
+    n_grid, bias_grid, box_size = (
+        _option(info, "theory", theories[0], name) for name in ("n_grid", "bias_grid", "box_size")
+    )
+    for name, value in (("n_grid", n_grid), ("bias_grid", bias_grid or n_grid)):
+        check_integer(f"'{path}', theory '{theories[0]}': {name}", value, 1)
+    if isinstance(box_size, bool) or not isinstance(box_size, numbers.Real):
+        raise InputError(
+            f"'{path}', theory '{theories[0]}': box_size = {box_size!r}, expected a number [Mpc/h]."
+        )
+    meshes = {"n_grid": n_grid, "bias_grid": bias_grid or n_grid, "box_size": float(box_size)}
+    return Setup(str(path), info, theories[0], halos[0], samplers[0], **meshes)
 
 
 def _class_name(name: str, block: Mapping[str, Any]) -> str:
@@ -185,7 +196,7 @@ def catalogue_files(given: Sequence[PathLike]) -> list[str]:
         If there is none, one has no truth, or two would be runs of the same name.
     """
     files: list[str] = []
-    for one in map(os.fspath, given):
+    for one in [os.fspath(path) for path in given]:
         path = Path(one).expanduser()
         if path.is_dir():
             found = sorted(path.glob("*.h5"))

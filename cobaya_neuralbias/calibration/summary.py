@@ -153,9 +153,9 @@ def _amplitude(total: dict[str, float], k: np.ndarray) -> dict[str, Any]:
     return _verdict(
         "amplitude",
         met,
-        f"the amplitude is {'unbiased within its error' if met else 'biased'}: power of the "
-        f"samples over the truth's {ratio:.3f} +- {error:.3f} at k <= {k[-1]:.2g} h/Mpc, wanted 1 "
-        f"within {MOST_ERRORS:g} errors",
+        f"the amplitude is unbiased within its error: power of the samples {ratio:.3f} +- "
+        f"{error:.3f} of the truth's at k <= {k[-1]:.2g} h/Mpc, wanted 1 within {MOST_ERRORS:g} "
+        "errors",
         "quote no amplitude of a survey analysed so: a higher mass_threshold, a finer field "
         "(n_grid over bias_grid) or another bias model may mend it",
     )
@@ -165,11 +165,12 @@ def _shells(failing: list[dict[str, float]], k: np.ndarray) -> dict[str, Any]:
     which = ", ".join(
         f"k = {one['k']:.3f} (ratio {one['ratio']:.2f}, mean z {one['z']:+.1f})" for one in failing
     )
+    words = f"these fail: {which}" if failing else f"none of {len(k)} fails"
     return _verdict(
         "shells",
         not failing,
-        f"power by shell: {f'these fail: {which}' if failing else f'none of {len(k)} shells fails'}"
-        f"; {BY_CHANCE:.0%} of right set-ups have one that does",
+        f"the power of every shell is the truth's: {words}; {BY_CHANCE:.0%} of right set-ups have "
+        "a shell that fails",
         "leave these scales out of what you conclude, or mend the model as for the amplitude",
     )
 
@@ -190,9 +191,8 @@ def _covers(coverage: list[dict[str, Any]]) -> list[dict[str, Any]]:
             _verdict(
                 f"coverage_{group['group'].split()[0]}",
                 met,
-                f"intervals of the modes on {group['group']} "
-                f"{'have the right width' if met else f'are too {direction}'}: "
-                f"{fractions} intervals, of {group['modes']} truths",
+                f"intervals of the modes on {group['group']} have the right width: {fractions} "
+                f"intervals, of {group['modes']} truths{'' if met else f': too {direction}'}",
                 "errors of the field are not to be trusted: longer chains first (R-hat below), "
                 "then the model",
             )
