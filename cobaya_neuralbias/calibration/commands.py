@@ -58,8 +58,8 @@ def make_calibration(
     Returns
     -------
     text : str, the table
-    numbers : dict of :func:`.summary.summarise`, and ``failed``, name -> last lines of the log of
-        each run that failed
+    numbers : dict of :func:`.summary.summarise`, and ``failed``, name of each run that failed ->
+        last lines of its log
 
     Raises
     ------
@@ -132,14 +132,17 @@ def _of_runs(
     for run in runs:
         if run.name not in failed:
             say(f"{run.name}: fitting the weights at the truth, comparing")
-            measured.append(measure(run))
+            try:
+                measured.append(measure(run))
+            except InputError as error:  # of this run alone: no halo model fits there, for one
+                failed[run.name] = str(error)
     if not measured:
         name, tail = next(iter(failed.items()))
-        raise InputError(f"all runs failed; the log '{folder / name}.log' ends: {tail}")
+        raise InputError(f"all runs failed, {name} with: {tail} (its log: '{folder / name}.log')")
     numbers = {**summarise(measured), "failed": failed}
     about = {
         "yaml": setup.path,
-        "catalogues": f"{len(measured)} {words}",
+        "catalogues": f"{len(measured)} run{'s' * (len(measured) > 1)} on {words}",
         "n_grid": setup.n_grid,
         "bias_grid": setup.bias_grid,
         "box_size": setup.box_size,

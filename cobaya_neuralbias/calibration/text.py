@@ -43,7 +43,7 @@ def failures(failed: Mapping[str, str]) -> list[str]:
     """What the logs of failed runs end with."""
     lines = []
     for name, tail in failed.items():
-        lines += ["", f"FAILED: {name}; the last lines of its log:"]
+        lines += ["", f"FAILED: {name}; the end of its log, or what is wrong with it:"]
         lines += [f"    {line}" for line in tail.splitlines()]
     return lines
 
@@ -101,23 +101,20 @@ def _coverage(coverage: Sequence[Mapping[str, Any]]) -> list[str]:
 def _weights(weights: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
     if not weights:
         return []
-    several = len(runs) > 1
+    names = [f"[{i}]" for i in range(1, len(runs) + 1)]
     lines = [
         "",
-        "Bias weights: posterior mean, std; value fitted at the truth; difference in std",
+        "Bias weights against those fitted at the truth: means over catalogues of posterior mean, "
+        "std and fit;",
+        "then (mean - fit) / std of each catalogue, in the order above, and the mean",
+        f"  {'':{NAME}}{'mean':>9}{'std':>8}{'fit':>9}"
+        + "".join(f"{name:>7}" for name in [*names, "mean"]),
     ]
-    for run, own in runs.items():
-        lines.append(f"  {run}")
-        for name, one in own["weights"].items():
-            lines.append(
-                f"    {name:{NAME - 2}}{one['mean']:9.3f}{one['std']:8.3f}{one['fitted']:9.3f}"
-                f"{one['difference']:+8.1f}"
-            )
-    if several:
-        worst = max(weights, key=lambda name: np.nan_to_num(abs(weights[name]["mean"])))
-        lines.append(
-            f"  mean difference over catalogues: largest {weights[worst]['mean']:+.1f} std, {worst}"
-        )
+    for name, over in weights.items():
+        of_runs = [own["weights"][name] for own in runs.values()]
+        mean, std, fit = (np.mean([w[x] for w in of_runs]) for x in ("mean", "std", "fitted"))
+        row = _row("", [*(w["difference"] for w in of_runs), over["mean"]], "{:+.1f}")
+        lines.append(f"  {name[:NAME]:{NAME}}{mean:9.3f}{std:8.3f}{fit:9.3f}{row[NAME + 2 :]}")
     worst = max(weights, key=lambda name: np.nan_to_num(abs(weights[name]["largest"])))
     lines.append(f"  largest difference: {weights[worst]['largest']:+.1f} std, {worst}")
     return lines

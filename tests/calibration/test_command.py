@@ -38,7 +38,7 @@ def test_table_numbers_and_figures(calibrated):
     mean = np.mean([run["ratio"] for run in runs.values()], axis=0)
     np.testing.assert_allclose(numbers["ratio"]["mean"], mean)
     assert runs["mock_1"]["chain"]["samples"] == 12
-    assert set(runs["mock_1"]["weights"]) == {"neyrinck_nbar", "neyrinck_beta"}
+    assert set(runs["mock_1"]["weights"]) == {"ln_nbar", "ln_alpha"}
     assert (calibrated.folder / "calibration.png").read_bytes().startswith(b"\x89PNG")
     assert (calibrated.folder / "calibration.pdf").read_bytes().startswith(b"%PDF")
 
@@ -81,7 +81,7 @@ def test_a_failed_run_is_told_and_the_others_are_summarised(calibrated, monkeypa
     arguments = ["calibrate", str(calibrated.yaml), "-o", str(calibrated.folder), "--mocks", "2"]
     assert main(arguments) == 2
     out, err = capsys.readouterr()
-    assert "1 mocks" in out and "FAILED: mock_2" in out and "the end of it all" in out
+    assert "1 run on mocks" in out and "FAILED: mock_2" in out and "the end of it all" in out
     assert "these runs failed: mock_2" in err
 
 
