@@ -311,19 +311,22 @@ def _calibrate(arguments):
     a = arguments
     if a.finer is not None and a.mocks is None:
         raise InputError("calibrate: --finer has no meaning with --catalogues.")
-    text, numbers = make_calibration(
-        a.yaml,
-        a.output,
-        catalogues=a.catalogues,
-        mocks=a.mocks,
-        finer=2 if a.finer is None else a.finer,
-        processes=a.processes,
-        samples=a.samples,
-        warmup=a.warmup,
-        seed=a.seed,
-        json_file=a.json,
-        say=_clock(),
-    )
+    try:
+        text, numbers = make_calibration(
+            a.yaml,
+            a.output,
+            catalogues=a.catalogues,
+            mocks=a.mocks,
+            finer=2 if a.finer is None else a.finer,
+            processes=a.processes,
+            samples=a.samples,
+            warmup=a.warmup,
+            seed=a.seed,
+            json_file=a.json,
+            say=_clock(),
+        )
+    except KeyboardInterrupt:
+        raise InputError("calibrate: interrupted; the same command goes on from here.") from None
     print(text)
     print(f"\nTable, figures and runs: {a.output}")
     if numbers["failed"]:

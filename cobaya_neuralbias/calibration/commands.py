@@ -58,8 +58,8 @@ def make_calibration(
     Returns
     -------
     text : str, the table
-    numbers : dict of :func:`.summary.summarise`, and ``failed``, name of each run that failed ->
-        last lines of its log
+    numbers : dict of :func:`~cobaya_neuralbias.calibration.summary.summarise`, and ``failed``,
+        name of each run that failed -> last lines of its log
 
     Raises
     ------

@@ -57,7 +57,7 @@ def calibration(measured: Sequence[Measured], summary: Mapping[str, Any]) -> Any
     for axes in (power, z, r, coverage):
         low, high = axes.get_ylim()
         if axes in (power, z):
-            axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
+            axes.set_ylim(low, high + 0.42 * (high - low))  # room for the legend
         axes.legend(loc="lower left" if axes is r else "upper left", fontsize=7)
     return figure
 
@@ -69,7 +69,8 @@ def _coverage(axes: Any, measured: Sequence[Measured], summary: Mapping[str, Any
     level = np.linspace(0, 1, 101)
     edge = summary["coverage"][0]["k_edge"]
     axes.plot(level, level, color=BLACK, ls="--", lw=0.9, label="right intervals")
-    styles = ((k < edge, RED, "o", "-", "<", 0.0), (k >= edge, ORANGE, "s", "-.", ">", 0.012))
+    # The two groups' points stand side by side.
+    styles = ((k < edge, RED, "o", "-", "<", -0.008), (k >= edge, ORANGE, "s", "-.", ">", 0.008))
     for (chosen, colour, marker, line, sign, shift), group in zip(
         styles, summary["coverage"], strict=True
     ):

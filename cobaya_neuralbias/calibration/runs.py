@@ -1,10 +1,13 @@
 """The runs of a calibration: processes of Cobaya, some at a time, resumed where they stopped."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -55,12 +58,42 @@ def make_runs(
     -------
     dict, name of each run that failed -> the last lines of its log
     """
-    waiting, failed = [], {}
+    waiting: list[PlannedRun] = []
+    failed: dict[str, str] = {}
     for run in runs:
         if is_finished(run):
             say(f"{run.name}: finished, {recorded(run)} samples")
         else:
             waiting.append(run)
+    with _ended_by_termination():
+        _work_through(waiting, failed, processes, say)
+    return failed
+
+
+@contextlib.contextmanager
+def _ended_by_termination() -> Iterator[None]:
+    """SIGTERM raises as Ctrl-C does, so that the runs end with this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _work_through(
+    waiting: list[PlannedRun],
+    failed: dict[str, str],
+    processes: int,
+    say: Callable[[str], None],
+) -> None:
+    """The loop of :func:`make_runs`; ``failed`` is filled."""
     active: list[tuple[PlannedRun, subprocess.Popen]] = []
     try:
         while waiting or active:
@@ -81,7 +114,6 @@ def make_runs(
             process.terminate()
         for _, process in active:
             process.wait()
-    return failed
 
 
 def _start(run: PlannedRun) -> subprocess.Popen:
@@ -96,6 +128,8 @@ def _start(run: PlannedRun) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **ONE_THREAD},
+            # Ctrl-C reaches it once, through `terminate`: a second signal would not let it save.
+            start_new_session=True,
         )
 
 

@@ -13,7 +13,7 @@ def as_text(summary: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    summary : dict of :func:`.summary.summarise`
+    summary : dict of :func:`~cobaya_neuralbias.calibration.summary.summarise`
     about : dict: ``yaml``, ``catalogues`` in words, ``n_grid``, ``bias_grid``, ``box_size``, and
         ``failed``, name -> last lines of the log
     """

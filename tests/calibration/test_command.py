@@ -1,8 +1,12 @@
 """The command: its files, mocks and runs; what is repeated, resumed and refused."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import h5py
 import numpy as np
@@ -100,6 +104,33 @@ def test_no_more_processes_than_allowed(tmp_path, monkeypatch):
     planned = [PlannedRun(f"run_{i}", tmp_path, "", QNHMC, info) for i in range(5)]
     assert runs.make_runs(planned, 2, lambda words: None) == {}
     assert len(most) == 5 and max(most) == 2
+
+
+def test_termination_ends_the_runs(tmp_path, monkeypatch):
+    """They are told by SIGTERM, upon which a run saves, and waited for."""
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.3); pathlib.Path(sys.argv[1], 'saved').touch(); sys.exit(1)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "pathlib.Path(sys.argv[1], 'started').touch(); time.sleep(60)"
+    )
+    monkeypatch.setattr(
+        runs, "_start", lambda run: subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    )
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate():
+        while not (tmp_path / "started").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    planned = PlannedRun("run", tmp_path, "", QNHMC, {"sampler": {QNHMC: {"max_samples": 10}}})
+    with pytest.raises(KeyboardInterrupt):
+        runs.make_runs([planned], 1, lambda words: None)
+    assert (tmp_path / "saved").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_is_taken_further_from_where_it_stopped(calibrated, tmp_path):
