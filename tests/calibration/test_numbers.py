@@ -91,7 +91,13 @@ def test_a_right_posterior_is_right(rng):
     p = np.concatenate([run.mode_p for run in runs])
     assert kstest(p, "uniform").pvalue > 0.01
     summary = summarise(runs)
-    assert all(met(summary).values())
+    # The verdicts' own false alarms would fail with some seeds.
+    assert abs(summary["total"]["ratio"] - 1) < 4 * summary["total"]["error"]
+    assert all(
+        abs(one["fraction"] - one["level"]) < 4 * one["error"]
+        for group in summary["coverage"]
+        for one in group["levels"]
+    )
     # Posterior std over the truth's: N modes of variance 1, each with the same scatter.
     assert summary["total"]["error"] < 0.05
     assert np.all(np.abs(summary["ratio"]["mean"] - 1) < 5 * summary["ratio"]["error"] + 0.1)
@@ -128,6 +134,10 @@ def test_a_shell_that_fails_is_named(rng):
     assert "these fail: k = 0.075" in text
     # Of one catalogue alone it is no wonder among four shells.
     assert not summarise(runs[:1])["failing_shells"]
+
+
+def test_verdicts_of_a_right_set_up():
+    assert all(met(several(np.random.default_rng(1))).values())
 
 
 def test_unconverged_and_divergent_chains_are_told(rng):
