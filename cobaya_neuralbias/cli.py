@@ -128,6 +128,45 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", metavar="FILE", help="write the numbers")
     compare.set_defaults(run=_compare)
 
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="test a set-up on catalogues whose initial conditions are known",
+        usage="%(prog)s YAML -o FOLDER (--catalogues FILE ... | --mocks N [--finer F])\n"
+        "                                   [--processes P] [--samples N] [--warmup N] [--seed N] "
+        "[--json FILE]",
+        description="Run the set-up of a yaml file on catalogues that carry their truth, or on "
+        "mocks of its own model, and compare: power, correlation, coverage, weights. Runs that are "
+        "finished are not repeated, others are resumed. The exit code is 2 as well after a run "
+        "that failed; the others are compared.",
+    )
+    calibrate.add_argument("yaml", metavar="YAML", help="the input file of a run with QNHMC")
+    calibrate.add_argument(
+        "-o", "--output", metavar="FOLDER", required=True, help="for runs, table and figures"
+    )
+    truths = calibrate.add_mutually_exclusive_group(required=True)
+    truths.add_argument(
+        "--catalogues",
+        metavar="FILE",
+        nargs="+",
+        help="HDF5 catalogues with truth/white_noise, or folders of *.h5",
+    )
+    truths.add_argument("--mocks", metavar="N", help="so many draws of the yaml file's own model")
+    calibrate.add_argument(
+        "--finer",
+        metavar="F",
+        help="modes and particles a side of the mocks over those of the runs, 1 or 2 (default: 2)",
+    )
+    calibrate.add_argument(
+        "--processes", metavar="P", default=1, help="runs at a time (default: 1)"
+    )
+    calibrate.add_argument("--samples", metavar="N", help="of each run (default: the yaml file's)")
+    calibrate.add_argument("--warmup", metavar="N", help="cycles (default: the yaml file's)")
+    calibrate.add_argument(
+        "--seed", metavar="N", help="of the first run and mock (default: the yaml file's, or 1)"
+    )
+    calibrate.add_argument("--json", metavar="FILE", help="write the numbers there, too")
+    calibrate.set_defaults(run=_calibrate)
+
     bench = commands.add_parser(
         "bench",
         help="how long a gradient takes on this machine, and how much memory",
@@ -165,15 +204,20 @@ def _add_density(parser):
     )
 
 
-def _report(arguments):
-    from .report.commands import make_report
-
+def _clock():
+    """A function that says on the error output what is done, with the seconds since now."""
     start = time.monotonic()
 
     def say(what):
         print(f"[{time.monotonic() - start:5.1f} s] {what}", file=sys.stderr, flush=True)
 
-    text, folder = make_report(arguments.prefix, arguments.output, say)
+    return say
+
+
+def _report(arguments):
+    from .report.commands import make_report
+
+    text, folder = make_report(arguments.prefix, arguments.output, _clock())
     print(text)
     print(f"Figures and summary: {folder}")
 
@@ -259,6 +303,35 @@ def _compare(arguments):
         json_file=a.json,
     )
     print(text)
+
+
+def _calibrate(arguments):
+    from .calibration.commands import make_calibration
+
+    a = arguments
+    if a.finer is not None and a.mocks is None:
+        raise InputError("calibrate: --finer has no meaning with --catalogues.")
+    try:
+        text, numbers = make_calibration(
+            a.yaml,
+            a.output,
+            catalogues=a.catalogues,
+            mocks=a.mocks,
+            finer=2 if a.finer is None else a.finer,
+            processes=a.processes,
+            samples=a.samples,
+            warmup=a.warmup,
+            seed=a.seed,
+            json_file=a.json,
+            say=_clock(),
+        )
+    except KeyboardInterrupt:
+        raise InputError("calibrate: interrupted; the same command goes on from here.") from None
+    print(text)
+    print(f"\nTable, figures and runs: {a.output}")
+    if numbers["failed"]:
+        sys.stdout.flush()
+        raise InputError(f"calibrate: these runs failed: {', '.join(numbers['failed'])}.")
 
 
 def _bench(arguments):

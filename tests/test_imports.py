@@ -33,13 +33,17 @@ ALLOWED = {
         *("runs", "sampling"),
     ),
     "fitting": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior", "runs"),
+    "calibration": (
+        *("atomic_files", "catalogue", "errors", "fitting", "gravity", "mock", "posterior"),
+        *("report", "runs", "sampling", "theories"),
+    ),
     "bench": ("catalogue", "errors", "gravity", "kernels", "posterior"),
-    "cli": ("atomic_files", "bench", "errors", "fitting", "mock", "report"),
+    "cli": ("atomic_files", "bench", "calibration", "errors", "fitting", "mock", "report"),
 }
 # Rooms that may import Cobaya
 SURFACE = {
     *("component", "theories", "likelihoods", "posterior", "runs", "qnhmc"),
-    *("mock", "fitting", "bench"),
+    *("mock", "fitting", "calibration", "bench"),
 }
 # Folders of kernels that share nothing but the files beside them
 KERNEL_ROOMS = ("transforms", "particles", "halos")

@@ -52,14 +52,17 @@ def load(path, density=None, phases=None, chain=None, seed=0):
     Parameters
     ----------
     path : str or Path
-    density, phases, chain : str, at most one of them; none: the yaml file's ``phases``
+    density, phases, chain : str, at most one of them; none: the yaml file's ``phases``. ``phases``
+        may be the white noise itself, (m, m, m) float64
     seed : int, for a ``ref`` that is a distribution
 
     Returns
     -------
     Setup
     """
-    given = [name for name, x in zip(OPTIONS, (density, phases, chain), strict=True) if x]
+    given = [
+        name for name, x in zip(OPTIONS, (density, phases, chain), strict=True) if x is not None
+    ]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} exclude each other.")
     params, target = build(read_yaml(path, "theory, likelihood and params"), path)
@@ -72,9 +75,11 @@ def load(path, density=None, phases=None, chain=None, seed=0):
     if density == "truth":
         modes = fourier.to_modes(fourier.resample(_truth(target, "white_noise", path), n))
         description = "that of the catalogue's own phases"
-    elif phases:
-        modes = fourier.to_modes(fourier.resample(read_field(phases), n))
-        description = f"that of the phases {phases}"
+    elif phases is not None:
+        of_file = not isinstance(phases, np.ndarray)
+        field = read_field(phases) if of_file else phases
+        modes = fourier.to_modes(fourier.resample(field, n))
+        description = f"that of the phases {phases}" if of_file else "that of given phases"
     start = _reference(target, np.random.default_rng(seed))
     with quiet():
         target.evaluate(modes, *target.split(start))

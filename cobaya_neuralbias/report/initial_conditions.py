@@ -66,7 +66,12 @@ def deviation(draws, truth):
     return Deviation(z, ess, 2 * student.sf(np.abs(z) / np.sqrt(1 + 1 / ess), ess - 1))
 
 
-def power_against_truth(grid, whitened, truth, n_modes):
+def normal_scores(one):
+    """(quantities,) of a :class:`Deviation`: deviations of a normal variable as improbable."""
+    return np.copysign(norm.isf(one.p / 2), one.z)
+
+
+def power_against_truth(grid, whitened, truth, n_modes, k_max=None):
     """The power in each shell, and in all large-scale modes together, against the truth's.
 
     The cube root of the power is compared: that of a chi-square variable is nearly normal (Wilson
@@ -78,6 +83,8 @@ def power_against_truth(grid, whitened, truth, n_modes):
     whitened : list of (samples, n_bins - 1) float64, P/P_linear along each chain, shells 1, 2, ...
     truth : (n_r,) float64, of the first n_r of these shells
     n_modes : (n_bins - 1,) int
+    k_max : float [h/Mpc], the total is that of the shells below, by default half of the Nyquist
+        frequency
 
     Returns
     -------
@@ -89,7 +96,8 @@ def power_against_truth(grid, whitened, truth, n_modes):
     n = len(truth)
     draws = diagnostics.equal_lengths(whitened)[:, :, :n]
     k = grid.k_fundamental * np.arange(1, n + 1)
-    k_max = TOTAL_BELOW * np.pi / grid.voxel_side
+    if k_max is None:
+        k_max = TOTAL_BELOW * np.pi / grid.voxel_side
     weights = np.where(k < k_max, n_modes[:n], 0)
     total, true_total = draws @ weights, truth @ weights
     shells = deviation(np.cbrt(draws), np.cbrt(truth))
@@ -173,8 +181,7 @@ class Quadrupole:
         error = np.sqrt(np.maximum(variance, LEAST_ERROR**2 * self.variance))
         z_truth = [None] * 3
         if truth is not None:
-            from_truth = deviation(values[None], truth)
-            z_truth = np.copysign(norm.isf(from_truth.p / 2), from_truth.z)
+            z_truth = normal_scores(deviation(values[None], truth))
         return {
             "k_max": self.k_max,
             "n_modes": self.n_modes,
