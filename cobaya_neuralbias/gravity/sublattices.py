@@ -12,7 +12,7 @@ with the real part of the phase, cos(k s), on an axis at whose Nyquist frequency
 is real, and the adjoint is the conjugate phase. The phase is a product over the axes: one field
 becomes two along x, four along y and eight along z.
 
-``local``: the mean of four neighbours an axis, whose phase is that of the shift to 0.06 up to 0.92
+``local``: the mean of four neighbours an axis, whose phase is that of the shift to 0.08 up to 0.93
 of the Nyquist frequency. The field is given with what they smooth divided out
 (:attr:`Sublattices.window`), which costs nothing where its transform back is made. Particles are
 interpolated when they are painted, and again for the adjoint: their displacements are not kept

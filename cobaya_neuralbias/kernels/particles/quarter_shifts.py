@@ -10,8 +10,8 @@ they shift a wave exp(i k x) by 1/4 up to a phase of order k^5. They smooth it a
 undone where it costs nothing: f is not the field itself, but has each of its Fourier modes larger
 by :func:`compensation`. So the error is one of the phase alone.
 
-The variance of such weights is free. A larger one makes the phase right up to a larger k (here
-to 0.06 up to 0.92 of the Nyquist frequency, where that of a cubic B-spline is 0.4) and the
+The variance of such weights is free. A larger one makes the phase right up to a larger k (here to
+0.08 up to 0.93 of the Nyquist frequency; that of a cubic B-spline is wrong by 0.4 at 0.9) and the
 compensation larger (here up to 26 an axis), and with it the rounding errors of a float32.
 
 Interpolation is separable: one field becomes two along x, four along y, eight along z. A plane of
@@ -36,9 +36,9 @@ REACH = 2
 def compensation(n):
     """Factor of each frequency of an axis of ``n`` sites, by which the stencil's input is larger.
 
-    The least-squares one: with it the stencil gives a wave the right amplitude in phase with the
-    shifted wave. At the Nyquist frequency that is the cosine of the shift, as in Fourier
-    interpolation.
+    With it the error of a wave is least: the part of what the stencil gives that is in phase with
+    the shifted wave has its amplitude. At the Nyquist frequency a wave is multiplied by the cosine
+    of its shift, as in Fourier interpolation.
 
     Returns
     -------
