@@ -17,7 +17,7 @@ from cobaya.model import get_model
 from ..catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
 from ..errors import InputError
 from ..gravity import fourier
-from ..gravity.lagrangian import ASSIGNMENTS
+from ..gravity.sublattices import Sublattices
 from ..posterior.from_yaml import build, quiet, read_yaml
 from ..posterior.target import FieldTarget, reference_point
 
@@ -37,22 +37,34 @@ STEPS = 1, 5
 DTYPES = "float64", "float32"
 
 # Case -> (method of Setup, theory, its options, options of the likelihood); "step" is the
-# difference of two runs of `gravity`.
+# difference of two runs of `gravity`; `coarser`: voxels of the field along one of the density.
 LPT_CIC = "LPT", {"order": 1, "assignment": "cic"}
 LPT2_CIC = "LPT", {"order": 2, "assignment": "cic"}
 LPT2_TSC = "LPT", {"order": 2, "assignment": "tsc"}
+COARSE = "LPT", {**LPT2_TSC[1], "coarser": 2}
+EIGHT = "LPT", {**LPT2_TSC[1], "particles_per_voxel": 8}
+EIGHT_FOURIER = "LPT", {**EIGHT[1], "particle_interpolation": "fourier"}
+EIGHT_COARSE = "LPT", {**EIGHT[1], "coarser": 2}
 LPT2_TSC_LIBRARY = "LPT", {**LPT2_TSC[1], "transforms": "library"}
 CASES = {
     "1lpt_cic": ("gravity", *LPT_CIC, PAPER),
     "2lpt_cic": ("gravity", *LPT2_CIC, PAPER),
     "2lpt_tsc": ("gravity", *LPT2_TSC, PAPER),
     "2lpt_tsc_library": ("gravity", *LPT2_TSC_LIBRARY, PAPER),
+    "2lpt_tsc_coarse": ("gravity", *COARSE, PAPER),
+    "2lpt_tsc_8": ("gravity", *EIGHT, PAPER),
+    "2lpt_tsc_8_fourier": ("gravity", *EIGHT_FOURIER, PAPER),
+    "2lpt_tsc_8_coarse": ("gravity", *EIGHT_COARSE, PAPER),
     "pm_step": ("step", "ParticleMesh", {"assignment": "tsc", "mesh_factor": 1}, PAPER),
     "likelihood": ("likelihood_alone", *LPT2_TSC, PAPER),
     "likelihood_natural": ("likelihood_alone", *LPT2_TSC, {}),
     "posterior_1lpt_cic": ("posterior", *LPT_CIC, PAPER),
     "posterior_2lpt_tsc": ("posterior", *LPT2_TSC, PAPER),
     "posterior_2lpt_tsc_natural": ("posterior", *LPT2_TSC, {}),
+    "posterior_2lpt_tsc_coarse": ("posterior", *COARSE, PAPER),
+    "posterior_2lpt_tsc_coarse_natural": ("posterior", *COARSE, {}),
+    "posterior_2lpt_tsc_8_natural": ("posterior", *EIGHT, {}),
+    "posterior_2lpt_tsc_8_coarse_natural": ("posterior", *EIGHT_COARSE, {}),
 }
 
 
@@ -90,7 +102,8 @@ class Timed:
     def gravity(self):
         """Parts of the density and its adjoint."""
         model = self.target.forward_model
-        cotangent = np.random.default_rng(1).standard_normal(self.modes.shape)
+        shape = self.target.density_grid.shape
+        cotangent = np.random.default_rng(1).standard_normal(shape)
         return [
             lambda: model.density(self.modes),
             lambda evolved: model.density_vjp(evolved, cotangent),
@@ -110,6 +123,9 @@ class Setup(Timed):
     """A Cobaya model on one mesh, as a yaml file would have it, at the bundled white noise."""
 
     def __init__(self, catalogue, n_grid, dtype, threads, theory, gravity, bias):
+        gravity = dict(gravity)
+        if coarser := gravity.pop("coarser", None):
+            gravity["bias_grid"] = n_grid // coarser
         logging.disable(logging.WARNING)
         try:
             model = get_model(
@@ -145,22 +161,25 @@ class Setup(Timed):
     def pieces(self):
         """Name and function of the pieces of the posterior, in the order of the calculation."""
         model = self.target.forward_model
-        paint, paint_vjp = ASSIGNMENTS[model.assignment]
-        work = model.workspace
-        bar = np.random.default_rng(1).standard_normal(self.modes.shape).astype(work.dtype)
+        particles = getattr(model, "sublattices", None)
+        if particles is None:  # a plain model paints its one lattice itself
+            particles = Sublattices(model.workspace, 1, model.assignment)
+        shape = self.target.density_grid.shape
+        bar = np.random.default_rng(1).standard_normal(shape).astype(particles.workspace.dtype)
 
         def painted(moved):
-            delta = work.empty()
-            paint(moved[0], delta, work.threads)
-            return *moved, delta
+            field, hessian = moved
+            density, kept = particles.density(field)
+            density -= 1
+            return kept, hessian, density
 
         def judged(moved):
             self.target.likelihood_and_gradient(moved[2], self.weights)
             return moved[:2]
 
         def pulled(moved):
-            paint_vjp(moved[0], bar, moved[0], work.threads)
-            return moved
+            kept, hessian = moved
+            return particles.density_vjp(kept, bar), hessian
 
         return [
             ("displacement", lambda: model.displacement(self.modes)),

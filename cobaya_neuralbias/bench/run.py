@@ -10,7 +10,7 @@ from .cases import CASES, DTYPES, STEPS, Setup, catalogue_file, of_yaml
 from .timing import measure, peak_memory
 
 COLUMNS = (
-    f"{'case':28s}{'n_grid':>7s}{'dtype':>9s}{'threads':>8s}{'FFT units':>11s}{'ms':>9s}"
+    f"{'case':36s}{'n_grid':>7s}{'dtype':>9s}{'threads':>8s}{'FFT units':>11s}{'ms':>9s}"
     f"{'forward':>9s}{'vjp':>9s}{'peak fields':>13s}"
 )
 
@@ -110,7 +110,7 @@ def table(rows):
     for row in rows:
         parts = "".join(f"{row[key]:9.2f}" if key in row else " " * 9 for key in ("forward", "vjp"))
         lines.append(
-            f"{row['case']:28s}{row['n_grid']:7d}{row['dtype']:>9s}{row['threads']:8d}"
+            f"{row['case']:36s}{row['n_grid']:7d}{row['dtype']:>9s}{row['threads']:8d}"
             f"{row['fft_units']:11.1f}{row['milliseconds']:9.2f}{parts}{row['peak_fields']:13.1f}"
         )
     for row in rows:

@@ -81,6 +81,8 @@ class Lagrangian:
     assignment : "cic", "tsc" or "pcs"
     growth_ratio : float, D2/D1^2 (used at order 2)
     workspace : Workspace, of the same grid (None: its own, float64, one thread)
+    window : (n,) float64, of the frequencies of each axis: their product multiplies the
+        displacement in Fourier space, as :attr:`.Sublattices.window` asks for (None: 1)
     """
 
     grid: Grid
@@ -89,6 +91,7 @@ class Lagrangian:
     assignment: str = "tsc"
     growth_ratio: float = -3 / 7
     workspace: Workspace | None = None
+    window: np.ndarray | None = None
 
     def __post_init__(self):
         if self.workspace is None:
@@ -99,6 +102,13 @@ class Lagrangian:
         # sqrt(P/V) FFT(x) / k^2 of orthogonal modes, and 1/n^3 of the transform back.
         k2 = np.maximum(self.grid.squared_index, 1)
         return self.workspace.factors(self.amplitude / k2 * self.grid.n**-1.5)
+
+    @cached_property
+    def _window(self):
+        if self.window is None:
+            return None
+        w = self.window
+        return self.workspace.factors(w[:, None, None] * w[:, None] * w[: self.grid.n // 2 + 1])
 
     @property
     def _displacement_scale(self):
@@ -120,7 +130,11 @@ class Lagrangian:
         Returns it with phi_ab (6, n, n, n), which the adjoint needs at order 2, else None.
         """
         return self.workspace.displacement(
-            modes, self._potential_factors, self._displacement_scale, self._source_factor
+            modes,
+            self._potential_factors,
+            self._displacement_scale,
+            self._source_factor,
+            self._window,
         )
 
     def displacement_vjp(self, hessian, displacement_bar):
@@ -131,6 +145,7 @@ class Lagrangian:
             self._potential_factors,
             self._displacement_scale,
             self._source_factor,
+            self._window,
         )
 
     def density(self, modes):

@@ -53,7 +53,7 @@ class LagrangianParticles:
     Attributes
     ----------
     first, both : Lagrangian of order 1, and of order 2 (None: first order only)
-    sublattices : Sublattices
+    sublattices : Sublattices, whose window is that of ``first`` and ``both``
     redshift_axis : 0, 1 or 2 (None: real space)
     rates : (f1, f2), used in redshift space
     """
@@ -82,7 +82,10 @@ class LagrangianParticles:
         return self.first.packed_power
 
     def displacement(self, modes):
-        """Displacement (3, n, n, n) [voxel sides], and what the adjoint needs again."""
+        """Displacement (3, n, n, n) [voxel sides], and what the adjoint needs again.
+
+        As the sublattices take it: times their window in Fourier space, where they have one.
+        """
         displacement, hessian = self._real.displacement(modes)
         if self.redshift_axis is not None:
             f1, f2 = self.rates
@@ -118,18 +121,15 @@ class LagrangianParticles:
         On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
         """
         displacement, hessian = self.displacement(modes)
-        displacements = self.sublattices.displacements(displacement)
-        delta = self.sublattices.paint(displacements)
+        delta, kept = self.sublattices.density(displacement)
         delta -= 1
-        return Evolved(delta, displacements, hessian)
+        return Evolved(delta, kept, hessian)
 
     def density_vjp(self, evolved, delta_bar):
         """Cotangent of the modes given that of the density, at the forward result ``evolved``.
 
         It takes what ``evolved`` holds beside the density: one call each.
         """
-        displacements, hessian = evolved.take()
-        bars = displacements
-        delta_bar = converted(delta_bar, bars.dtype)
-        self.sublattices.paint_vjp(displacements, delta_bar, bars)
-        return self.displacement_vjp(hessian, self.sublattices.displacements_vjp(bars))
+        kept, hessian = evolved.take()
+        delta_bar = converted(delta_bar, kept.dtype)
+        return self.displacement_vjp(hessian, self.sublattices.density_vjp(kept, delta_bar))

@@ -68,13 +68,16 @@ class Workspace(MeshTransforms):
     def _flat(self, fields):
         return np.ascontiguousarray(fields, dtype=self.dtype).reshape(-1)
 
-    def _u(self, factors, i_scale, source_factor):
+    def _u(self, factors, i_scale, source_factor, window=None):
         # Factors of u, and whether i is one of them: see :mod:`.modes_to_spectra`.
         has_source, times_i = source_factor is not None, i_scale is not None
+        source_factors = self._source_factors
+        if window is not None:
+            factors, source_factors = factors * window, source_factors * window
         return (
             factors,
             has_source,
-            self._source_factors,
+            source_factors,
             source_factor if has_source else 0.0,
             i_scale if times_i else 1.0,
             times_i,
@@ -96,29 +99,31 @@ class Workspace(MeshTransforms):
 
     # Displacements of Lagrangian perturbation theory
 
-    def displacement(self, modes, factors, scale, source_factor=None):
+    def displacement(self, modes, factors, scale, source_factor=None, window=None):
         hessian = None
         if source_factor is not None:
             hessian = self._source(modes, factors)
-        return self._gradient(modes, factors, scale, source_factor), hessian
+        return self._gradient(modes, factors, scale, source_factor, window), hessian
 
-    def displacement_vjp(self, displacement_bar, hessian, factors, scale, source_factor=None):
-        modes_bar = self._gradient_vjp(displacement_bar, factors, scale, source_factor)
+    def displacement_vjp(
+        self, displacement_bar, hessian, factors, scale, source_factor=None, window=None
+    ):
+        modes_bar = self._gradient_vjp(displacement_bar, factors, scale, source_factor, window)
         if source_factor is not None:
             self._source_vjp(hessian, factors, modes_bar)
         return modes_bar
 
     # The two halves. Between them the first of the spectra holds S, or its cotangent.
 
-    def _gradient(self, modes, factors, scale, source_factor):
-        self._modes_to_spectra(modes, 2, factors, scale, source_factor)
+    def _gradient(self, modes, *u):
+        self._modes_to_spectra(modes, 2, *u)
         fields = self.empty(3)
         self._run(
             yz_planes.derivatives, self._spectra, GRADIENT, self._z_factors, self._flat(fields)
         )
         return fields
 
-    def _gradient_vjp(self, fields_bar, factors, scale, source_factor):
+    def _gradient_vjp(self, fields_bar, *u):
         self._run(
             yz_planes.derivatives_vjp,
             self._flat(fields_bar),
@@ -127,7 +132,7 @@ class Workspace(MeshTransforms):
             self._spectra,
         )
         modes_bar = empty(self.grid.shape)
-        self._modes_to_spectra_vjp(2, False, modes_bar, factors, scale, source_factor)
+        self._modes_to_spectra_vjp(2, False, modes_bar, *u)
         return modes_bar
 
     def _source(self, modes, factors):

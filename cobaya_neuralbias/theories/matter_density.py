@@ -22,10 +22,10 @@ from ..gravity import fourier
 from ..gravity.background import Growth, scale_factors
 from ..gravity.grid import Grid
 from ..gravity.lagrangian import ASSIGNMENTS, mode_amplitude
-from ..gravity.sublattices import OFFSETS
+from ..gravity.sublattices import INTERPOLATIONS, OFFSETS, Sublattices
 from ..gravity.workspace import WORKSPACES
 from ..kernels.cache import one_compiles
-from ..memory_limit import memory_limit
+from . import memory
 from .stored_fields import CHI2_TOLERANCE, EACH, StoredFields
 
 DTYPES = ("float64", "float32")
@@ -37,15 +37,6 @@ OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 CONVERGED_K_MAX = 10.0
 LEAST_REDSHIFT = 0.1
 AXES = {"none": None, "x": 0, "y": 1, "z": 2}
-
-# Bytes, measured: docs/explanation/cost.md. A process with all its libraries and no mesh yet;
-# for each voxel, what is float64 whatever the fields are, and what the sampler and its files keep
-# beside a gradient.
-OF_PROCESS = 3e8
-OF_MODES = 5 * 8
-OF_SAMPLER = 23 * 8
-# Fields that the library's transforms hold more than the compiled ones, for each thread.
-OF_LIBRARY = 4
 
 
 class MatterDensity(PackageComponent, FieldRevision, Theory):
@@ -64,6 +55,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     box_size: float
     assignment: str
     particles_per_voxel: int
+    particle_interpolation: str
     rsd: str
     redshift: float
     phases: str | None
@@ -92,9 +84,9 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         return None if self.rsd == "none" else self.a_last
 
     def fields(self):
-        """Most fields of ``dtype`` alive at once in a gradient with the default bias model.
+        """Most fields of ``dtype``, on the mesh of the field, alive at once in a gradient.
 
-        By the compiled transforms.
+        By the compiled transforms, and without those of the likelihood.
         """
         raise NotImplementedError
 
@@ -103,13 +95,6 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         """Points a side of the finest mesh that is transformed, in those of the field."""
         return 1
 
-    def memory(self):
-        """Most bytes that a gradient of the log posterior holds at once, for each voxel."""
-        fields = self.fields()
-        if self.transforms == "library":
-            fields += OF_LIBRARY * self.threads * self.finest_mesh**3
-        return np.dtype(self.dtype).itemsize * fields + OF_MODES
-
     def check_options(self):
         """Refuse options that make no sense, before any work is done."""
         for name, allowed in {
@@ -117,6 +102,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             "box_size": POSITIVE_NUMBER,
             "assignment": tuple(ASSIGNMENTS),
             "particles_per_voxel": tuple(OFFSETS),
+            "particle_interpolation": INTERPOLATIONS,
             "rsd": tuple(AXES),
             "redshift": ("a number >= 0", lambda v: is_number(v, 0)),
             "phases_seed": ("an integer >= 0", lambda v: is_integer(v, 0)),
@@ -134,9 +120,16 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         """Voxels a side of the density, of a field of ``n`` a side."""
         return n * (self.bias_grid or self.n_grid) // self.n_grid
 
+    def sublattices(self, workspace):
+        """The particles of a field on the grid of ``workspace``."""
+        return Sublattices(
+            *(workspace, self.particles_per_voxel, self.assignment),
+            *(self.coarse(workspace.grid.n), self.particle_interpolation),
+        )
+
     def initialize(self):
         self.check_options()
-        self._check_memory()
+        memory.check(self)
         self.grid = Grid(self.n_grid, float(self.box_size))
         self.density_grid = Grid(self.coarse(self.n_grid), float(self.box_size))
         self._revision = 0
@@ -166,31 +159,6 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     def describe(self):
         """The model in a few words, for the log."""
         raise NotImplementedError
-
-    def _check_memory(self):
-        available = memory_limit()
-        if available is None:
-            return
-        voxels = self.n_grid**3
-        needed = OF_PROCESS + self.memory() * voxels
-        if needed > available:
-            raise LoggedError(
-                self.log,
-                "A gradient on %d^3 voxels takes about %.3g GB, and this machine (or its "
-                "container) has %.3g.",
-                self.n_grid,
-                needed / 1e9,
-                available / 1e9,
-            )
-        if needed + OF_SAMPLER * voxels > available:
-            self.log.warning(
-                "A gradient on %d^3 voxels takes about %.3g GB, with the sampler %.3g, and this "
-                "machine (or its container) has %.3g.",
-                self.n_grid,
-                needed / 1e9,
-                (needed + OF_SAMPLER * voxels) / 1e9,
-                available / 1e9,
-            )
 
     @one_compiles()
     def _compile(self):

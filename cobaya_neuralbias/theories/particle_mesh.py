@@ -4,7 +4,6 @@ from ..component import BOOLEAN, POSITIVE_INTEGER, check_option, is_number
 from ..gravity import particle_mesh
 from ..gravity.lagrangian import Lagrangian
 from ..gravity.orders import Orders
-from ..gravity.sublattices import Sublattices
 from .matter_density import MatterDensity
 
 
@@ -54,22 +53,26 @@ class ParticleMesh(MatterDensity):
         return self.mesh_factor
 
     def fields(self):
-        return 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel + 18
+        return 5.5 + 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel
 
     def describe(self):
         return f"Particle mesh of {self.n_steps} steps from a = {self.a_start:g}"
 
     def build(self, workspace, amplitude, omega_m, growth):
-        grid = workspace.grid
+        grid, sublattices = workspace.grid, self.sublattices(workspace)
         first, both = (
-            Lagrangian(grid, amplitude, order, self.assignment, 1.0, workspace) for order in (1, 2)
+            Lagrangian(
+                *(grid, amplitude, order, self.assignment),
+                *(1.0, workspace, sublattices.window),
+            )
+            for order in (1, 2)
         )
         return particle_mesh.ParticleMesh(
             Orders(first, both),
             growth,
             float(self.a_start),
             self.n_steps,
-            Sublattices(workspace, self.particles_per_voxel, self.assignment, self.coarse(grid.n)),
+            sublattices,
             workspace.of_mesh(round(self.mesh_factor * grid.n)),
             self.redshift_axis,
             self.deconvolve,

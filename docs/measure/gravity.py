@@ -36,6 +36,10 @@ CASES = {
     "2LPT": (("LPT", {"order": 2}), (style.BLACK, "--")),
     "1LPT": (("LPT", {"order": 1}), (style.SKY, "-.")),
     "2LPT, 8 particles": (("LPT", {"order": 2, "particles_per_voxel": 8}), None),
+    "2LPT, 8 particles, fourier": (
+        ("LPT", {"order": 2, "particles_per_voxel": 8, "particle_interpolation": "fourier"}),
+        None,
+    ),
     "PM, 5 steps from 0.1": (mesh(5, 0.1), (style.GREEN, ":")),
     "PM, 10 steps from 0.1": (mesh(10, 0.1), None),
     "PM, 20 steps from 0.1": (mesh(20, 0.1), None),

@@ -42,28 +42,33 @@ class Models:
         return Lagrangian(grid, amplitude, order, assignment, growth_ratio, workspace)
 
     def particles(
-        self, n, order=2, assignment="tsc", per_voxel=1, axis=None, rates=(0.5, 1.1), **options
-    ):
+        self, n, order=2, assignment="tsc", per_voxel=1, axis=None, rates=(0.5, 1.1),
+        interpolation="fourier", n_density=None, **options,
+    ):  # fmt: skip
         both = self.lagrangian(n, 2, assignment, **options)
+        sublattices = Sublattices(both.workspace, per_voxel, assignment, n_density, interpolation)
+        both = replace(both, window=sublattices.window)
         return LagrangianParticles(
             replace(both, order=1),
             both if order == 2 else None,
-            Sublattices(both.workspace, per_voxel, assignment),
+            sublattices,
             axis,
             rates,
         )
 
     def mesh(
         self, n, steps=3, factor=1, assignment="tsc", per_voxel=1, axis=None, a_start=0.1,
-        deconvolve=False, scale=1.0, **options,
+        deconvolve=False, scale=1.0, interpolation="fourier", n_density=None, **options,
     ):  # fmt: skip
         both = self.lagrangian(n, 2, assignment, 1.0, scale, **options)
+        sublattices = Sublattices(both.workspace, per_voxel, assignment, n_density, interpolation)
+        both = replace(both, window=sublattices.window)
         return ParticleMesh(
             Orders(replace(both, order=1), both),
             self.growth(a_start),
             a_start,
             steps,
-            Sublattices(both.workspace, per_voxel, assignment),
+            sublattices,
             both.workspace.of_mesh(round(factor * n)),
             axis,
             deconvolve,

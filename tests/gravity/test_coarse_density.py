@@ -19,12 +19,16 @@ AMPLITUDE = mode_amplitude(GRID, 3e3 / (1.0 + 0.05 * np.arange(3 * (N // 2) ** 2
 
 
 def model(
-    factor=2, assignment="tsc", particles=1, axis=None, mesh=False, dtype="float64", threads=1
-):
+    factor=2, assignment="tsc", particles=1, axis=None, mesh=False, dtype="float64", threads=1,
+    interpolation="local",
+):  # fmt: skip
     workspace = Workspace(GRID, dtype, threads)
     ratio = 1.0 if mesh else -3 / 7
-    first, both = (Lagrangian(GRID, AMPLITUDE, o, assignment, ratio, workspace) for o in (1, 2))
-    sublattices = Sublattices(workspace, particles, assignment, N // factor)
+    sublattices = Sublattices(workspace, particles, assignment, N // factor, interpolation)
+    first, both = (
+        Lagrangian(GRID, AMPLITUDE, o, assignment, ratio, workspace, sublattices.window)
+        for o in (1, 2)
+    )
     if not mesh:
         return LagrangianParticles(first, both, sublattices, axis, (0.5, 1.1))
     a = scale_factors(0.2, 1.0)
@@ -41,6 +45,11 @@ CASES = [
     {"assignment": "cic"},
     {"assignment": "pcs", "factor": 4},
     {"particles": 8},
+    {"particles": 8, "factor": 4},
+    {"particles": 8, "factor": 1, "axis": 1},
+    {"particles": 8, "interpolation": "fourier"},
+    {"particles": 8, "mesh": True},
+    {"particles": 8, "mesh": True, "axis": 0, "factor": 4},
     {"axis": 2},
     {"mesh": True},
     {"mesh": True, "axis": 0, "factor": 4},

@@ -71,3 +71,82 @@ def test_adjoint_of_painting(n_mesh, directional):
     assert np.vdot(u, bar - 1) == pytest.approx(slope, rel=1e-7)
     lattices.paint_vjp(x, v, x)
     np.testing.assert_allclose(x, bar - 1, atol=1e-13)
+
+
+KINDS = [
+    ("particles", {}),
+    ("particles", {"n_density": 4}),
+    ("particles", {"axis": 1, "n_density": 4}),
+    ("mesh", {"steps": 2}),
+    ("mesh", {"steps": 1, "axis": 2, "n_density": 4}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_adjoint_of_the_whole_density(kind, options, models, directional):
+    """Local interpolation, from the modes; a smooth assignment, so that differences are exact."""
+    n = 8
+    forward = getattr(models, kind)(
+        n, assignment="pcs", per_voxel=8, interpolation="local", scale=4.0, **options
+    )
+    rng = np.random.default_rng(4)
+    modes, u = rng.normal(size=(2, n, n, n))
+    evolved = forward.density(modes)
+    v = rng.normal(size=evolved.delta.shape)
+    assert abs(evolved.delta.mean()) < 1e-13
+    slope = directional(lambda m: np.vdot(v, forward.density(m).delta), modes, u, 1e-4)
+    assert np.vdot(u, forward.density_vjp(evolved, v)) == pytest.approx(slope, rel=1e-8)
+
+
+def test_local_displacements_are_nearly_those_by_fourier(models):
+    """Of a cold dark matter field; and without the window, which is the negative control, not."""
+    n = 32
+    modes = np.random.default_rng(5).normal(size=(n, n, n))
+    displacement = {}
+    for name in ("local", "fourier"):
+        model = models.particles(n, per_voxel=8, interpolation=name)
+        displacement[name] = model.sublattices.displacements(model.displacement(modes)[0])
+    plain = models.particles(n).displacement(modes)[0]
+    smoothed = model.sublattices.__class__(model.sublattices.workspace, 8, interpolation="local")
+    rms = displacement["fourier"].std()
+    errors = [
+        (found - displacement["fourier"]).std() / rms
+        for found in (displacement["local"], smoothed.displacements(plain))
+    ]
+    assert errors[0] < 0.03 < 0.1 < errors[1]
+
+
+def test_local_densities_are_nearly_those_by_fourier(models):
+    modes = np.random.default_rng(5).normal(size=(32, 32, 32))
+    for n_density, largest in ((None, 0.012), (16, 0.004)):
+        one, other = (
+            models.particles(32, per_voxel=8, interpolation=name, n_density=n_density)
+            .density(modes)
+            .delta
+            for name in ("local", "fourier")
+        )
+        assert 0 < (one - other).std() / other.std() < largest
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_local_particles_in_single_precision(kind, options, models):
+    modes = np.random.default_rng(6).normal(size=(16, 16, 16))
+    single, double = (
+        getattr(models, kind)(16, per_voxel=8, interpolation="local", dtype=dtype, **options)
+        .density(modes)
+        .delta
+        for dtype in ("float32", "float64")
+    )
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, atol=3e-5)
+
+
+def test_local_particles_are_the_same_for_any_number_of_threads(models):
+    modes = np.random.default_rng(6).normal(size=(16, 16, 16))
+    results = []
+    for threads in (1, 2):
+        forward = models.particles(16, per_voxel=8, interpolation="local", threads=threads)
+        evolved = forward.density(modes)
+        results.append((evolved.delta.copy(), forward.density_vjp(evolved, modes)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)

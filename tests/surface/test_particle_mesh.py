@@ -54,6 +54,10 @@ REFUSED = [
     *((theory, {"assignment": "ngp"}, "assignment") for theory in (LPT, MESH)),
     *((theory, {"rsd": "r"}, "rsd") for theory in (LPT, MESH)),
     *((theory, {"particles_per_voxel": 2}, "particles_per_voxel") for theory in (LPT, MESH)),
+    *(
+        (theory, {"particle_interpolation": "spline"}, "particle_interpolation")
+        for theory in (LPT, MESH)
+    ),
     *((theory, {"n_grid": "64"}, "n_grid") for theory in (LPT, MESH)),
 ]
 

@@ -64,7 +64,7 @@ def refined(factor, shift=(0.0, 0.0, 0.0)):
 
 
 @cache
-def _spline(name, dtype):
+def spline(name, dtype):
     """Coefficients of the weights and of their derivatives, as vectors of two or four."""
     rows = SPLINES[name]
     width = 2 if len(rows) == 2 else 4
@@ -73,29 +73,27 @@ def _spline(name, dtype):
     return powers, slopes
 
 
-def _frame(lattice, powers):
+def frame_of(lattice, powers):
     # The first of S nodes is the last one at or below x - (S - 2)/2.
     lead = (len(powers) - 2) / 2
     return (float(lattice.scale), *(float(o) - lead for o in lattice.offset))
 
 
-def _padded_shape(mesh, powers):
+def padded_shape(mesh, powers):
     return tuple(n + len(powers[0]) - 1 for n in mesh.shape)
 
 
-def _padded(mesh, powers, factor, threads):
+def with_ghosts(mesh, powers, factor, threads):
     """``factor * mesh`` (n, n, n) with ghosts."""
-    shape = _padded_shape(mesh, powers)
+    shape = padded_shape(mesh, powers)
     padded = empty(shape, mesh.dtype)
     threads.run(ghosts.pad, shape[0], mesh, factor, padded)
     return padded
 
 
-def _slabs(displacement, axis, scale, nodes, n):
+def _slabs(length, limits, scale, nodes, n):
     """Edges of slabs of the lattice along one axis; every other one has no node in common."""
-    length = displacement.shape[1 + axis]
-    lowest, highest = scatter_gather.displacement_range(displacement[axis])
-    reach = highest - lowest + ceil(nodes / scale)
+    reach = int(limits[1] - limits[0]) + ceil(nodes / scale)
     number = 2 * (length // (2 * reach)) if reach > 0 else 0
     if number < 4 or scale * length > n:
         return [[(0, length)]]
@@ -104,12 +102,26 @@ def _slabs(displacement, axis, scale, nodes, n):
     return [slabs[::2], slabs[1::2]]
 
 
-def _tiles(displacement, scale, nodes, n):
-    """Arrays of tiles (i0, i1, j0, j1), one for each colour, on a mesh of n^3."""
-    rows = displacement.shape[2]
-    x = _slabs(displacement, 0, scale, nodes, n)
-    y = _slabs(displacement, 1, scale, nodes, n) if rows >= LARGE else [[(0, rows)]]
+def tiles_within(limits, shape, scale, nodes, n):
+    """Arrays of tiles (i0, i1, j0, j1), one for each colour, on a mesh of n^3.
+
+    Parameters
+    ----------
+    limits : integers at or below the smallest and the largest displacement along x, and along y
+        where there are LARGE rows or more
+    shape : planes and rows of the lattice
+    """
+    planes, rows = shape
+    x = _slabs(planes, limits[0], scale, nodes, n)
+    y = _slabs(rows, limits[1], scale, nodes, n) if rows >= LARGE else [[(0, rows)]]
     return [np.array([(*a, *b) for a in xs for b in ys]) for xs in x for ys in y]
+
+
+def _tiles(displacement, scale, nodes, n):
+    shape = displacement.shape[1:3]
+    axes = 2 if shape[1] >= LARGE else 1
+    limits = [scatter_gather.displacement_range(displacement[axis]) for axis in range(axes)]
+    return tiles_within(limits, shape, scale, nodes, n)
 
 
 def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIAL):
@@ -122,9 +134,9 @@ def paint(name, displacement, density, lattice=ON_NODES, mass=1.0, threads=SERIA
     density : (n, n, n) float of the same type, n >= 3; added to
     lattice : Lattice
     """
-    powers, _ = _spline(name, density.dtype)
-    padded = zeros(_padded_shape(density, powers), density.dtype)
-    frame = _frame(lattice, powers)
+    powers, _ = spline(name, density.dtype)
+    padded = zeros(padded_shape(density, powers), density.dtype)
+    frame = frame_of(lattice, powers)
     for tiles in _tiles(displacement, lattice.scale, len(powers), len(density)):
         threads.run(scatter_gather.scatter, len(tiles), tiles, displacement, frame, powers, padded)
     threads.run(ghosts.fold, len(density), padded, mass, density)
@@ -148,13 +160,13 @@ def paint_vjp(
     displacement_bar : (3, n0, n1, n2) float, output (may be ``displacement`` itself)
     add : bool, add to ``displacement_bar`` (else overwrite)
     """
-    powers, slopes = _spline(name, density_bar.dtype)
-    padded = _padded(density_bar, powers, mass, threads)
+    powers, slopes = spline(name, density_bar.dtype)
+    padded = with_ghosts(density_bar, powers, mass, threads)
     threads.run(
         scatter_gather.gather_gradient,
         displacement.shape[1],
         displacement,
-        _frame(lattice, powers),
+        frame_of(lattice, powers),
         powers,
         slopes,
         padded,
@@ -174,9 +186,9 @@ def vector_mesh(name, n, dtype):
 
 @cache
 def _vector_spline(name, dtype):
-    """As :func:`_spline`, without weights of zero."""
+    """As :func:`spline`, without weights of zero."""
     width = len(SPLINES[name])
-    return tuple(tuple(row[:width] for row in rows) for rows in _spline(name, dtype))
+    return tuple(tuple(row[:width] for row in rows) for rows in spline(name, dtype))
 
 
 def paint_vectors(name, displacement, vectors, mesh, lattice=ON_NODES, threads=SERIAL):
@@ -193,7 +205,7 @@ def paint_vectors(name, displacement, vectors, mesh, lattice=ON_NODES, threads=S
     """
     powers, _ = _vector_spline(name, mesh.dtype)
     n = len(mesh) - len(powers) + 1
-    frame = _frame(lattice, powers)
+    frame = frame_of(lattice, powers)
     for tiles in _tiles(displacement, lattice.scale, len(powers), n):
         threads.run(
             kicks.scatter_vectors,
@@ -222,7 +234,7 @@ def kick(name, displacement, momentum, mesh, drift, lattice=ON_NODES, threads=SE
         kicks.kick,
         displacement.shape[1],
         displacement,
-        _frame(lattice, powers),
+        frame_of(lattice, powers),
         powers,
         mesh,
         drift,
@@ -256,7 +268,7 @@ def kick_back(
         displacement.shape[1],
         displacement,
         momentum,
-        _frame(lattice, powers),
+        frame_of(lattice, powers),
         powers,
         slopes,
         mesh,

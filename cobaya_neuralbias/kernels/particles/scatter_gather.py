@@ -119,6 +119,63 @@ def _polynomial_vector(powers, f):
 
 
 @jit
+def scatter_row(flat, dx, dy, powers, node, fraction, weights):
+    """Adds the weights of a row of particles, located and weighted along x and y.
+
+    Parameters
+    ----------
+    flat : 1-d float, the padded mesh; ``dx`` and ``dy`` (uint64) are its strides
+    node, fraction, weights : see :func:`locate_row` and :func:`polynomials`
+    """
+    nodes = len(powers)
+    for turn in range(TURNS):
+        for k in range(turn, node.size, TURNS):
+            wz = _polynomial_vector(powers, fraction[2, k])
+            plane = np.uint64(node[k])
+            for a in range(nodes):
+                w = scaled(weights[0, a, k], wz)
+                p = plane
+                for b in range(nodes):
+                    add_to(flat, p, weights[1, b, k], w)
+                    p += dy
+                plane += dx
+
+
+@jit
+def gather_row(
+    flat, dx, dy, scale, powers, slopes, node, fraction, weights, sloped, add, gradient, i, j
+):
+    """Gradient at a row of particles, to ``gradient[:, i, j]``; as :func:`scatter_row`."""
+    nodes = len(powers)
+    zero = scaled(0.0, vector(powers[0]))
+    for k in range(node.size):
+        x, y, z = zero, zero, zero  # before their sum along the z axis
+        plane = np.uint64(node[k])
+        for a in range(nodes):
+            in_plane, in_plane_y = zero, zero
+            p = plane
+            for b in range(nodes):
+                values = load(flat, p, zero)
+                in_plane = multiply_add(weights[1, b, k], values, in_plane)
+                in_plane_y = multiply_add(sloped[1, b, k], values, in_plane_y)
+                p += dy
+            x = multiply_add(sloped[0, a, k], in_plane, x)
+            y = multiply_add(weights[0, a, k], in_plane_y, y)
+            z = multiply_add(weights[0, a, k], in_plane, z)
+            plane += dx
+        wz = _polynomial_vector(powers, fraction[2, k])
+        sz = _polynomial_vector(slopes, fraction[2, k])
+        gx, gy, gz = scale * dot(x, wz), scale * dot(y, wz), scale * dot(z, sz)
+        if add:
+            gx += gradient[0, i, j, k]
+            gy += gradient[1, i, j, k]
+            gz += gradient[2, i, j, k]
+        gradient[0, i, j, k] = gx
+        gradient[1, i, j, k] = gy
+        gradient[2, i, j, k] = gz
+
+
+@jit
 def scatter(start, stop, tiles, displacement, frame, powers, padded):
     """Adds every particle's weights to the mesh.
 
@@ -146,17 +203,7 @@ def scatter(start, stop, tiles, displacement, frame, powers, padded):
             for j in range(tiles[t, 2], tiles[t, 3]):
                 locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
                 polynomials(powers, fraction, weights)
-                for turn in range(TURNS):
-                    for k in range(turn, length, TURNS):
-                        wz = _polynomial_vector(powers, fraction[2, k])
-                        plane = np.uint64(node[k])
-                        for a in range(nodes):
-                            w = scaled(weights[0, a, k], wz)
-                            p = plane
-                            for b in range(nodes):
-                                add_to(flat, p, weights[1, b, k], w)
-                                p += dy
-                            plane += dx
+                scatter_row(flat, dx, dy, powers, node, fraction, weights)
     return seen
 
 
@@ -183,7 +230,6 @@ def gather_gradient(start, stop, displacement, frame, powers, slopes, padded, ad
     fraction = np.empty((3, length), padded.dtype)
     weights = np.empty((2, nodes, length), padded.dtype)
     sloped = np.empty((2, nodes, length), padded.dtype)
-    zero = scaled(0.0, vector(powers[0]))
     seen = padded.dtype.type(0)
     for first in range(0, displacement.shape[2], ROWS):
         last = min(first + ROWS, displacement.shape[2])
@@ -193,31 +239,22 @@ def gather_gradient(start, stop, displacement, frame, powers, slopes, padded, ad
                 locate_row(displacement, i, j, frame, padded.shape, ghosts, node, fraction)
                 polynomials(powers, fraction, weights)
                 polynomials(slopes, fraction, sloped)
-                for k in range(length):
-                    x, y, z = zero, zero, zero  # before their sum along the z axis
-                    plane = np.uint64(node[k])
-                    for a in range(nodes):
-                        in_plane, in_plane_y = zero, zero
-                        p = plane
-                        for b in range(nodes):
-                            values = load(flat, p, zero)
-                            in_plane = multiply_add(weights[1, b, k], values, in_plane)
-                            in_plane_y = multiply_add(sloped[1, b, k], values, in_plane_y)
-                            p += dy
-                        x = multiply_add(sloped[0, a, k], in_plane, x)
-                        y = multiply_add(weights[0, a, k], in_plane_y, y)
-                        z = multiply_add(weights[0, a, k], in_plane, z)
-                        plane += dx
-                    wz = _polynomial_vector(powers, fraction[2, k])
-                    sz = _polynomial_vector(slopes, fraction[2, k])
-                    gx, gy, gz = frame[0] * dot(x, wz), frame[0] * dot(y, wz), frame[0] * dot(z, sz)
-                    if add:
-                        gx += gradient[0, i, j, k]
-                        gy += gradient[1, i, j, k]
-                        gz += gradient[2, i, j, k]
-                    gradient[0, i, j, k] = gx
-                    gradient[1, i, j, k] = gy
-                    gradient[2, i, j, k] = gz
+                gather_row(
+                    flat,
+                    dx,
+                    dy,
+                    frame[0],
+                    powers,
+                    slopes,
+                    node,
+                    fraction,
+                    weights,
+                    sloped,
+                    add,
+                    gradient,
+                    i,
+                    j,
+                )
     return seen
 
 

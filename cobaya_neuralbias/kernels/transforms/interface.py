@@ -58,10 +58,10 @@ class MeshTransforms(ABC):
     # Displacements of Lagrangian perturbation theory
 
     @abstractmethod
-    def displacement(self, modes, factors, scale, source_factor=None):
+    def displacement(self, modes, factors, scale, source_factor=None, window=None):
         """Three fields, the transforms back of
 
-            i k_a scale [factors M + source_factor S / (n^3 k^2)],
+            i k_a scale window [factors M + source_factor S / (n^3 k^2)],
             S = sum_{a<b} (phi_aa phi_bb - phi_ab^2),
 
         with M the spectrum that the modes are packed from, and phi_ab the transforms back of
@@ -73,6 +73,7 @@ class MeshTransforms(ABC):
         factors : see :meth:`factors`
         scale : float
         source_factor : float, or None without S
+        window : see :meth:`factors` (None: 1)
 
         Returns
         -------
@@ -80,7 +81,9 @@ class MeshTransforms(ABC):
         """
 
     @abstractmethod
-    def displacement_vjp(self, displacement_bar, hessian, factors, scale, source_factor=None):
+    def displacement_vjp(
+        self, displacement_bar, hessian, factors, scale, source_factor=None, window=None
+    ):
         """Cotangent of the modes (n, n, n) given that of the displacement, and phi_ab."""
 
     # Forces of the particle mesh

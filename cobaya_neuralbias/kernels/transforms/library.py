@@ -89,7 +89,7 @@ class LibraryWorkspace(MeshTransforms):
 
     # Displacements of Lagrangian perturbation theory
 
-    def displacement(self, modes, factors, scale, source_factor=None):
+    def displacement(self, modes, factors, scale, source_factor=None, window=None):
         modes = np.ascontiguousarray(modes, dtype=float)
         potential = np.empty(self.grid.spectrum_shape, np.result_type(self.dtype, np.complex64))
         real_modes.unpack(modes, factors, potential)
@@ -102,6 +102,8 @@ class LibraryWorkspace(MeshTransforms):
 
             self._for_each(range(6), second_derivative)
             potential += source_factor * self._inverse_laplacian * self._forward(source(hessian))
+        if window is not None:
+            potential *= window
         displacement = self.empty(3)
 
         def derivative(a):
@@ -110,10 +112,14 @@ class LibraryWorkspace(MeshTransforms):
         self._for_each(range(3), derivative)
         return displacement, hessian
 
-    def displacement_vjp(self, displacement_bar, hessian, factors, scale, source_factor=None):
+    def displacement_vjp(
+        self, displacement_bar, hessian, factors, scale, source_factor=None, window=None
+    ):
         potential_bar = self._sum(
             range(3), lambda a: -1j * scale * self._odd[a] * self._forward(displacement_bar[a])
         )
+        if window is not None:
+            potential_bar *= window
         if source_factor is not None:
             source_bar = self._back(source_factor * self._inverse_laplacian * potential_bar)
             potential_bar += self._sum(

@@ -267,9 +267,9 @@ def test_tiles_cover_the_lattice_and_do_not_meet(name, case, spread, monkeypatch
     n_mesh = int(factor * n)
     rng = np.random.default_rng(9)
     displacement = 3.3 + rng.uniform(-spread, spread, (3, n, n, 8))
-    powers, _ = assignment._spline(name, np.dtype(float))
+    powers, _ = assignment.spline(name, np.dtype(float))
     nodes = len(powers)
-    offset = assignment._frame(lattice, powers)[1:3]
+    offset = assignment.frame_of(lattice, powers)[1:3]
     covered = np.zeros((n, n), int)
     for tiles in assignment._tiles(displacement, lattice.scale, nodes, n_mesh):
         rows = np.zeros((n_mesh, n_mesh), int)
@@ -291,7 +291,7 @@ def test_compiled_as_interpreted(name, monkeypatch):
     n = 4
     rng = np.random.default_rng(10)
     x, p, x_bar, p_bar = rng.normal(0, 2, (4, 3, n, n, n))
-    powers, slopes = assignment._spline(name, x.dtype)
+    powers, slopes = assignment.spline(name, x.dtype)
     exact = assignment._vector_spline(name, x.dtype)
     frame = (1.0, 0.1, 0.2, -0.3)
     size = n + len(powers[0]) - 1
@@ -331,6 +331,8 @@ def test_compiled_as_interpreted(name, monkeypatch):
         (scatter_gather, "locate_row"),
         (scatter_gather, "polynomials"),
         (scatter_gather, "_polynomial_vector"),
+        (scatter_gather, "scatter_row"),
+        (scatter_gather, "gather_row"),
         (kicks, "locate_row"),
         (kicks, "polynomials"),
     ):
