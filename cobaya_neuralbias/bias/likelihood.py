@@ -106,10 +106,11 @@ class CatalogueLikelihood(ABC):
 
     def expected_counts(self, delta, weights):
         """(n, n, n) expected halos above threshold in each voxel, completeness included."""
-        return self.undisturbed_counts(delta, weights)
+        rates = self.undisturbed_counts(delta, weights)
+        return self.scatter.mean(rates, self.scatter_weights(weights))
 
     def undisturbed_counts(self, delta, weights):
-        """The same where no halo excludes another."""
+        """The same of Poisson counts, where no halo excludes another."""
         psi = flat(self.psi(delta, weights))
         density = self.network.number_density(psi, self.split(weights)[1])
         return (self.effective_volume * density).reshape(delta.shape)

@@ -11,13 +11,22 @@ has variance lambda + phi lambda^2, and
 
     <g^n exp(-g lambda)> = prod_{k < n} (1 + k phi) (1 + phi lambda)^-(n + 1/phi).
 
-The factor leaves the masses alone: given psi and the number they are independent.
+Conway-Maxwell-Poisson: numbers that scatter less than Poisson's, or more, with the probability
+
+    P(n) = lambda^n / (n!)^nu / Z(lambda, nu),
+
+so that in the place of that mean stands ``(n!)^(1 - nu) / Z``. lambda is then no longer the
+expectation, but for lambda << 1.
+
+Neither touches the masses: given psi and the number they are independent.
 """
 
 import numpy as np
+from scipy.special import gammaln
 
 from ..kernels import array_pool
-from ..kernels.halos import negative_binomial
+from ..kernels.dot import dot
+from ..kernels.halos import conway_maxwell, negative_binomial
 from ..kernels.threads import SERIAL
 from .weight import Weight
 
@@ -51,8 +60,12 @@ class Poisson:
         """Counts (int64, of the shape of ``expected``) from their distribution."""
         return rng.poisson(expected)
 
+    def mean(self, expected, weights):
+        """Expectation of the counts, which is ``expected`` for most."""
+        return expected
 
-class NegativeBinomial:
+
+class NegativeBinomial(Poisson):
     """Counts of variance ``lambda + phi lambda^2``, with the one weight ``ln phi``."""
 
     n_weights = 1
@@ -90,4 +103,50 @@ class NegativeBinomial:
         return rng.gamma(1 / phi, phi, shape) if phi > 1e-15 else np.ones(shape)
 
 
-SCATTERS = {"poisson": Poisson, "negative_binomial": NegativeBinomial}
+class ConwayMaxwell(Poisson):
+    """Conway-Maxwell-Poisson counts, with the one weight ``ln nu``; 0 is Poisson."""
+
+    n_weights = 1
+
+    def weights(self):
+        """Name -> :class:`Weight`. The prior spans variances from half to twice the mean."""
+        prior = {"dist": "norm", "loc": 0.0, "scale": 0.5}
+        return {"ln_nu": Weight(0.0, r"\ln\nu", prior)}
+
+    def log_mean_factor(self, expected, voxel, number, weights, threads=SERIAL):
+        """As :meth:`Poisson.log_mean_factor`."""
+        with np.errstate(over="ignore"):
+            nu = np.exp(weights[0])
+        expected_bar = array_pool.empty(expected.shape)
+        if not (np.isfinite(nu) and nu > 0 and np.isfinite(expected).all()):
+            expected_bar[:] = 0.0
+            return -np.inf, expected_bar, np.zeros(1)
+        parts = threads.run_slices(
+            lambda part: conway_maxwell.voxels(expected[part], nu, expected_bar[part]),
+            expected.size,
+        )
+        value, nu_bar = np.sum(parts, axis=0)
+        log_factorials = float(dot(gammaln(number + 1.0), np.ones(len(number))))
+        value -= (nu - 1) * log_factorials
+        return value, expected_bar, np.array([nu * (nu_bar - log_factorials)])
+
+    def draw(self, rng, expected, weights):
+        """As :meth:`Poisson.draw`."""
+        rate = np.ascontiguousarray(expected, dtype=float).ravel()
+        out = np.empty(rate.size, np.int64)
+        conway_maxwell.draw(rate, np.exp(weights[0]), rng.random(rate.size), out)
+        return out.reshape(np.shape(expected))
+
+    def mean(self, expected, weights):
+        """As :meth:`Poisson.mean`."""
+        rate = np.ascontiguousarray(expected, dtype=float).ravel()
+        out = np.empty(rate.size)
+        conway_maxwell.means(rate, np.exp(weights[0]), out)
+        return out.reshape(np.shape(expected))
+
+
+SCATTERS = {
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "conway_maxwell": ConwayMaxwell,
+}

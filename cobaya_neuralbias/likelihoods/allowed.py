@@ -1,10 +1,15 @@
-"""What the options of a halo likelihood may be, for `check_option`."""
+"""What the options of a halo likelihood may be: for `check_option`, and together."""
 
 from itertools import pairwise
 
+from cobaya.log import LoggedError
+
+from ..bias.exclusion import Exclusion
+from ..bias.scatter import SCATTERS as OF_COUNTS
 from ..catalogue.rows import is_select
 from ..component import is_number
 
+SCATTERS = {**OF_COUNTS, "exclusion": Exclusion}
 LIKELIHOODS = ("point_process", "binned", "counts")
 BOUNDARIES = ("periodic", "open")
 
@@ -37,3 +42,27 @@ HUBBLE = (
 )
 SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
 WIDTH_FLOOR = ("a number >= 0, or nothing", lambda v: v is None or is_number(v, 0))
+
+
+def check_mass_bins(log, options):
+    """Refuse mass bins, or a scatter in order of mass, where the likelihood has no use for them."""
+    if (options.mass_bins is not None) != (options.likelihood == "binned"):
+        raise LoggedError(
+            log,
+            "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for 'binned', "
+            "and for no other.",
+            *(options.mass_bins, options.likelihood),
+        )
+    if options.scatter == "exclusion" and options.likelihood != "point_process":
+        raise LoggedError(
+            log,
+            "Option 'scatter' is 'exclusion' and 'likelihood' is '%s'; expected 'point_process', "
+            "for halos exclude those of less mass.",
+            options.likelihood,
+        )
+    if options.mass_bins and options.mass_bins[0] < options.mass_threshold:
+        raise LoggedError(
+            log,
+            "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g Msun/h.",
+            *(options.mass_bins[0], options.mass_threshold),
+        )

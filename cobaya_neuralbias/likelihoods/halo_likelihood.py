@@ -5,9 +5,8 @@ from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
 
 from ..bias.binned_counts import BinnedCounts
-from ..bias.exclusion import MEAN_DENSITY, Exclusion, ExclusionProcess
+from ..bias.exclusion import MEAN_DENSITY, ExclusionProcess
 from ..bias.point_process import PointProcess
-from ..bias.scatter import SCATTERS as OF_COUNTS
 from ..catalogue import join, read_catalogues
 from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
@@ -23,15 +22,24 @@ from ..component import (
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
-from .allowed import BOUNDARIES, HUBBLE, LIKELIHOODS, MASS_BINS, ORIGIN, SELECT, WIDTH_FLOOR
+from .allowed import (
+    BOUNDARIES,
+    HUBBLE,
+    LIKELIHOODS,
+    MASS_BINS,
+    ORIGIN,
+    SCATTERS,
+    SELECT,
+    WIDTH_FLOOR,
+    check_mass_bins,
+)
 from .catalogue_and_run import (
     compare_with_run,
     constant_h,
     warn_of_few_halos,
+    warn_of_meshes,
     warn_of_threshold,
 )
-
-SCATTERS = {**OF_COUNTS, "exclusion": Exclusion}
 
 
 def narrower(own, default):
@@ -175,29 +183,8 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
 
     def _check_bins(self):
         """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
-        if (self.mass_bins is not None) != (self.likelihood == "binned"):
-            raise LoggedError(
-                self.log,
-                "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for "
-                "'binned', and for no other.",
-                self.mass_bins,
-                self.likelihood,
-            )
-        if self.scatter == "exclusion" and self.likelihood != "point_process":
-            raise LoggedError(
-                self.log,
-                "Option 'scatter' is 'exclusion' and 'likelihood' is '%s'; expected "
-                "'point_process', for halos exclude those of less mass.",
-                self.likelihood,
-            )
+        check_mass_bins(self.log, self)
         edges = self.mass_bins or [self.mass_threshold, np.inf]
-        if edges[0] < self.mass_threshold:
-            raise LoggedError(
-                self.log,
-                "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g Msun/h.",
-                edges[0],
-                self.mass_threshold,
-            )
         self._bins = np.log(np.array(edges, dtype=float) / self.mass_threshold)
 
     def _read(self):
@@ -278,7 +265,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         compare_with_run(self.log, stated, theory.redshift, constants, self._h)
         sampled = provider.model.parameterization.sampled_params()
         n_weights = len(set(sampled) & set(self.weight_names))
-        warn_of_few_halos(self.log, self.data_model(grid.n).n_compared, n_weights)
+        n_halos = self.data_model(grid.n).n_compared
+        warn_of_few_halos(self.log, n_halos, n_weights)
+        warn_of_meshes(self.log, n_halos, theory.grid, grid)
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
 

@@ -3,8 +3,8 @@
 Given a stored sample, the numbers of halos in the quarters of its density and in bins of mass are
 independent Poisson numbers, of known expectation (given the random factors of the voxels, too, if
 the counts scatter more). So catalogues of the model are drawn as these numbers, without halos.
-Where halos exclude each other, halos are drawn, and what exclusion leaves of an expectation is read
-off the average of all draws. A discrepancy, the deviance of the numbers from their expectation, is
+Where they are not, halos are drawn, and the expectations are scaled to the average of all draws.
+A discrepancy, the deviance of the numbers from their expectation, is
 computed for the draw and for the data at the same sample; p is the fraction of draws with the
 larger one (Gelman, Meng & Stern 1996, Statistica Sinica 6, 733).
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
-from ..bias.exclusion import ExclusionProcess
 from ..bias.likelihood import flat
 from ..mock.draw import halos_of
 from .statistics import binned_data, binned_model, mass_edges
@@ -79,7 +78,8 @@ class Counter:
         else:
             self.figure_edges = None
             self._edges = self.check_edges = np.array([low, high])
-        self._exclusion = isinstance(data_model, ExclusionProcess)
+        scatter = data_model.scatter
+        self._by_halos = bool(scatter.n_weights) and not hasattr(scatter, "factor")
         n_draws = DRAWS_WITH_FACTORS if data_model.scatter.n_weights else DRAWS
         self._repeats = -(-n_draws // n_samples)
         self._data, self._expected, self._draws = [], [], []
@@ -95,10 +95,12 @@ class Counter:
         volume = model.effective_volume
         self._data.append(binned_data(quartile, model.voxel, model.t, self._edges))
         self._expected.append(expected := binned_model(quartile, density, volume))
-        if self._exclusion:
-            counts = self._rng.poisson(volume * density.sum(0), (self._repeats, quartile.size))
-            halos = (halos_of(self._rng, model, flat(psi), n, weights) for n in counts)
-            draws = [binned_data(quartile, one.voxel, one.t, self._edges) for one in halos]
+        if self._by_halos:
+            rates, draws = volume * density.sum(0), []
+            for _ in range(self._repeats):
+                counts = model.scatter.draw(self._rng, rates, model.scatter_weights(weights))
+                halos = halos_of(self._rng, model, flat(psi), counts, weights)
+                draws.append(binned_data(quartile, halos.voxel, halos.t, self._edges))
         elif not model.scatter.n_weights:
             draws = self._rng.poisson(expected, (self._repeats, *expected.shape))
         else:
@@ -111,7 +113,7 @@ class Counter:
     def counts(self):
         """The :class:`Counts`."""
         data, expected, draws = map(np.array, (self._data, self._expected, self._draws))
-        if self._exclusion:
+        if self._by_halos:
             undisturbed = np.maximum(expected.mean(0), np.finfo(float).tiny)
             expected = expected * (draws.mean((0, 1)) / undisturbed)
         return Counts(self._edges, data, expected, draws)

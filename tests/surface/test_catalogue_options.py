@@ -231,6 +231,24 @@ def test_threshold_below_the_end_of_the_catalogue(small_model, few, halos, tmp_p
         assert ("seems to end" in caplog.text) == said
 
 
+@pytest.mark.parametrize(
+    ("n_grid", "bias_grid", "said"),
+    [
+        (8, None, "15 halos a voxel, and a field on voxels of 31.2 Mpc/h"),
+        (32, None, "The field has voxels of 7.8 Mpc/h: on N-body halos"),
+        (64, 32, ""),
+    ],
+)
+def test_meshes_of_a_known_low_amplitude(small_model, caplog, n_grid, bias_grid, said):
+    options = {"n_grid": n_grid, "bias_grid": bias_grid}
+    small_model["theory"]["cobaya_neuralbias.LPT"].update(options)
+    with caplog.at_level("INFO"):
+        likelihood(small_model)
+    assert said in caplog.text
+    assert ("Mpc/h: on N-body" in caplog.text) == bool(said)
+    assert ("n_grid: 64, bias_grid: 32" in caplog.text) == (n_grid == 32)
+
+
 @pytest.mark.parametrize(("n", "said"), [(1, True), (300, True), (599, True), (600, False)])
 def test_few_halos_for_the_weights(small_model, halos, tmp_path, caplog, n, said):
     """20 weights: 30 halos each."""
