@@ -58,6 +58,7 @@ CASES = {
     "pm_step": ("step", "ParticleMesh", {"assignment": "tsc", "mesh_factor": 1}, PAPER),
     "likelihood": ("likelihood_alone", *LPT2_TSC, PAPER),
     "likelihood_natural": ("likelihood_alone", *LPT2_TSC, {}),
+    "likelihood_exclusion": ("likelihood_alone", *LPT2_TSC, {"scatter": "exclusion"}),
     "posterior_1lpt_cic": ("posterior", *LPT_CIC, PAPER),
     "posterior_2lpt_tsc": ("posterior", *LPT2_TSC, PAPER),
     "posterior_2lpt_tsc_natural": ("posterior", *LPT2_TSC, {}),

@@ -26,11 +26,14 @@ STEP_SIZE = 0.7
 
 
 class Joint:
-    """The joint distribution of z = (modes, weights) and the halos, at 8^3."""
+    """The joint distribution of z = (modes, weights) and the halos, at 8^3.
 
-    def __init__(self, folder):
+    ``options`` are those of :func:`model_info`.
+    """
+
+    def __init__(self, folder, alpha_shift=ALPHA_SHIFT, **options):
         write_placeholder(folder / "placeholder.h5")
-        model = get_model(model_info(folder / "placeholder.h5", ALPHA_SHIFT))
+        model = get_model(model_info(folder / "placeholder.h5", alpha_shift, **options))
         self.target = field_target(model)
         self.likelihood = self.target.likelihoods["bias"]
         self.mean = np.concatenate([np.zeros(N**3), self.likelihood.default_weights])
@@ -48,7 +51,7 @@ class Joint:
 
     def draw_data(self, rng, z):
         """New halos, of the model at ``z``, take the place of the likelihood's."""
-        data_model = self.likelihood.data_model(N)
+        data_model = self.likelihood.data_model(self.target.density_grid.n)
         delta = self.target.forward_model.density(z[: N**3].reshape(N, N, N)).delta
         halos = draw_halos(rng, data_model, delta, z[N**3 :])
         drawn = dataclasses.replace(data_model, voxel=halos.voxel, t=halos.t)
@@ -78,7 +81,7 @@ class Joint:
         moments = np.hstack([weights, (weights**2 - 1) / np.sqrt(2)])
         return np.hstack([moments, statistics(modes[:, few]), np.transpose(power)])
 
-    def chains(self, n_chains, n_steps, seed=0):
+    def chains(self, n_chains, n_steps, seed=0, least_accepted=0.3):
         """(n_chains, n_steps, q) numbers along successive-conditional chains."""
         out, accepted = [], []
         for rng in np.random.default_rng(seed).spawn(n_chains):
@@ -89,7 +92,7 @@ class Joint:
                 rows.append(z)
                 accepted.append(self.accepted)
             out.append(self.numbers(np.array(rows)))
-        assert (np.mean(accepted, axis=0) > 0.3).all()
+        assert (np.mean(accepted, axis=0) >= least_accepted).all()
         return np.array(out)
 
 
@@ -105,6 +108,34 @@ def test_joint_distribution_small(joint):
 @pytest.mark.slow
 def test_joint_distribution(joint):
     assert chance_of_chains(joint.chains(2, 5000), fewest=500) > FALSE_ALARM
+
+
+# Halos that exclude each other, of a density coarser than the field: voxels with several halos.
+EXCLUSION = {"alpha_shift": -10.5, "options": {"scatter": "exclusion"}, "bias_grid": N // 2}
+
+
+def test_joint_distribution_of_exclusion_small(tmp_path):
+    assert chance_of_chains(Joint(tmp_path, **EXCLUSION).chains(2, 300), fewest=30) > FALSE_ALARM
+
+
+@pytest.mark.slow
+def test_joint_distribution_of_exclusion(tmp_path):
+    chains = Joint(tmp_path, **EXCLUSION).chains(2, 4000)
+    assert chance_of_chains(chains, fewest=200) > FALSE_ALARM
+
+
+def test_exclusion_that_is_left_out_of_the_draws_is_seen(tmp_path):
+    joint = Joint(tmp_path, **{**EXCLUSION, "alpha_shift": -11.5})
+    assert joint.target.weight_names[-1] == "exclusion_mass"
+    exact = joint.draw_data
+
+    def draw_data(rng, z):
+        exact(rng, np.append(z[:-3], [-60.0] * 3))
+
+    joint.draw_data = draw_data
+    # More halos, for which the weights allow more again: soon no step fits.
+    chains = joint.chains(2, 100, least_accepted=0.0)
+    assert chance_of_chains(chains, fewest=0) < FALSE_ALARM
 
 
 # Negative controls: one mistake each.

@@ -22,13 +22,14 @@ def write_placeholder(path):
     write_catalogue(path, HaloCatalogue(np.zeros((1, 3)), np.array([2 * THRESHOLD]), BOX))
 
 
-def model_info(catalogue, alpha_shift, **params):
-    """Theory, likelihood and params.
+def model_info(catalogue, alpha_shift, options=None, bias_grid=None, **params):
+    """Theory, likelihood (with more ``options``) and params.
 
     ``alpha_shift`` sets the number of halos. Left to the catalogue, as it is by default, it would
     be a prior that knows the data.
     """
     bias = {
+        **(options or {}),
         "class": "cobaya_neuralbias.NeuralBias",
         "mass_threshold": THRESHOLD,
         "alpha_shift": alpha_shift,
@@ -37,16 +38,16 @@ def model_info(catalogue, alpha_shift, **params):
     defaults = NeuralBias.get_modified_defaults(NeuralBias.get_defaults(), input_options=bias)
     weights = {
         name: {
-            "prior": {"dist": "norm", "loc": options["ref"], "scale": prior_scale(name)},
-            "ref": options["ref"],
+            "prior": {"dist": "norm", "loc": weight["ref"], "scale": prior_scale(name)},
+            "ref": weight["ref"],
         }
-        for name, options in defaults["params"].items()
+        for name, weight in defaults["params"].items()
     }
     cosmology = {"H0": 68.0, "ombh2": 0.0226576, "omch2": 0.1229984, "ns": 0.97, "sigma8": 0.81}
     return {
         "theory": {
             "cobaya_neuralbias.EisensteinHu": None,
-            "cobaya_neuralbias.LPT": {"n_grid": N, "box_size": BOX},
+            "cobaya_neuralbias.LPT": {"n_grid": N, "bias_grid": bias_grid, "box_size": BOX},
         },
         "likelihood": {"bias": bias},
         "params": {**cosmology, **params, **weights},
