@@ -30,7 +30,7 @@ def test_rounding_grows_with_the_block_alone():
 
 
 # Two short runs in a process that may use two threads for linear algebra. The second has numpy's
-# dot in the place of the package's. Of each the CPU seconds of all threads but the one that runs it.
+# dot in the place of the package's. Of each the CPU seconds of all threads but its own.
 RUNS = """
 import copy, sys, time
 import numpy as np
