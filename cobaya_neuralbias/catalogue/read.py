@@ -97,6 +97,8 @@ def read_catalogue(
         raise InputError(f"{source}: columns = {columns!r}, expected a dictionary.")
     columns = dict(columns or {})
     table = open_table(path, source, columns)
+    for message in table.warnings:
+        log.warning(message)
     check_box(source, table.stated, box_size, length_unit, h)
     position, raw_mass, velocity, rows = _read_columns(
         table, columns, length_unit, mass_unit, default_mass is None, select, log

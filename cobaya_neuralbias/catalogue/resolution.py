@@ -11,10 +11,11 @@ FIRST_STEPS = 5
 
 
 def mass_resolution(mass: np.ndarray) -> float:
-    """Step between neighbouring masses in ln M, at the least mass; at least LEAST_RESOLUTION.
+    """Median of the first FIRST_STEPS steps between masses in ln M; at least LEAST_RESOLUTION.
 
     Friends-of-friends masses are multiples of a particle's, masses of a table have so many digits.
-    Where few halos share a mass there are no steps to see.
+    Where few halos share a mass there are no steps to see, and where all share one there is none:
+    LEAST_RESOLUTION, though such masses tell nothing (the likelihood warns of them).
 
     Parameters
     ----------

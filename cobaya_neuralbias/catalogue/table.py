@@ -28,6 +28,7 @@ class Table(ABC):
     noun : str, what the format calls a column
     vectors : bool, whether a column may be (n, 3)
     stated : Stated, what the file states of itself
+    warnings : list of str, what the reader of the file is to be told
     """
 
     noun = "column"
@@ -37,6 +38,7 @@ class Table(ABC):
         self.source = source
         self.names = list(names)
         self.stated: Stated = stated or {}
+        self.warnings: list[str] = []
 
     @abstractmethod
     def read(self, keys: Sequence[Key]) -> list[np.ndarray]:

@@ -1,8 +1,10 @@
 """Catalogues in tables separated by spaces, tabs, commas, semicolons or bars, packed or not."""
 
 import bz2
+import codecs
 import csv
 import gzip
+import io
 import lzma
 import re
 import zlib
@@ -70,15 +72,34 @@ def _headers(line: str) -> list[list[str]]:
 
 def _lines(file: Path, source: str) -> list[str]:
     try:
-        with open(file, "rb") as content:
-            start = content.read(8)
+        with open(file, "rb") as packed:
+            start = packed.read(8)
         opener = next((o for magic, o in _COMPRESSED.items() if start.startswith(magic)), open)
-        with opener(file, "rt", encoding="utf-8-sig") as content:
-            return content.readlines()
-    except (OSError, UnicodeDecodeError, EOFError, lzma.LZMAError, zlib.error) as error:
+        with opener(file, "rb") as unpacked:
+            content = unpacked.read()
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(
             f"{source}: unreadable, neither HDF5 nor text, npy, npz or FITS ({error})."
         ) from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{source}: the text is encoded in UTF-16, expected UTF-8.")
+    if (nul := content.find(b"\0")) >= 0:
+        zeros = "NUL bytes, which no text has: a binary file, or one that a full disk has cut"
+        raise _no_text(source, content, nul, zeros)
+    try:
+        return io.StringIO(content.decode("utf-8-sig"), newline=None).readlines()
+    except UnicodeDecodeError as error:
+        what = f"the byte 0x{content[error.start]:02x} is not UTF-8: another encoding?"
+        raise _no_text(source, content, error.start, what) from error
+
+
+def _no_text(source: str, content: bytes, at: int, what: str) -> InputError:
+    """The error for bytes that are no text, with the line that they stand in."""
+    before = content[:at].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return InputError(
+        f"{source}, line {before.count(bytes([10])) + 1}: unreadable, neither HDF5 nor text, npy, "
+        f"npz or FITS ({what})."
+    )
 
 
 class TextTable(Table):
@@ -99,7 +120,8 @@ class TextTable(Table):
         comments: list[tuple[int, str]] = []
         self._rows: list[str] = []
         self._lines: list[int] = []
-        for number, line in enumerate(_lines(file, source), 1):
+        lines = _lines(file, source)
+        for number, line in enumerate(lines, 1):
             body = "" if line.lstrip().startswith(_MARKS) else line.partition("#")[0].strip()
             if body:
                 self._rows.append(body)
@@ -121,6 +143,12 @@ class TextTable(Table):
                     f"{source}, line {number}: {cells} cells ({row[:80]!r}), "
                     f"expected {len(self.names)}."
                 )
+        # Programs end the last line as they do the others, and a number may be cut in its digits.
+        if 1 < len(lines) == self._lines[-1] and not lines[-1].endswith("\n"):
+            self.warnings.append(
+                f"{source}, line {len(lines)}: the last line ({self._rows[-1][-80:]!r}) has no "
+                "line end, as all others have: has the file been cut? If it is whole, add one."
+            )
 
     def _header(self, comments: Sequence[tuple[int, str]], wanted: set[str]) -> list[str] | None:
         """The names of the columns, if there are any; the row that holds them is dropped."""

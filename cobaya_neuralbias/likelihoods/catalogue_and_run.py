@@ -60,6 +60,24 @@ def warn_of_threshold(log, parts, everything, mass_threshold):
         )
 
 
+def warn_of_equal_masses(log, halos, likelihood):
+    """Say where a density of masses is asked for, and all halos have one mass.
+
+    Parameters
+    ----------
+    log : Logger
+    halos : HaloCatalogue, above the threshold
+    likelihood : str, the option
+    """
+    if likelihood == "point_process" and len(halos) > 1 and np.ptp(halos.mass) == 0:
+        log.warning(
+            "All %d halos in '%s' above 'mass_threshold' have the same mass, %.6g Msun/h: no "
+            "distribution of masses can be inferred, and the likelihood grows as it narrows. Use "
+            "likelihood: counts.",
+            *(len(halos), halos.source, halos.mass[0]),
+        )
+
+
 def warn_of_few_halos(log, n_halos, n_weights):
     """Say where the halos are too few for the sampled weights."""
     if n_halos < HALOS_PER_WEIGHT * n_weights:

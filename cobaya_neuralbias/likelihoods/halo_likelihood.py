@@ -36,6 +36,7 @@ from .allowed import (
 from .catalogue_and_run import (
     compare_with_run,
     constant_h,
+    warn_of_equal_masses,
     warn_of_few_halos,
     warn_of_meshes,
     warn_of_threshold,
@@ -209,6 +210,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
         self._t = np.log(self._halos.mass / self.mass_threshold)
         warn_of_threshold(self.log, parts, everything, self.mass_threshold)
+        warn_of_equal_masses(self.log, self._halos, self.likelihood)
         observed = self._survey.n_observed(self._halos)
         density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
         if self.width_floor is None:

@@ -128,3 +128,36 @@ def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout)
             "Nothing moves: the phases are fixed, no bias weight is sampled, and there is no "
             "other parameter.",
         )
+
+
+def check_covariance(sampler: Any, target: FieldTarget) -> None:
+    """Refuse a covariance that nothing would be done with, and names that are of no covariance."""
+    if sampler.covmat is None:
+        if sampler.covmat_params:
+            raise LoggedError(
+                sampler.log,
+                "Option 'covmat_params' is %r, but 'covmat' is empty; expected a matrix with these "
+                "names.",
+                sampler.covmat_params,
+            )
+        return
+    if not target.metropolis_names:
+        raise LoggedError(
+            sampler.log,
+            "Option 'covmat' is given, but no parameter moves by Metropolis steps: trajectories "
+            "move the bias weights. Leave it out; 'start_from' takes the metric of the weights "
+            "from another run.",
+        )
+    if sampler.start_from:
+        raise LoggedError(
+            sampler.log,
+            "Options 'covmat' and 'start_from' are both given, and both hold a proposal; expected "
+            "one of them.",
+        )
+    if isinstance(sampler.covmat, str) and sampler.covmat_params:
+        raise LoggedError(
+            sampler.log,
+            "Option 'covmat_params' is %r, but the file 'covmat: %s' names its own; expected one "
+            "of them.",
+            *(sampler.covmat_params, sampler.covmat),
+        )

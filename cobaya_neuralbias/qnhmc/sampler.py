@@ -32,7 +32,7 @@ from . import cobaya_files
 from .chain import Chain
 from .initial_state import proposal_scales
 from .learned import Learned, conditional_covariance
-from .options import MAY_CHANGE, check_free_blocks, check_options
+from .options import MAY_CHANGE, check_covariance, check_free_blocks, check_options
 from .parallel import ParallelChains
 from .run import Run
 from .state import RunState
@@ -96,6 +96,7 @@ class QNHMC(PackageComponent, CovmatSampler):
             weights_free=self.weights == "sample",
         )
         check_free_blocks(self.log, self.target, layout)
+        check_covariance(self, self.target)
         parallel = ParallelChains(self.log)
         output = self._field_output(layout)
         stored = self._stored(output)
@@ -211,9 +212,8 @@ class QNHMC(PackageComponent, CovmatSampler):
         names = list(self.model.parameterization.sampled_params())
         index = [names.index(name) for name in self.target.metropolis_names]
         try:
-            covariance, _ = self.initial_proposal_covmat()
+            covariance, not_given = self.initial_proposal_covmat()
             np.linalg.cholesky(covariance)
-            return conditional_covariance(covariance, index)
         except (ValueError, IndexError) as error:  # of numpy's reader and its linear algebra
             raise LoggedError(
                 self.log,
@@ -221,6 +221,14 @@ class QNHMC(PackageComponent, CovmatSampler):
                 "of a positive definite matrix.",
                 *(self.covmat, error),
             ) from error
+        # `auto` that found no file has left the option empty, and has said so.
+        if self.covmat is not None and np.all(not_given[index]):
+            raise LoggedError(
+                self.log,
+                "covmat: %s holds none of the parameters that move by Metropolis steps, %s.",
+                *(self.covmat, self.target.metropolis_names),
+            )
+        return conditional_covariance(covariance, index)
 
     def run(self):
         """Warm up, freeze, and record ``max_samples`` samples, or until the chains agree."""

@@ -1,5 +1,6 @@
 """Every likelihood of a catalogue: values against scipy and direct formulas, limits, gradients."""
 
+import math
 from itertools import pairwise, product
 from types import SimpleNamespace
 
@@ -122,16 +123,18 @@ def test_cox_process(masked):
     w = model.split(weights)[1]
     psi, expected = model.psi(delta, weights).ravel(), model.expected_counts(delta, weights).ravel()
     completeness = np.ones(N**3) if model.completeness is None else model.completeness
+    # Of the factor's gamma distribution; scipy's pdf takes a hundred times as long.
+    normalisation = special.gammaln(1 / phi) + np.log(phi) / phi
     total = 0.0
     for i in np.flatnonzero(completeness):
         t = model.t[model.voxel == i]
         log_rates = model.network.log_density(psi[i], t, w) + np.log(completeness[i])
 
         def process(g, i=i, log_rates=log_rates):
-            log_g = len(log_rates) * np.log(g)
-            return np.exp(log_rates.sum() + log_g - g * expected[i]) * stats.gamma.pdf(
-                g, 1 / phi, scale=phi
-            )
+            if g == 0:
+                return 0.0
+            log_g = (len(log_rates) + 1 / phi - 1) * math.log(g)
+            return math.exp(log_rates.sum() + log_g - g * (expected[i] + 1 / phi) - normalisation)
 
         total += np.log(integrate.quad(process, 0, 60, epsabs=0, epsrel=1e-9, limit=200)[0])
     assert model.log_likelihood(delta, weights) == pytest.approx(total, rel=1e-7)

@@ -147,3 +147,4 @@ def test_resolution_of_a_catalogue():
     digits = 10 ** np.round(np.log10(continuous), 1)
     assert mass_resolution(digits) == pytest.approx(0.1 * np.log(10), rel=1e-6)
     assert mass_resolution(np.array([1e13])) == LEAST_RESOLUTION
+    assert mass_resolution(np.full(50, 1e13)) == LEAST_RESOLUTION

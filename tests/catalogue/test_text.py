@@ -1,5 +1,7 @@
 """Tables of text are read as written, and refused with the line and the value."""
 
+import gzip
+
 import numpy as np
 import pytest
 from catalogue_files import BOX, MASS, POSITION, TABLE, VELOCITY, assert_same, refusal, text
@@ -98,10 +100,48 @@ def test_bad_text_columns(tmp_path, columns, parts):
     refusal(lambda: read_catalogue(file, BOX, columns), file, *parts)
 
 
-def test_binary_is_no_table(tmp_path):
+@pytest.mark.parametrize(
+    "content, parts",
+    [
+        (b"\x89\xff\x00\x01 binary", ["line 1", "neither HDF5 nor text", "NUL"]),
+        # A disk that was full, or a file that a crash has left: zeros in the place of rows
+        (f"x y z mass\n{TABLE}".encode() + bytes(40), ["line 5", "NUL bytes", "cut"]),
+        (f"# x y z mass\r\n{TABLE}".encode() + b"1 2 \0 3\r\n", ["line 5", "NUL"]),
+        ("# Halos of Zoë\nx y z mass\n".encode("latin-1"), ["line 1", "0xeb is not UTF-8"]),
+        (b"x y z mass\r1 2 3 4e12\r1 2 3 4e12 # \xb5\r", ["line 3", "0xb5 is not UTF-8"]),
+        (f"x y z mass\n{TABLE}".encode("utf-16"), ["UTF-16, expected UTF-8"]),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_bytes_that_are_no_text(tmp_path, content, parts, pack):
     file = tmp_path / "halos.dat"
-    file.write_bytes(b"\x89\xff\x00\x01 binary")
-    refusal(lambda: read_catalogue(file, BOX), file, "neither HDF5 nor text")
+    file.write_bytes(pack(content))
+    refusal(lambda: read_catalogue(file, BOX), file, *parts)
+
+
+@pytest.mark.parametrize(
+    "content, line",
+    [
+        ("x y z mass\n" + TABLE[:-3], 4),
+        ("# x y z mass\n\n" + TABLE[:-1], 5),
+        ("x y z mass\r\n" + TABLE.replace("\n", "\r\n")[:-4], 4),
+        ("x y z mass\n" + TABLE, None),
+        ("x y z mass\r" + TABLE.replace("\n", "\r"), None),
+        # Nothing is lost of a row.
+        ("x y z mass\n" + TABLE + "# the end", None),
+    ],
+)
+def test_a_file_cut_in_its_last_number(tmp_path, content, line, caplog):
+    file = tmp_path / "halos.txt"
+    file.write_bytes(content.encode())
+    assert len(read_catalogue(file, BOX)) == 3
+    messages = [record.getMessage() for record in caplog.records]
+    if line is None:
+        assert messages == []
+    else:
+        (message,) = messages
+        assert message.startswith(f"{file}, line {line}: the last line ('200.25 7.0 30.0 50000")
+        assert "no line end" in message
 
 
 def test_long_table_fast_and_exact(tmp_path):

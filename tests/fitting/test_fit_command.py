@@ -124,11 +124,12 @@ def test_density_of_a_chain(info, write):
 
 def test_posterior_and_likelihood(info, write):
     """A prior pulls; without --map it does not; a held weight is held; the support is kept."""
-    free = best(write(info), density="truth")[0]
+    search = {"density": "truth", "n_starts": 2}
+    free = best(write(info), **search)[0]
     info["params"]["npe_w0"] = {"prior": {"dist": "norm", "loc": 1.0, "scale": 0.05}, "ref": 1.0}
     path = write(info)
-    likelihood = best(path, density="truth")[0]
-    posterior = best(path, density="truth", posterior=True)[0]
+    likelihood = best(path, **search)[0]
+    posterior = best(path, **search, posterior=True)[0]
     assert likelihood.fit.value == pytest.approx(free.fit.value, abs=1e-4)
     i = free.problem.names.index("npe_w0")
     assert abs(posterior.fit.weights[i] - 1) < 0.2 < abs(free.fit.weights[i] - 1)
@@ -139,27 +140,28 @@ def test_posterior_and_likelihood(info, write):
         prior.logp(np.array([point[p] for p in prior.params]))
     )
     info["params"]["npe_w0"] = 1.0
-    held = best(write(info), density="truth")[0]
+    held = best(write(info), **search)[0]
     assert "npe_w0" not in held.problem.names
     assert held.fit.value < free.fit.value
     info["params"]["npe_w0"] = {"prior": {"min": 0.0, "max": 1.0}, "ref": 0.5}
-    edge, text = best(write(info), density="truth")
+    edge, text = best(write(info), **search)
     assert edge.fit.weights[i] == 1.0 and "(at its bound)" in text
     assert edge.fit.value == pytest.approx(held.fit.value, abs=1e-3)
 
 
 def test_several_likelihoods(info, write):
     """Each by itself; together where they share weights."""
-    alone = best(write(info), density="truth")[0]
+    search = {"density": "truth", "n_starts": 2}
+    alone = best(write(info), **search)[0]
     twin = {**info["likelihood"]["bias"], "parameter_prefix": "b_", "mass_threshold": 5e13}
     _, results = make_fit(
-        write({**info, "likelihood": {**info["likelihood"], "twin": twin}}), density="truth"
+        write({**info, "likelihood": {**info["likelihood"], "twin": twin}}), **search
     )
     assert [r.problem.likelihoods for r in results] == [["bias"], ["twin"]]
     assert results[0].fit.value == pytest.approx(alone.fit.value, abs=1e-4)
     twin = dict(info["likelihood"]["bias"])
     _, (result,) = make_fit(
-        write({**info, "likelihood": {**info["likelihood"], "twin": twin}}), density="truth"
+        write({**info, "likelihood": {**info["likelihood"], "twin": twin}}), **search
     )
     assert result.problem.likelihoods == ["bias", "twin"]
     assert result.fit.value == pytest.approx(2 * alone.fit.value, abs=1e-3)

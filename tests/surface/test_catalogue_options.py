@@ -166,6 +166,26 @@ def test_tracers_without_masses(small_model, halos, tmp_path, caplog, kind, monk
     refusal(small_model, "no column ['mass']", "likelihood: counts", catalogue=file)
 
 
+def test_halos_of_one_mass(small_model, halos, tmp_path, caplog):
+    """They tell no density of masses; their numbers are data all the same."""
+
+    def warnings(mass, **options):
+        caplog.clear()
+        file = table_file(tmp_path, halos[0], mass)
+        likelihood(small_model, catalogue=file, **options)
+        return [r.getMessage() for r in caplog.records if "same mass" in r.getMessage()]
+
+    one = np.full(len(halos[1]), 2e13)
+    (message,) = warnings(one)
+    assert f"All 2000 halos in '{tmp_path / 'halos.csv'}'" in message
+    assert "2e+13 Msun/h" in message and "likelihood: counts" in message
+    assert not warnings(one, likelihood="counts")
+    assert not warnings(one, likelihood="binned", mass_bins=[1e13, float("inf")])
+    assert not warnings(np.append(one[1:], 3e13))
+    # Those below the threshold are no part of it.
+    assert warnings(np.where(np.arange(2000) % 2, 2e13, 1e12))
+
+
 # -- what the file states ------------------------------------------------------------------------
 
 

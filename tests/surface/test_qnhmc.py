@@ -8,8 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from cobaya.bib import bib_script
+from cobaya.doc import doc_script
 from cobaya.log import LoggedError
-from cobaya.run import run
+from cobaya.run import run, run_script
 from cobaya.yaml import yaml_dump_file
 
 from cobaya_neuralbias.posterior.target import FieldTarget
@@ -179,40 +181,38 @@ def test_bad_component_options(small, component, option, value, message):
         run(small)
 
 
-def command(*arguments, folder):
-    return subprocess.run(
-        arguments, cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )
+def test_command_line(small, tmp_path, monkeypatch, capsys):
+    """cobaya-run with --test, twice, -f and -r; cobaya-doc; cobaya-bib.
 
-
-def test_command_line(small, tmp_path):
-    """cobaya-run with --test, twice, -f and -r; cobaya-doc; cobaya-bib."""
+    The first two as processes of their own, for the status that they end with.
+    """
     small["output"] = "chains/run"
     yaml_dump_file(str(tmp_path / "run.yaml"), small)
-    scripts = os.path.dirname(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    script = shutil.which("cobaya-run", path=os.path.dirname(sys.executable))
 
-    def cobaya(name, *arguments):
-        return command(shutil.which(name, path=scripts), *arguments, folder=tmp_path)
+    def start(*arguments):
+        command = [script, "run.yaml", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
-    result = cobaya("cobaya-run", "run.yaml", "--test")
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_script(["run.yaml", "--test"])
     assert not (tmp_path / "chains" / "run.1.txt").exists()
-    result = cobaya("cobaya-run", "run.yaml")
+    result = start()
     assert result.returncode == 0, result.stdout + result.stderr
     first = (tmp_path / "chains" / "run.1.txt").read_bytes()
-    assert cobaya("cobaya-run", "run.yaml").returncode != 0
-    assert cobaya("cobaya-run", "run.yaml", "-r").returncode == 0
+    assert start().returncode != 0
+    run_script(["run.yaml", "-r"])
     assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
-    assert cobaya("cobaya-run", "run.yaml", "-f").returncode == 0
+    run_script(["run.yaml", "-f"])
     assert (tmp_path / "chains" / "run.1.txt").read_bytes() == first
     for component in ("EisensteinHu", "LPT", "NeuralBias", "Neyrinck", "QNHMC"):
-        result = cobaya("cobaya-doc", f"cobaya_neuralbias.{component}")
-        assert result.returncode == 0, result.stderr
-    assert "trajectory_length: " in result.stdout
-    result = cobaya("cobaya-bib", "run.yaml")
-    assert result.returncode == 0, result.stderr
+        capsys.readouterr()
+        assert not doc_script([f"cobaya_neuralbias.{component}"])
+    assert "trajectory_length: " in capsys.readouterr().out
+    assert not bib_script(["run.yaml"])
+    said = capsys.readouterr().out
     for author in ("Eisenstein", "Charnock", "Bouchet", "Fu, Tianfan"):
-        assert author in result.stdout
+        assert author in said
 
 
 @pytest.mark.parametrize("phases", [None, "given"])

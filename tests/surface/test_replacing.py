@@ -23,6 +23,8 @@ def files(folder):
 def finished(quick, tmp_path):
     quick["output"] = str(tmp_path / "run")
     quick["sampler"][QNHMC].update(max_samples=30)
+    # A covariance is of parameters that move by Metropolis steps.
+    quick["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
     run(copy.deepcopy(quick))
     assert {f"run.1.{kind}" for kind in KINDS} | {"run.covmat"} <= set(files(tmp_path))
     return quick
@@ -41,10 +43,10 @@ def test_a_mistake_costs_nothing(finished, tmp_path, mistake):
             {
                 "option": {"warmup": -3},
                 "start_from": {"start_from": str(tmp_path / "none")},
-                "covmat": {"covmat": str(tmp_path / "none.covmat")},
+                "covmat": {"covmat": "none.covmat"},
             }[mistake]
         )
-    with pytest.raises(LoggedError):
+    with pytest.raises(LoggedError, match=r"none\b|warmup"):
         run({**info, "force": True})
     assert files(tmp_path) == before
     # The run goes on by docs/how_to/resume.md: Cobaya noted the wrong yaml file as the last one.

@@ -181,6 +181,47 @@ def test_a_broken_covariance_is_named(first, tmp_path, content):
         run(info)
 
 
+def test_a_matrix_with_names(quick, tmp_path):
+    quick["params"]["sigma8"] = copy.deepcopy(SIGMA8)
+    names = ["sigma8", "ln_nbar"]
+    matrix = np.array([[4e-4, 3e-4], [3e-4, 9e-4]])
+    options(quick).update(warmup=0, max_samples=1, covmat=matrix.tolist(), covmat_params=names)
+    _, sampler = run(quick)
+    expected = matrix[0, 0] - matrix[0, 1] ** 2 / matrix[1, 1]
+    np.testing.assert_allclose(sampler.state.metropolis.covariance, [[expected]])
+
+
+@pytest.mark.parametrize(
+    ("sampled", "more", "match"),
+    [
+        (False, {"covmat": [[1.0]], "covmat_params": ["sigma8"]}, "no parameter moves by Metropol"),
+        (False, {"covmat": "none.covmat"}, "no parameter moves by Metropolis"),
+        (False, {"covmat": "auto"}, "no parameter moves by Metropolis"),
+        (
+            True,
+            {"covmat_params": ["sigma8"]},
+            r"but 'covmat' is empty",
+        ),
+        (
+            True,
+            {"covmat": "some.covmat", "covmat_params": ["sigma8"]},
+            "the file 'covmat: some.covmat' names its own",
+        ),
+        (True, {"covmat": [[1.0]], "covmat_params": ["ln_nbar"]}, "holds none .* steps, .*sigma8"),
+        (True, {"covmat": [[1.0]], "start_from": "first"}, "'covmat' and 'start_from' are both"),
+        (True, {"covmat": [[1.0]]}, "you also need to pass the parameters"),
+        (True, {"covmat": [[1.0]], "covmat_params": ["none"]}, "none of its parameters"),
+    ],
+)
+def test_a_covariance_of_no_use_is_refused(quick, tmp_path, sampled, more, match):
+    if sampled:
+        quick["params"]["sigma8"] = copy.deepcopy(SIGMA8)
+    options(quick).update(warmup=0, max_samples=1, **more)
+    quick["output"] = str(tmp_path / "given")
+    with pytest.raises(LoggedError, match=match):
+        run(quick)
+
+
 def test_forcing_a_new_run_removes_the_covariance(first):
     info = copy.deepcopy(first)
     options(info).update(max_samples=2, warmup=2)

@@ -283,8 +283,9 @@ def slabs_of(planes):
     """
     number = max(2 * (planes // (4 * REACH)), 1)
     edges = [planes * s // number for s in range(number + 1)]
-    slabs = np.array(list(pairwise(edges)))
-    return [slabs[::2], slabs[1::2]]
+    slabs = list(pairwise(edges))
+    # Each contiguous: a kernel would be compiled once more for every second row of an array.
+    return [np.array(colour, dtype=np.int64).reshape(-1, 2) for colour in (slabs[::2], slabs[1::2])]
 
 
 def displacements(field, threads=SERIAL):

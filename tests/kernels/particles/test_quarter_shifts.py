@@ -142,3 +142,11 @@ def test_compiled_as_interpreted(rng, monkeypatch):
         kernel.py_func(*arguments, *outputs)
         for a, b in zip(results, outputs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-13)
+
+
+@pytest.mark.parametrize("planes", [4, 8, 9, 32])
+def test_slabs_are_contiguous(planes):
+    """The kernels would be compiled a second time for others, which takes half a minute."""
+    both = quarter_shifts.slabs_of(planes)
+    assert all(slabs.flags.c_contiguous and slabs.shape[1] == 2 for slabs in both)
+    assert sorted(i for slabs in both for a, b in slabs for i in range(a, b)) == list(range(planes))
