@@ -218,7 +218,7 @@ class ExclusionProcess(PointProcess):
         self.threads.run(
             exclusion.not_excluded_with_vjp,
             *(N_PARTS, index, rate, volume, steps.first, steps.bins, steps.after, strengths),
-            *(table.edges, table.coefficients),
+            *(table.edges, table.coefficients, self.network.above_are_fractions),
             *(values, strengths_bar, index_bar, rate_bar, table_bar),
         )
 

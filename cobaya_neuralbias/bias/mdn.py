@@ -269,6 +269,8 @@ class MixtureDensityNetwork:
 
     # Of halos that exclude each other: a number above t at psi
 
+    above_are_fractions = False
+
     def rate_and_index(self, psi):
         """1 and psi, (m,) float64 each, of ``psi`` (m,)."""
         return np.ones(psi.shape), np.ascontiguousarray(psi, dtype=float)

@@ -375,6 +375,8 @@ class NaturalNetwork(NaturalRate):
 
     # Of halos that exclude each other: rate times a number above t at an index
 
+    above_are_fractions = True  #: the number above t = 0 is 1 at unit rate
+
     def rate_and_index(self, psi):
         """exp(psi) [(h/Mpc)^3] and mass index, (m,) float64 each, of ``psi`` (2, m)."""
         return self.number_density(psi, ()), np.ascontiguousarray(psi[1], dtype=float)

@@ -30,7 +30,7 @@ def _largest_part(first, n_parts):
 
 @jit
 def not_excluded_with_vjp(
-    start, stop, index, rate, volume, first, bins, after, strengths, edges, table,
+    start, stop, index, rate, volume, first, bins, after, strengths, edges, table, fractions,
     values, strengths_bar, index_bar, rate_bar, table_bar,
 ):  # fmt: skip
     """Halos that exclusion takes from those expected, in all voxels, and the number's gradient.
@@ -51,6 +51,7 @@ def not_excluded_with_vjp(
     strengths : (3,) float64
     edges : (n_segments + 1,) float64, of the range of the index
     table : (n_segments n_intervals, n_thresholds, 6) float64, polynomials of T
+    fractions : bool, whether T_0 is 1 everywhere
     values : (n_parts,) float64, output
     strengths_bar : (n_parts, 3) float64, output
     index_bar, rate_bar : (n_voxels,) float64, output
@@ -82,17 +83,19 @@ def not_excluded_with_vjp(
             total, slope, before, above = 0.0, 0.0, 1.0, 0.0
             for j in range(first[v], first[v + 1] + 1):
                 last = j == first[v + 1]
-                b = 0 if last else bins[j]
-                here = 1.0 if last else left[j - offset]
-                c, c_bar = table[i, b], table_bar[item, i, b]
-                t = c[0] + u * (c[1] + u * (c[2] + u * (c[3] + u * (c[4] + u * c[5]))))
+                here, t = 1.0 if last else left[j - offset], 1.0
                 factor = here - before
+                if not (last and fractions):
+                    b = 0 if last else bins[j]
+                    c, c_bar = table[i, b], table_bar[item, i, b]
+                    t = c[0] + u * (c[1] + u * (c[2] + u * (c[3] + u * (c[4] + u * c[5]))))
+                    slope += factor * (
+                        c[1]
+                        + u * (2.0 * c[2] + u * (3.0 * c[3] + u * (4.0 * c[4] + u * 5.0 * c[5])))
+                    )
+                    for q in range(N_NODES):
+                        c_bar[q] += factor * powers[q]
                 total += factor * t
-                slope += factor * (
-                    c[1] + u * (2.0 * c[2] + u * (3.0 * c[3] + u * (4.0 * c[4] + u * 5.0 * c[5])))
-                )
-                for q in range(N_NODES):
-                    c_bar[q] += factor * powers[q]
                 if j > first[v]:
                     in_segment = scale * before * (t - above)
                     s0 += in_segment * after[0, j - 1]
