@@ -92,7 +92,7 @@ def test_summary_is_complete_and_finite(report, finished):
     for name in ("r_initial", "r_final", "power_zscores"):
         assert np.allclose(np.array(summary[name])[:, 0], k_fundamental * np.arange(1, 4))
     assert [e["quartile"] for e in summary["mass_function"]] == [1, 2, 3, 4]
-    assert len(summary["weights"]) == 20
+    assert len(summary["weights"]) == 13
     assert (folder / "summary.txt").read_text() == text
     assert text.count("NOT MET") == sum(not check["met"] for check in summary["checks"])
 

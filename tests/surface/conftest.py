@@ -49,18 +49,23 @@ def small_model(small):
     return small
 
 
+_COUNTS = {
+    "class": "cobaya_neuralbias.Neyrinck",
+    "form": "power_law",
+    "likelihood": "counts",
+    "mass_threshold": 2e13,
+}
+
+
+@pytest.fixture(scope="session")
+def make_quick():
+    """``make_quick()``: the same with a bias model of two weights. Cobaya starts it sooner."""
+    return lambda: copy.deepcopy({**_SMALL, "likelihood": {"bias": _COUNTS}})
+
+
 @pytest.fixture
-def quick(small):
-    """The same with a bias model of two weights: Cobaya spends less time on a start."""
-    small["likelihood"] = {
-        "bias": {
-            "class": "cobaya_neuralbias.Neyrinck",
-            "form": "power_law",
-            "likelihood": "counts",
-            "mass_threshold": 2e13,
-        }
-    }
-    return small
+def quick(make_quick):
+    return make_quick()
 
 
 def _contents(prefix):

@@ -1,6 +1,7 @@
 """A run in the place of another one (`cobaya-run -f`): nothing is lost before it is sound."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -19,15 +20,24 @@ def files(folder):
     }
 
 
-@pytest.fixture
-def finished(quick, tmp_path):
-    quick["output"] = str(tmp_path / "run")
+@pytest.fixture(scope="module")
+def original(make_quick, tmp_path_factory):
+    quick, folder = make_quick(), tmp_path_factory.mktemp("original")
+    quick["output"] = str(folder / "run")
     quick["sampler"][QNHMC].update(max_samples=30)
     # A covariance is of parameters that move by Metropolis steps.
     quick["params"]["sigma8"] = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
     run(copy.deepcopy(quick))
-    assert {f"run.1.{kind}" for kind in KINDS} | {"run.covmat"} <= set(files(tmp_path))
-    return quick
+    assert {f"run.1.{kind}" for kind in KINDS} | {"run.covmat"} <= set(files(folder))
+    return quick, folder
+
+
+@pytest.fixture
+def finished(original, tmp_path):
+    """Info of a copy of that run."""
+    info, folder = original
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return {**copy.deepcopy(info), "output": str(tmp_path / "run")}
 
 
 @pytest.mark.parametrize("mistake", ["catalogue", "option", "start_from", "covmat"])

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -21,14 +22,22 @@ def options(info):
     return info["sampler"][QNHMC]
 
 
-@pytest.fixture
-def first(quick, tmp_path):
+@pytest.fixture(scope="module")
+def finished(make_quick, tmp_path_factory):
     """Info of a finished run with a sampled sigma8."""
-    quick["params"]["sigma8"] = copy.deepcopy(SIGMA8)
-    options(quick).update(warmup=20, max_samples=20)
-    quick["output"] = str(tmp_path / "first")
-    run(copy.deepcopy(quick))
-    return quick
+    info = make_quick()
+    info["params"]["sigma8"] = copy.deepcopy(SIGMA8)
+    options(info).update(warmup=20, max_samples=20)
+    info["output"] = str(tmp_path_factory.mktemp("finished") / "first")
+    run(copy.deepcopy(info))
+    return info
+
+
+@pytest.fixture
+def first(finished, tmp_path):
+    """That of a copy of it."""
+    shutil.copytree(os.path.dirname(finished["output"]), tmp_path, dirs_exist_ok=True)
+    return {**copy.deepcopy(finished), "output": str(tmp_path / "first")}
 
 
 def following(info, folder, **more):
