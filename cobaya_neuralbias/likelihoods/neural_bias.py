@@ -5,7 +5,8 @@ from cobaya.log import LoggedError
 
 from ..bias.mdn import MEASURES, SPACINGS, MixtureDensityNetwork
 from ..bias.multipoles import DEGREES
-from ..bias.natural import NaturalEngine, NaturalNetwork, NaturalRate
+from ..bias.natural import NaturalEngine
+from ..bias.natural_network import NaturalNetwork, NaturalRate
 from ..bias.npe import ACTIVATIONS, INPUTS, NeuralPhysicalEngine
 from ..component import (
     BOOLEAN,
@@ -53,6 +54,7 @@ class NeuralBias(HaloLikelihood):
     input: str
     floor: float
     parametrisation: str
+    saturates: bool
     n_components: int
     measure: str
     spacing: str
@@ -70,6 +72,7 @@ class NeuralBias(HaloLikelihood):
         "input": INPUTS,
         "floor": NON_NEGATIVE,
         "parametrisation": PARAMETRISATIONS,
+        "saturates": BOOLEAN,
         "n_components": POSITIVE_INTEGER,
         "measure": MEASURES,
         "spacing": SPACINGS,
@@ -93,7 +96,9 @@ class NeuralBias(HaloLikelihood):
             # Counts alone tell nothing of masses: there are no weights for them then.
             masses = options["likelihood"] != "counts"
             engine = NaturalEngine(
-                *(options["kernel_size"], multipoles, float(options["floor"]), masses, threads)
+                *(options["kernel_size"], multipoles, float(options["floor"]), masses),
+                saturates=options["saturates"],
+                threads=threads,
             )
             if not masses:
                 return engine, NaturalRate(float(alpha_shift), threads=threads)
@@ -135,6 +140,8 @@ class NeuralBias(HaloLikelihood):
             self._refuse("activation", "layers", "a stack of linear layers is one linear layer")
         if self.parametrisation == "natural":
             self._check_natural()
+        elif self.saturates:
+            self._refuse("saturates", "parametrisation", "that option is of the natural one")
         super().initialize()
 
     def _check_natural(self):

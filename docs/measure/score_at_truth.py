@@ -45,7 +45,12 @@ def set_up(catalogue, mesh, arguments):
         del options["order"]
     info["theory"][f"cobaya_neuralbias.{arguments.theory}"] = options
     (like,) = info["likelihood"].values()
-    like.update(catalogue=catalogue, mass_threshold=arguments.threshold, scatter=arguments.scatter)
+    like.update(
+        catalogue=catalogue,
+        mass_threshold=arguments.threshold,
+        scatter=arguments.scatter,
+        saturates=arguments.saturates,
+    )
     model = get_model({name: info[name] for name in ("theory", "likelihood", "params")})
     return model, next(iter(model.likelihood.values()))
 
@@ -102,6 +107,7 @@ def main():
     parser.add_argument("--threshold", type=float, default=1e13)
     parser.add_argument("--theory", default="LPT", choices=["LPT", "ParticleMesh"])
     parser.add_argument("--scatter", default="poisson", choices=list(SCATTERS))
+    parser.add_argument("--saturates", action="store_true", help="the option of the natural rate")
     parser.add_argument("--mocks", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -8,7 +8,8 @@ import pytest
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.mass_function import MassFunction
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork, NaturalRate
+from cobaya_neuralbias.bias.natural import NaturalEngine
+from cobaya_neuralbias.bias.natural_network import NaturalNetwork, NaturalRate
 from cobaya_neuralbias.bias.neyrinck import DensityContrast, LocalBias, LocalRate
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess

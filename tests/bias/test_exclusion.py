@@ -9,7 +9,8 @@ from scipy import integrate
 from cobaya_neuralbias.bias import exclusion
 from cobaya_neuralbias.bias.exclusion import THRESHOLDS, Exclusion, ExclusionProcess, bins_of
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork
+from cobaya_neuralbias.bias.natural import NaturalEngine
+from cobaya_neuralbias.bias.natural_network import NaturalNetwork
 from cobaya_neuralbias.bias.npe import NeuralPhysicalEngine
 from cobaya_neuralbias.bias.point_process import PointProcess
 from cobaya_neuralbias.kernels.threads import Threads

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, ndimage, special, stats
 
-from cobaya_neuralbias.bias.natural import HINGES, NaturalEngine, NaturalNetwork, NaturalRate
+from cobaya_neuralbias.bias.natural import HINGES, NaturalEngine
+from cobaya_neuralbias.bias.natural_network import NaturalNetwork, NaturalRate
 from cobaya_neuralbias.bias.point_process import PointProcess
 
 ENGINES = {
@@ -18,9 +19,14 @@ ENGINES = {
     "wide": NaturalEngine(5, (0,)),
     "wide, all": NaturalEngine(5, (0, 1, 2)),
     "counts": NaturalEngine(3, (0, 1), mass_index=False),
+    "saturates": NaturalEngine(saturates=True),
+    "saturates, counts": NaturalEngine(3, (0,), mass_index=False, saturates=True),
 }
 every_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 NETWORKS = {n: NaturalNetwork(-1.0, n) for n in (1, 2, 3)}
+every_linear_engine = pytest.mark.parametrize(
+    "engine", [e for e in ENGINES.values() if not e.saturates]
+)
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
 
@@ -77,6 +83,8 @@ def by_definition(engine, delta, weights):
                 for part in (y_lm.real, y_lm.imag):
                     square = square + ndimage.correlate(u, part, mode="wrap") ** 2 / number
             psi = psi + named[f"npe_l{degree}_w{shell}"] * (np.sqrt(square) - 1)
+    if engine.saturates:
+        psi = psi - np.logaddexp(0, psi - named["npe_c"])
     return np.array([psi, index])
 
 
@@ -113,7 +121,7 @@ def test_symmetries_of_the_cube(engine):
                 np.testing.assert_allclose(ours, turn(theirs), atol=1e-12)
 
 
-@every_engine
+@every_linear_engine
 def test_uniform_patches(engine):
     """psi = b at mean density and x = 0 at delta = 5, whatever the other weights."""
     for seed in range(3):
@@ -146,7 +154,25 @@ def test_gradient(engine, directional):
     np.testing.assert_array_equal(again[0], delta_bar)
 
 
-@every_engine
+def test_no_voxel_has_more_than_the_ceiling():
+    engine = NaturalEngine(saturates=True)
+    delta, weights = inputs(engine)
+    psi = engine.forward(delta, weights).psi[0]
+    assert psi.max() < weights[-1] < NaturalEngine().forward(delta, weights[:-1]).psi[0].max()
+    far = np.append(weights[:-1], 500.0)
+    without = NaturalEngine().forward(delta, weights[:-1]).psi
+    np.testing.assert_allclose(engine.forward(delta, far).psi, without, atol=1e-14)
+    bar = np.ones(without.shape)
+    response = engine.forward(delta, far)
+    ours = engine.forward_vjp(response, far, bar)[1]
+    assert abs(ours[-1]) < 1e-100
+    for ceiling in (-500.0, 1e300, -1e300):
+        at = np.append(weights[:-1], ceiling)
+        response = engine.forward(delta, at)
+        assert np.isfinite(engine.forward_vjp(response, at, bar)[1]).all()
+
+
+@every_linear_engine
 def test_linear_in_the_weights(engine):
     delta, a = inputs(engine)
     b = inputs(engine, seed=1)[1]
@@ -159,7 +185,8 @@ def test_weights_are_named_and_labelled_once(engine):
     weights = engine.weights()
     assert len(weights) == engine.n_weights == len({w.latex for w in weights.values()})
     n_shells = {1: 0, 3: 3, 5: 9}[engine.kernel_size]
-    assert engine.n_weights == 4 + n_shells * (len(engine.multipoles) + engine.mass_index)
+    shells = n_shells * (len(engine.multipoles) + engine.mass_index)
+    assert engine.n_weights == 4 + shells + engine.saturates
     assert not any("npe_x" in name for name in weights) or engine.mass_index
 
 

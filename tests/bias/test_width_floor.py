@@ -6,7 +6,7 @@ from scipy import stats
 
 from cobaya_neuralbias.bias.mass_function import MassFunction
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
-from cobaya_neuralbias.bias.natural import NaturalNetwork
+from cobaya_neuralbias.bias.natural_network import NaturalNetwork
 from cobaya_neuralbias.catalogue.resolution import LEAST_RESOLUTION, mass_resolution
 
 FLOOR = 0.2

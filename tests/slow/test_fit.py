@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import chi2, kstest
 
 from cobaya_neuralbias.bias.fit import Objective, fit
-from cobaya_neuralbias.bias.natural import NaturalEngine, NaturalNetwork
+from cobaya_neuralbias.bias.natural import NaturalEngine
+from cobaya_neuralbias.bias.natural_network import NaturalNetwork
 from cobaya_neuralbias.bias.point_process import PointProcess
 
 pytestmark = pytest.mark.slow

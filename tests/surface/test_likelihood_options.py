@@ -325,6 +325,10 @@ def test_halos_outside_the_bins_are_left_out(caplog):
             {"scatter": "exclusion", "likelihood": "counts"},
             "'scatter' is 'exclusion' and 'likelihood' is 'counts'; expected 'point_process'",
         ),
+        (
+            {"saturates": True, "parametrisation": "charnock2019"},
+            "'saturates: True' and 'parametrisation: charnock2019' do not go together",
+        ),
         ({"boundary": "closed"}, "'boundary' is 'closed'"),
         ({"drop_masked": 1}, "'drop_masked' is 1; expected true or false"),
         ({"catalogue": []}, "catalogue = [], expected the name of a file or a list"),

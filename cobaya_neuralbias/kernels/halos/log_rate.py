@@ -14,7 +14,7 @@ import numpy as np
 
 from ..jit import jit, vectorised
 from ..threads import SERIAL
-from .elementary import log, overflowing_exp
+from .elementary import exp, log, overflowing_exp
 
 N_PARTS = 16  # of the sum over voxels
 
@@ -140,6 +140,43 @@ def _local_terms_vjp(
             derivative[k] = total / (density[k] + base)
         for k in range(density.size):
             row[k] = derivative[k]
+
+
+def saturate(psi, ceiling, threads=SERIAL):
+    """``psi - ln(1 + e^(psi - ceiling))`` in the place of psi (n, n, n)."""
+    threads.run(_saturate, len(psi), psi, ceiling)
+
+
+@vectorised
+def _saturate(start, stop, psi, ceiling):
+    top, one = psi.dtype.type(ceiling), psi.dtype.type(1)
+    for i in range(start, stop):
+        row = psi[i].reshape(-1)
+        for k in range(row.size):
+            row[k] = min(row[k], top) - log(one + exp(-abs(row[k] - top)))
+
+
+def saturate_vjp(psi, ceiling, psi_bar, out, threads=SERIAL):
+    """Cotangent of the psi before, into ``out``, given what it has become; returns the ceiling's.
+
+    All are (n, n, n), of one type.
+    """
+    parts = np.empty(len(psi))
+    threads.run(_saturate_vjp, len(psi), psi, ceiling, psi_bar, out, parts)
+    return float(parts.sum())
+
+
+@vectorised
+def _saturate_vjp(start, stop, psi, ceiling, psi_bar, out, parts):
+    top, one = psi.dtype.type(ceiling), psi.dtype.type(1)
+    for i in range(start, stop):
+        row, bar, of_row = psi[i].reshape(-1), psi_bar[i].reshape(-1), out[i].reshape(-1)
+        total = psi.dtype.type(0)
+        for k in range(row.size):
+            share = exp(min(row[k] - top, psi.dtype.type(0)))
+            of_row[k] = (one - share) * bar[k]
+            total += share * bar[k]
+        parts[i] = total
 
 
 @jit
