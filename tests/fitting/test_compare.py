@@ -22,6 +22,7 @@ ANY_MODEL = ["scatter", "floor", "n_components", "width_floor", "sigma_prior", "
 LOCAL_MODEL = ["form", "nbar_unit"]
 NEURAL_MODEL = ["parametrisation", "kernel_size", "multipoles", "alpha_shift", "invariant"]
 NEURAL_MODEL += ["layers", "activation", "input", "measure", "spacing", "sigma_shift"]
+NEURAL_MODEL += ["saturates"]
 
 
 def delta(n):
