@@ -82,7 +82,7 @@ def test_errors_that_ignore_the_length_of_a_chain_are_found(rng, monkeypatch):
             return norm.sf(x)
 
     monkeypatch.setattr(initial_conditions, "student", Normal)
-    p = family(rng, REPEATS, 60, 0.9)
+    p = family(rng, REPEATS, 30, 0.9)
     assert np.count_nonzero(p < 0.05) > MOST_FAILURES
 
 
