@@ -114,10 +114,6 @@ def test_joint_distribution(joint):
 EXCLUSION = {"alpha_shift": -10.5, "options": {"scatter": "exclusion"}, "bias_grid": N // 2}
 
 
-def test_joint_distribution_of_exclusion_small(tmp_path):
-    assert chance_of_chains(Joint(tmp_path, **EXCLUSION).chains(2, 300), fewest=30) > FALSE_ALARM
-
-
 @pytest.mark.slow
 def test_joint_distribution_of_exclusion(tmp_path):
     chains = Joint(tmp_path, **EXCLUSION).chains(2, 4000)
