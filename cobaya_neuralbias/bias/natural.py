@@ -40,11 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import array_pool
-from ..kernels.halos import (
-    log_rate,
-    shell_features,
-    stencil,
-)
+from ..kernels.halos import log_rate, shell_features, stencil
 from ..kernels.threads import SERIAL, Threads
 from .multipoles import MultipoleKernels
 from .weight import Weight

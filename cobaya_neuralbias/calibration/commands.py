@@ -117,12 +117,16 @@ def _of_runs(
     json_file: PathLike | None,
     say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:
+    from ..gravity.grid import Grid
     from .figures import draw
-    from .measure import measure
+    from .measure import measure, n_shells
     from .runs import make_runs
+    from .setup import known_truth
     from .summary import summarise
     from .text import as_text
 
+    sides = [len(known_truth(run.catalogue)["white_noise"]) for run in runs]
+    n = n_shells(Grid(setup.n_grid, setup.box_size), sides)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -133,7 +137,7 @@ def _of_runs(
         if run.name not in failed:
             say(f"{run.name}: fitting the weights at the truth, comparing")
             try:
-                measured.append(measure(run))
+                measured.append(measure(run, n))
             except InputError as error:  # of this run alone: no halo model fits there, for one
                 failed[run.name] = str(error)
     if not measured:

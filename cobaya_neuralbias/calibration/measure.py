@@ -1,10 +1,12 @@
 """The numbers of one run against the truth of its catalogue."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..fitting.model import load
 from ..fitting.problem import problems, solve
 from ..gravity import fourier
@@ -66,11 +68,26 @@ class Measured:
     chain: dict[str, Any]
 
 
-def n_shells(grid: Grid, truth_side: int) -> int:
-    """How many of the shells 1, 2, ... are judged."""
-    nyquist = BELOW_NYQUIST * min(grid.n, truth_side) / 2
+def n_shells(grid: Grid, truth_sides: Sequence[int]) -> int:
+    """How many of the shells 1, 2, ... are judged, in all runs alike.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    side = min(grid.n, *truth_sides)
     # Rounding must not decide on a shell at the limit.
-    return int(min(N_SHELLS, np.floor(min(K_MAX / grid.k_fundamental, nyquist) + 1e-9)))
+    limit = min(K_MAX / grid.k_fundamental, BELOW_NYQUIST * side / 2)
+    n = int(min(N_SHELLS, np.floor(limit + 1e-9)))
+    if n < 1:
+        raise InputError(
+            f"no shell of k can be judged: the fundamental of a box of {grid.box_size:g} Mpc/h is "
+            f"{grid.k_fundamental:.2g} h/Mpc, of which only k <= {K_MAX:g} h/Mpc and half of the "
+            f"Nyquist frequency of {side} voxels a side are; expected a larger box, or a finer "
+            "mesh or truth."
+        )
+    return n
 
 
 def known_modes(grid: Grid, truth_side: int) -> np.ndarray:
@@ -86,8 +103,8 @@ def known_modes(grid: Grid, truth_side: int) -> np.ndarray:
     return grid.packed(inside[:, None, None] & inside[None, :, None] & half[None, None, :])
 
 
-def measure(run: PlannedRun) -> Measured:
-    """The numbers of a run that has ended, or that has at least 8 samples."""
+def measure(run: PlannedRun, n: int) -> Measured:
+    """The numbers of a run that has ended, or has at least 8 samples, in ``n`` shells."""
     prefix = run.prefix
     chains = convergence.load([prefix])
     numbers = convergence.measure([prefix], chains)
@@ -95,9 +112,9 @@ def measure(run: PlannedRun) -> Measured:
     grid = Grid(int(content["n_grid"]), float(content["box_size"]))
     field = known_truth(run.catalogue)["white_noise"]
     known, truth = known_modes(grid, len(field)), fourier.resample(field, grid.n)
-    fields = against_truth(content, grid, truth, known, n_shells(grid, len(field)))
+    fields = against_truth(content, grid, truth, known, n)
     weights, log_posterior = at_truth(run, content, filled(fourier.to_modes(truth), known))
-    rhat_of, rhat = max(numbers["rhat"].items(), key=lambda one: np.nan_to_num(one[1], nan=0.0))
+    rhat_of, rhat = max(numbers["rhat"].items(), key=lambda one: _or_inf(one[1]))
     return Measured(
         name=run.name,
         **fields,
@@ -111,6 +128,11 @@ def measure(run: PlannedRun) -> Measured:
             "seconds": float(content["seconds"]),
         },
     )
+
+
+def _or_inf(rhat: float) -> float:
+    """What cannot be told is worse than any R-hat."""
+    return float(np.nan_to_num(rhat, nan=np.inf))
 
 
 def against_truth(

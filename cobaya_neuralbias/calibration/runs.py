@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import h5py
+
 from ..errors import InputError
 from ..posterior.from_yaml import read_yaml
-from ..runs.field_file import read_field_file
 from .setup import PlannedRun, write_yaml
 
 # A process has one thread, but for the `threads` that the yaml file gives the theory.
@@ -23,9 +24,24 @@ PAUSE = 0.1
 
 
 def recorded(run: PlannedRun) -> int:
-    """Samples in the field file of a run; 0 without one."""
+    """Samples in the field file of a run; 0 without one.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
     path = Path(f"{run.prefix}.1.field.h5")
-    return int(read_field_file(path).get("samples", 0)) if path.exists() else 0
+    if not path.exists():
+        return 0
+    try:
+        with h5py.File(path, "r") as file:
+            return int(file.attrs.get("samples", 0))
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"'{path}' is not a readable field file: {error}. Delete it: a resumed run writes it "
+            "anew."
+        ) from error
 
 
 def is_finished(run: PlannedRun) -> bool:
@@ -61,10 +77,14 @@ def make_runs(
     waiting: list[PlannedRun] = []
     failed: dict[str, str] = {}
     for run in runs:
-        if is_finished(run):
-            say(f"{run.name}: finished, {recorded(run)} samples")
-        else:
-            waiting.append(run)
+        try:
+            if is_finished(run):
+                say(f"{run.name}: finished, {recorded(run)} samples")
+            else:
+                waiting.append(run)
+        except InputError as error:
+            failed[run.name] = str(error)
+            say(f"{run.name}: FAILED, {error}")
     with _ended_by_termination():
         _work_through(waiting, failed, processes, say)
     return failed

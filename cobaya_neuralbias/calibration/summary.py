@@ -42,7 +42,7 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
     out["failing_shells"] = _failing(measured)
     out["verdicts"] = [
         _amplitude(out["total"], k),
-        _shells(out["failing_shells"], k),
+        _shells(out["failing_shells"], k, out["z"]["mean"]),
         *_covers(out["coverage"]),
         _long_enough(measured),
         _divergent(measured),
@@ -161,14 +161,16 @@ def _amplitude(total: dict[str, float], k: np.ndarray) -> dict[str, Any]:
     )
 
 
-def _shells(failing: list[dict[str, float]], k: np.ndarray) -> dict[str, Any]:
+def _shells(failing: list[dict[str, float]], k: np.ndarray, z: np.ndarray) -> dict[str, Any]:
     which = ", ".join(
         f"k = {one['k']:.3f} (ratio {one['ratio']:.2f}, mean z {one['z']:+.1f})" for one in failing
     )
     words = f"these fail: {which}" if failing else f"none of {len(k)} fails"
+    if unknown := np.count_nonzero(~np.isfinite(z)):
+        words += f", but {unknown} cannot be judged (chains too short)"
     return _verdict(
         "shells",
-        not failing,
+        not failing and not unknown,
         f"the power of every shell is the truth's: {words}; {BY_CHANCE:.0%} of right set-ups have "
         "a shell that fails",
         "leave these scales out of what you conclude, or mend the model as for the amplitude",
@@ -201,7 +203,8 @@ def _covers(coverage: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _long_enough(measured: Sequence[Measured]) -> dict[str, Any]:
-    worst = max(measured, key=lambda one: np.nan_to_num(one.chain["rhat"]))
+    # R-hat of a chain too short for it counts as the largest.
+    worst = max(measured, key=lambda one: np.nan_to_num(one.chain["rhat"], nan=np.inf))
     rhat = worst.chain["rhat"]
     return _verdict(
         "chains",

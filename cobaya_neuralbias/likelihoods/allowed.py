@@ -44,8 +44,8 @@ SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
 WIDTH_FLOOR = ("a number >= 0, or nothing", lambda v: v is None or is_number(v, 0))
 
 
-def check_mass_bins(log, options):
-    """Refuse mass bins, or a scatter in order of mass, where the likelihood has no use for them."""
+def check_together(log, options):
+    """Refuse mass bins, or a scatter, that the likelihood or the other has no use for."""
     if (options.mass_bins is not None) != (options.likelihood == "binned"):
         raise LoggedError(
             log,
@@ -59,6 +59,15 @@ def check_mass_bins(log, options):
             "Option 'scatter' is 'exclusion' and 'likelihood' is '%s'; expected 'point_process', "
             "for halos exclude those of less mass.",
             options.likelihood,
+        )
+    whole = [options.mass_threshold, float("inf")]
+    bins = options.mass_bins or whole
+    if options.scatter == "conway_maxwell" and [bins[0], bins[-1]] != whole:
+        raise LoggedError(
+            log,
+            "Option 'scatter' is 'conway_maxwell' and 'mass_bins' are %r; expected bins from "
+            "mass_threshold = %g to .inf: a part of such counts has another distribution.",
+            *(options.mass_bins, options.mass_threshold),
         )
     if options.mass_bins and options.mass_bins[0] < options.mass_threshold:
         raise LoggedError(

@@ -100,19 +100,21 @@ def warn_of_meshes(log, n_halos, field, density):
     """
     per_voxel = n_halos / density.n**3
     finer = 2 if density.voxel_side <= 2 * COARSE_FIELD else 4
+    # A field that is finer than the density, and coarse all the same, wants a finer density.
+    mesh = density.n * (2 if finer * density.n <= field.n else 1)
     if field.voxel_side > COARSE_FIELD and per_voxel > CROWDED:
         log.warning(
             "%.2g halos a voxel, and a field on voxels of %.1f Mpc/h: on N-body halos the inferred "
             "power was 10 to 50 %% low in such runs. Raise 'mass_threshold', and take a finer "
             "field: n_grid: %d, bias_grid: %d (docs/explanation/limits.md).",
-            *(per_voxel, field.voxel_side, finer * density.n, density.n),
+            *(per_voxel, field.voxel_side, finer * mesh, mesh),
         )
     elif field.voxel_side > COARSE_FIELD:
         log.info(
             "The field has voxels of %.1f Mpc/h: on N-body halos the inferred power was 1 to 14 %% "
             "low for what it lacks; 1 to 10 %% with n_grid: %d, bias_grid: %d "
             "(docs/explanation/limits.md).",
-            *(field.voxel_side, finer * density.n, density.n),
+            *(field.voxel_side, finer * mesh, mesh),
         )
 
 

@@ -31,7 +31,7 @@ from .allowed import (
     SCATTERS,
     SELECT,
     WIDTH_FLOOR,
-    check_mass_bins,
+    check_together,
 )
 from .catalogue_and_run import (
     compare_with_run,
@@ -184,7 +184,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
 
     def _check_bins(self):
         """Set the edges of the mass bins in t: 0 and infinity where the option gives none."""
-        check_mass_bins(self.log, self)
+        check_together(self.log, self)
         edges = self.mass_bins or [self.mass_threshold, np.inf]
         self._bins = np.log(np.array(edges, dtype=float) / self.mass_threshold)
 
@@ -322,7 +322,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         if n_grid not in self._data_model:
             halos = self.halos
             with logged_errors(self.log):
-                selected = self._survey.select(halos, n_grid, self.engine.radius, self._name_of)
+                # Voxels from a face of the box to where what lies beyond matters
+                radius = max(self.engine.radius, int(self.scatter == "exclusion"))
+                selected = self._survey.select(halos, n_grid, radius, self._name_of)
             for message in selected.messages:
                 self.log.info(message)
             self._data_model[n_grid] = self._compare(n_grid, selected.enters, selected.completeness)

@@ -88,7 +88,8 @@ def halos_of(rng, data_model, psi, counts, weights):
 def expected_number(data_model, delta, weights):
     """Halos that the model expects in the box, but for exclusion; inf if it overflows."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        total = float(data_model.undisturbed_counts(delta, weights).sum())
+        rates = data_model.undisturbed_counts(delta, weights)
+        total = float(data_model.scatter.mean(rates, data_model.scatter_weights(weights)).sum())
     return total if total == total else np.inf
 
 

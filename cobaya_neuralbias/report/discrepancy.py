@@ -16,7 +16,7 @@ from scipy.special import xlogy
 
 from ..bias.likelihood import flat
 from ..mock.draw import halos_of
-from .statistics import binned_data, binned_model, mass_edges
+from .statistics import N_QUARTILES, binned_data, binned_model, mass_edges
 
 # Draws of all stored samples together: of plain Poisson numbers, which cost nothing, and where the
 # factors of all voxels are drawn as well.
@@ -99,6 +99,9 @@ class Counter:
             rates, draws = volume * density.sum(0), []
             for _ in range(self._repeats):
                 counts = model.scatter.draw(self._rng, rates, model.scatter_weights(weights))
+                if not self.masses:
+                    draws.append(np.bincount(quartile, counts, N_QUARTILES)[:, None])
+                    continue
                 halos = halos_of(self._rng, model, flat(psi), counts, weights)
                 draws.append(binned_data(quartile, halos.voxel, halos.t, self._edges))
         elif not model.scatter.n_weights:

@@ -88,8 +88,8 @@ def _check_options(path: str, info: dict[str, Any], files: list[Path]) -> None:
             name, before, now = found
             raise InputError(
                 f"'{path}' is not of the run of '{state}': {name} is {now}, expected {before}. A "
-                "refused resume may have rewritten it: resume with the run's own options and "
-                "--allow-changes, or put them back there."
+                "resume or a -f that was refused may have rewritten it: resume with the run's own "
+                "options and --allow-changes, or put them back there."
             )
 
 

@@ -15,6 +15,7 @@ from cobaya_neuralbias.calibration.measure import (
 from cobaya_neuralbias.calibration.setup import PlannedRun
 from cobaya_neuralbias.calibration.summary import summarise
 from cobaya_neuralbias.calibration.text import as_text
+from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.runs.field_file import read_field_file
@@ -147,6 +148,17 @@ def test_unconverged_and_divergent_chains_are_told(rng):
     assert not checks["chains"] and not checks["divergences"]
 
 
+def test_what_cannot_be_judged_is_not_met(rng):
+    runs = [measured(rng, f"run_{i}") for i in range(2)]
+    runs[0].chain["rhat"] = np.nan
+    for run in runs:
+        run.z[1:] = np.nan
+    summary = summarise(runs)
+    assert not met(summary)["chains"] and not met(summary)["shells"]
+    text = next(v["text"] for v in summary["verdicts"] if v["check"] == "shells")
+    assert "3 cannot be judged" in text
+
+
 def test_one_short_chain_has_a_table(rng):
     """Nothing is known of errors, and little of z: dashes."""
     run = measured(rng)
@@ -158,9 +170,11 @@ def test_one_short_chain_has_a_table(rng):
 
 
 def test_shells_that_are_judged():
-    assert [n_shells(Grid(n, 250.0), 2 * n) for n in (8, 16, 32, 64)] == [2, 4, 7, 7]
-    assert n_shells(Grid(64, 1000.0), 64) == 8
-    assert n_shells(Grid(16, 250.0), 8) == 2
+    assert [n_shells(Grid(n, 250.0), [2 * n]) for n in (8, 16, 32, 64)] == [2, 4, 7, 7]
+    assert n_shells(Grid(64, 1000.0), [64]) == 8
+    assert n_shells(Grid(16, 250.0), [64, 8]) == 2, "the least of all truths"
+    with pytest.raises(InputError, match="no shell of k can be judged"):
+        n_shells(Grid(32, 30.0), [32])
 
 
 @pytest.mark.parametrize("n, m", [(8, 16), (8, 8), (8, 12), (16, 8), (9, 16), (8, 7)])

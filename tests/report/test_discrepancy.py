@@ -8,8 +8,8 @@ from scipy.stats import kstest
 
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.exclusion import Exclusion, ExclusionProcess
-from cobaya_neuralbias.bias.scatter import NegativeBinomial
-from cobaya_neuralbias.mock.draw import draw_halos
+from cobaya_neuralbias.bias.scatter import ConwayMaxwell, NegativeBinomial
+from cobaya_neuralbias.mock.draw import draw_halos, expected_number
 from cobaya_neuralbias.report import discrepancy
 from cobaya_neuralbias.report.discrepancy import Counter, Counts, check, deviance, merged
 from cobaya_neuralbias.report.statistics import binned_data, quartiles
@@ -131,6 +131,23 @@ def test_p_of_halos_that_exclude_each_other(toy, rng, monkeypatch):
         spoilt.append(counter_of(other, delta, weights, rng, 1).check()["p"])
     assert kstest(p, "uniform").pvalue > 1e-3
     assert np.median(spoilt) < 0.05
+
+
+def test_numbers_of_conway_maxwell(toy, rng, monkeypatch):
+    """Counts alone, without masses: their p, and their number before they are drawn."""
+    monkeypatch.setattr(discrepancy, "DRAWS_WITH_FACTORS", 60)
+    p = []
+    for _ in range(20):
+        toys, delta, weights = toy(rng, 0.5)
+        weights = np.append(weights, np.log(2.0))
+        own = ("engine", "network", "voxel_volume", "voxel", "t", "completeness")
+        model = BinnedCounts(*(getattr(toys, name) for name in own), ConwayMaxwell())
+        halos = draw_halos(rng, model, delta, weights)
+        expected = expected_number(model, delta, weights)
+        assert len(halos.t) == pytest.approx(expected, abs=5 * np.sqrt(expected))
+        model = dataclasses.replace(model, voxel=halos.voxel, t=halos.t)
+        p.append(counter_of(model, delta, weights, rng, 1).check()["p"])
+    assert kstest(p, "uniform").pvalue > 1e-3
 
 
 def test_p_of_mocks_is_uniform_at_their_truth(toy, rng):

@@ -329,6 +329,10 @@ def test_halos_outside_the_bins_are_left_out(caplog):
             {"saturates": True, "parametrisation": "charnock2019"},
             "'saturates: True' and 'parametrisation: charnock2019' do not go together",
         ),
+        (
+            {"scatter": "conway_maxwell", "likelihood": "binned", "mass_bins": [5e13, 1e15]},
+            "'conway_maxwell' and 'mass_bins' are [50000000000000.0, 1000000000000000.0]; exp",
+        ),
         ({"boundary": "closed"}, "'boundary' is 'closed'"),
         ({"drop_masked": 1}, "'drop_masked' is 1; expected true or false"),
         ({"catalogue": []}, "catalogue = [], expected the name of a file or a list"),
@@ -422,3 +426,15 @@ def test_threads(caplog):
         for wrong in (0, -1, 1.5, True, "two", None):
             with pytest.raises(LoggedError, match="Option 'threads'"):
                 cls({"box_size": BOX, "mass_threshold": 2e13, "threads": wrong})
+
+
+def test_exclusion_does_not_reach_over_the_faces_of_an_open_box():
+    """Not even of a kernel of one voxel, which needs no neighbours itself."""
+    options = {"kernel_size": 1, "multipoles": [0], "boundary": "open"}
+    outer = np.ones((N, N, N), bool)
+    outer[1:-1, 1:-1, 1:-1] = False
+    assert standalone(**options).data_model(N).completeness is None or np.all(
+        standalone(**options).data_model(N).completeness > 0
+    )
+    seen = standalone(**options, scatter="exclusion").data_model(N).completeness
+    np.testing.assert_array_equal(seen.reshape(N, N, N) == 0, outer)

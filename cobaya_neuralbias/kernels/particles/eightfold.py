@@ -162,6 +162,8 @@ def _tiles(field, w, scale, nodes, n, threads):
         (np.floor(low.min() - margin), np.floor(high.max() + margin))
         for low, high in zip(lowest, highest, strict=True)
     ]
+    if not np.isfinite(limits).all():  # a trajectory to be rejected: any tiles will do
+        return [np.array([[0, planes, 0, rows]])]
     return assignment.tiles_within(limits, (planes, rows), scale, nodes, n)
 
 

@@ -208,3 +208,11 @@ def test_broken_displacements_do_not_crash():
     field[0, 0, 0, 0], field[1, 4, 4, 4], field[2, 7, 0, 0] = np.nan, np.inf, 1e300
     painted("tsc", field)
     painted_vjp("tsc", field, np.ones((8, 8, 8)))
+
+
+def test_displacements_that_are_not_finite_are_no_error(rng):
+    """A trajectory that ran away is rejected where its density is read, and not before."""
+    for bad in (np.inf, np.nan):
+        field = rng.normal(0, 1, (3, 8, 8, 8))
+        field[0, 1, 2, 3] = bad
+        assert painted("cic", field).shape == (8, 8, 8)
