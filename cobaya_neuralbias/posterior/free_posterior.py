@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..gravity.advection import Advection, mesh_of
 from ..kernels.dot import dot
 from ..sampling.hamiltonian import ValueAndGradient
 from .layout import ParameterLayout
@@ -18,10 +19,15 @@ class FreePosterior:
     ----------
     target : FieldTarget
     layout : ParameterLayout
+    carrying_shells : int, shells of modes whose motion carries all modes along
     """
 
-    def __init__(self, target: FieldTarget, layout: ParameterLayout) -> None:
+    def __init__(
+        self, target: FieldTarget, layout: ParameterLayout, carrying_shells: int = 0
+    ) -> None:
         self._target, self._layout = target, layout
+        self._carrying_shells = carrying_shells if layout.modes_free else 0
+        self._transport: tuple[Any, Advection] | None = None
         self._conditional: tuple[Any, ValueAndGradient] | None = None
 
     @property
@@ -38,6 +44,17 @@ class FreePosterior:
     def n_metropolis(self) -> int:
         """How many parameters move by Metropolis steps."""
         return len(self._target.metropolis_names)
+
+    @property
+    def transport(self) -> Advection | None:
+        """How the largest modes carry the others, in the present cosmology."""
+        if not self._carrying_shells:
+            return None
+        model = self._target.forward_model
+        if self._transport is None or self._transport[0] is not model:
+            mesh = mesh_of(model.grid.n, self._target.density_grid.n)
+            self._transport = model, Advection(model, self._carrying_shells, mesh)
+        return self._transport[1]
 
     def set_likelihood_power(self, power: float) -> None:
         """Temper the likelihood; Cobaya's stays as it is."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..sampling import blocks, hamiltonian
 from ..sampling.adaptation import Warmup, group_mean
+from ..sampling.carrying import Transport
 from ..sampling.hamiltonian import ValueAndGradient
 from ..sampling.metric import Metric
 from ..sampling.metropolis import Metropolis
@@ -33,6 +34,7 @@ class Target(Protocol):
     groups : (n_diagonal,) int, coordinates of equal number share their variance
     n_dense : int, coordinates with a dense metric, the last of a position
     n_metropolis : int, parameters beside the position, without a gradient
+    transport : Transport, or None: how some diagonal coordinates carry others along
     """
 
     @property
@@ -43,6 +45,9 @@ class Target(Protocol):
 
     @property
     def n_metropolis(self) -> int: ...
+
+    @property
+    def transport(self) -> Transport | None: ...
 
     def value_and_gradient(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and gradient at ``position``."""
@@ -72,6 +77,7 @@ class FunctionTarget:
     """
 
     n_metropolis = 0
+    transport = None
 
     def __init__(
         self, value_and_gradient: ValueAndGradient, n_dense: int = 0, groups: Any = ()
@@ -154,7 +160,8 @@ class Chain:
         state, tuning = self.state, self.state.tuning
         warming_up, power = not tuning.done, tuning.likelihood_power
         state.current, info = blocks.cycle(
-            state.rng, self._posterior, self._conditional, state.current, tuning, self.moves
+            *(state.rng, self._posterior, self._conditional, state.current, tuning, self.moves),
+            self.target.transport,
         )
         if not warming_up:
             state.n_divergent += info.joint.divergent

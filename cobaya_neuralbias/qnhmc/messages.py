@@ -44,8 +44,18 @@ def end_of_warmup(state: RunState, weights_move: bool, exact: bool) -> str:
     frozen = "All tuning is frozen." if exact else "All tuning but the preconditioner is frozen."
     return (
         f"Warm-up done after {state.costs.gradients} gradients and {state.costs.seconds:.0f} s; "
-        f"step sizes {state.tuning.step_size:.3g} (joint){dense}. {frozen}"
+        f"step sizes {state.tuning.step_size:.3g} (joint){dense}. {carried(state)}{frozen}"
     )
+
+
+def carried(state: RunState) -> str:
+    """A sentence on the shells that carry others, if any."""
+    fractions = state.tuning.carried_fractions
+    shells = np.flatnonzero(fractions)
+    if not len(shells):
+        return ""
+    parts = ", ".join(f"{fractions[shell]:.2g}" for shell in shells)
+    return f"Shells {', '.join(map(str, shells))} carry the others, by {parts} of their motion. "
 
 
 def recent_acceptance(state: RunState) -> float:

@@ -25,6 +25,7 @@ ALLOWED = {
     "phases": _MOVES,
     "weights": _MOVES,
     "blocking": ("joint", "gibbs"),
+    "carry": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
     "bfgs_pairs": _COUNT,
     "adapt": ("warmup", "always"),
     "trajectory_length": POSITIVE_NUMBER,
@@ -42,6 +43,8 @@ ALLOWED = {
     "store_every": _COUNT,
     "callback_every": POSITIVE_INTEGER,
 }
+# Of `carry`, where it is left empty
+CARRYING_SHELLS = 3
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
 MAY_CHANGE = [
     *("max_samples", "Rminus1_stop", "Rminus1_cl_stop"),
@@ -98,6 +101,15 @@ def check_options(sampler: Any) -> None:
     take_numbers(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
+    if sampler.carry is None:
+        sampler.carry = 0 if sampler.bfgs_pairs else CARRYING_SHELLS
+    if sampler.carry and sampler.bfgs_pairs:
+        raise LoggedError(
+            sampler.log,
+            "Options 'carry' (%d) and 'bfgs_pairs' (%d) are both set; expected one of them: a "
+            "preconditioner mixes the modes that carry with those that are carried.",
+            *(sampler.carry, sampler.bfgs_pairs),
+        )
     both_move = sampler.phases == sampler.weights == "sample"
     if sampler.blocking == "gibbs" and both_move and not sampler.weight_updates:
         raise LoggedError(

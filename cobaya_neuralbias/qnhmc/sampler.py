@@ -64,6 +64,7 @@ class QNHMC(PackageComponent, CovmatSampler):
     phases: str
     weights: str
     blocking: str
+    carry: int | None
     bfgs_pairs: int
     memory: int | None
     adapt: str
@@ -118,7 +119,7 @@ class QNHMC(PackageComponent, CovmatSampler):
             dense_updates=self.weight_updates,
             dense_steps=self.weight_steps,
         )
-        posterior = FreePosterior(self.target, layout)
+        posterior = FreePosterior(self.target, layout, self.carry)
         chain = Chain(posterior, state, moves, self.metropolis_updates)
         self.field_run = Run(
             self, chain, layout, self.collection, output, parallel, stored is not None, learned

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .carrying import Carrying
 from .metric import Metric, PartlyFrozen
 from .moments import Moments
 from .pooling import average, total, within
@@ -51,6 +52,9 @@ class Warmup:
     each window from the last so many accepted steps of this chain at the full power of the
     likelihood. With ``always`` it goes on changing after the warm-up, and the chain is not exact.
 
+    Where some diagonal coordinates carry others (:mod:`.carrying`), each window gives the fraction
+    that makes the mean squared gradient of a group of them least. That is then its curvature.
+
     With ``metric_known`` the metric of :meth:`start_from` stays, and step sizes alone are tuned.
 
     The first trajectory of a cycle moves the diagonal coordinates and the dense ones in
@@ -87,6 +91,7 @@ class Warmup:
         self.always = always
         self.quasi_newton = {"joint": QuasiNewton(bfgs_pairs), "dense": QuasiNewton(bfgs_pairs)}
         self.set_metric(metric)
+        self.carried_fractions = np.zeros(metric.variance.size)
         self.cycle = 0
         self._target = target_acceptance
         self._joint = DualAveraging.start(step_size, target_acceptance)
@@ -166,6 +171,7 @@ class Warmup:
         n_dense = len(self.metric.covariance)
         self._square = np.zeros(self.metric.variance.size)
         self._n_square = 0
+        self._carried = np.zeros((2, self.metric.variance.size))
         self._field = Moments((self.metric.n_diagonal,))
         self._positions = Moments((n_dense,), dense=True)
         self._curvature = np.zeros((n_dense, n_dense))
@@ -193,6 +199,23 @@ class Warmup:
         self._n_square += 1
         self._field.update(state.position[:n])
         self._positions.update(state.position[n:])
+
+    def observe_carried(self, transport, state):
+        """Take what the carriers' gradient gains in ``state`` by what they carry along."""
+        gain = transport.gradient(
+            state.position[transport.carried], state.gradient[transport.carried]
+        )
+        own, groups = state.gradient[transport.carriers], self.metric.groups[transport.carriers]
+        size = self.metric.variance.size
+        members = np.bincount(self.metric.groups, minlength=size)
+        for row, values in zip(self._carried, (own * gain, gain**2), strict=True):
+            row += np.bincount(groups, values, size) / members
+
+    def carrying(self, transport):
+        """How the coordinates carry each other in a trajectory; None: they do not."""
+        if transport is None or not self.carried_fractions.any():
+            return None
+        return Carrying(transport, self.carried_fractions[self.metric.groups[transport.carriers]])
 
     def observe_dense(self, state, info):
         """Take a transition of the dense coordinates alone, which ended in ``state``."""
@@ -256,6 +279,7 @@ class Warmup:
     POOLING = {
         "square": total,
         "n_square": total,
+        "carried": total,
         "spread": average,
         "positions": within,
         "curvature": total,
@@ -271,6 +295,7 @@ class Warmup:
         return {
             "square": self._square,
             "n_square": self._n_square,
+            "carried": self._carried,
             "spread": group_mean(self._field.variance, groups, self.metric.variance.size),
             "positions": self._positions.to_dict(),
             "curvature": self._curvature,
@@ -283,6 +308,7 @@ class Warmup:
     def learn(self, statistics):
         """Take the metric that ``statistics`` of a window indicate; after the final one, freeze."""
         self._square, self._n_square = statistics["square"], int(statistics["n_square"])
+        self._carried = statistics["carried"]
         self._positions.restore(statistics["positions"])
         self._curvature = statistics["curvature"]
         self._n_curvature = int(statistics["n_curvature"])
@@ -311,7 +337,7 @@ class Warmup:
     def _learned(self, spread):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
-        square = self._square / max(self._n_square, 1)
+        square = (self._square - self._learn_fractions()) / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
         growth = self.schedule.growth(self.cycle)
         if growth > 1:  # the prior's curvature, 1, is not tempered
@@ -323,6 +349,24 @@ class Warmup:
             variance = np.clip(spread, variance, self.LARGEST_VARIANCE_RATIO * variance)
         mean = self._positions.mean if self._positions.count else self.metric.mean
         return Metric(groups, variance, self._inflation() * self.conditional_covariance, mean)
+
+    # Part of the mean squared gradient that carrying must take away: of some group, to be worth
+    # what it costs every trajectory, and of each that then carries.
+    LEAST_OF_ONE, LEAST_OF_EACH = 0.5, 0.1
+
+    def _learn_fractions(self):
+        """Set the fractions that the last window indicates; the sum of squares they take away.
+
+        (g + f c)^2 in the mean is least for f = -<g c>/<c^2>, by <g c>^2/<c^2>.
+        """
+        across, squares = self._carried
+        fractions = np.divide(-across, squares, out=np.zeros_like(across), where=squares > 0)
+        taken = -across * fractions
+        useful = (fractions > 0) & (taken > self.LEAST_OF_EACH * self._square)
+        if not (useful & (taken > self.LEAST_OF_ONE * self._square)).any():
+            useful[:] = False
+        self.carried_fractions = np.where(useful, fractions, 0.0)
+        return np.where(useful, taken, 0.0)
 
     def _inflation(self):
         """Ratio of the variance of the joint dense coordinates to that at fixed diagonal ones."""
@@ -357,6 +401,8 @@ class Warmup:
             "conditional_covariance": self.conditional_covariance,
             "square": self._square,
             "n_square": self._n_square,
+            "carried": self._carried,
+            "carried_fractions": self.carried_fractions,
             "curvature": self._curvature,
             "n_curvature": self._n_curvature,
         }
@@ -374,6 +420,7 @@ class Warmup:
         self._take_metric(stored)
         self._square = np.array(stored["square"])
         self._n_square = int(stored["n_square"])
+        self._carried = np.array(stored["carried"])
         self._curvature = np.array(stored["curvature"])
         self._n_curvature = int(stored["n_curvature"])
         for name in ("_joint", "_dense"):
@@ -392,4 +439,5 @@ class Warmup:
             mean=np.array(stored["mean"]),
             preconditioner=self.quasi_newton["joint"].preconditioner,
         )
+        self.carried_fractions = np.array(stored["carried_fractions"])
         self.conditional_covariance = np.array(stored["conditional_covariance"])

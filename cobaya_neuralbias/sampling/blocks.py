@@ -58,7 +58,7 @@ def _joint_n_steps(rng, moves, step_size):
     return int(min(max(1, round(wanted)), moves.max_steps))
 
 
-def cycle(rng, target, conditional, state, tuning, moves):
+def cycle(rng, target, conditional, state, tuning, moves, transport=None):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
     The number and order of the random draws depend on ``moves`` and the stage of the warm-up.
@@ -73,6 +73,8 @@ def cycle(rng, target, conditional, state, tuning, moves):
     state : hamiltonian.State
     tuning : Warmup; learns from the moves until it is done
     moves : Moves
+    transport : Transport, or None
+        How some diagonal coordinates carry others along in the joint trajectory.
     """
     if not len(state.position):
         return state, CycleInfo(hamiltonian.Info(1.0, True, False, 0.0, 0, -state.log_density), ())
@@ -86,9 +88,12 @@ def cycle(rng, target, conditional, state, tuning, moves):
         _joint_step_size(rng, tuning.step_size),
         _joint_n_steps(rng, moves, tuning.step_size),
         refresh=moves.refresh,
+        carrying=tuning.carrying(transport),
     )
     if warming:
         tuning.observe_joint(state, joint)
+        if transport is not None:
+            tuning.observe_carried(transport, state)
     tuning.observe_step("joint", before, state, joint)
     moves_dense = moves.dense_updates and len(tuning.metric.covariance) and not tuning.dense_frozen
     if not (moves_dense or tuning.takes_hessian):

@@ -18,6 +18,9 @@ two gradients of smaller error than two leapfrog steps. Each part preserves volu
 is its own inverse under a momentum flip. So accepting with probability min(1, exp(-dH)) leaves the
 target invariant for any Gaussian and step size that do not depend on the current state. A momentum
 that is kept in part (``refresh`` below 1) is flipped where the end is rejected (Horowitz 1991).
+
+With ``carrying`` (:mod:`.carrying`) some coordinates turn others as they move, which has the same
+two properties.
 """
 
 from collections.abc import Callable
@@ -78,25 +81,33 @@ def _move(y, q, time, work):
     y += work[0]
 
 
-def trajectory(target, state, momentum, metric, step_size, n_steps, rotate=True):
+def trajectory(target, state, momentum, metric, step_size, n_steps, rotate=True, carrying=None):
     """Integrate ``n_steps``; returns the end state and momentum, and the gradients it took.
 
     Stops early, with a log density of -inf, where the density is zero or not finite.
     """
     y, q = metric.to_units(state.position), momentum.copy()
     work = np.empty((2, len(y)))
-    flow = _turn if rotate else _move
 
-    def kick(gradient, time):
+    def flow(time):
+        (_turn if rotate else _move)(y, q, time, work)
+
+    def kick(position, gradient, time):
         np.multiply(metric.from_units_vjp(gradient), time, out=work[0])
         np.add(q, work[0], out=q)
         if rotate:
             np.multiply(y, time, out=work[0])
             np.add(q, work[0], out=q)
+        if carrying is not None:
+            force = carrying.force(position, gradient, metric.scale)
+            q[carrying.transport.carriers] += time * force
 
-    kick(state.gradient, KICK * step_size)
+    kick(state.position, state.gradient, KICK * step_size)
     for stage in range(1, 2 * n_steps + 1):
-        flow(y, q, 0.5 * step_size, work)
+        if carrying is None:
+            flow(0.5 * step_size)
+        else:
+            carrying.flow(y, q, 0.5 * step_size, flow, metric.scale)
         position = metric.from_units(y)
         value, gradient = target(position)
         if not np.isfinite(value):
@@ -105,11 +116,11 @@ def trajectory(target, state, momentum, metric, step_size, n_steps, rotate=True)
             weight = 1 - 2 * KICK
         else:  # the last kick of a step and the first of the next are one
             weight = KICK if stage == 2 * n_steps else 2 * KICK
-        kick(gradient, weight * step_size)
+        kick(position, gradient, weight * step_size)
     return State(position, value, gradient), q, 2 * n_steps
 
 
-def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.0):
+def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.0, carrying=None):
     """One transition; returns the new state and what happened.
 
     Parameters
@@ -124,6 +135,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     refresh : float in (0, 1]
         The momentum is ``refresh`` times a fresh one plus ``sqrt(1 - refresh^2)`` times that of
         ``state``.
+    carrying : Carrying, or None; it asks for ``rotate``, and a metric without a preconditioner
     """
     momentum = rng.standard_normal(metric.size)
     # A momentum of fewer coordinates (the dense ones were frozen) is dropped.
@@ -134,7 +146,7 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
     # A divergent trajectory overflows: its energy is not finite, and it is rejected below.
     with np.errstate(over="ignore", invalid="ignore"):
         end, moved, n_gradients = trajectory(
-            target, state, momentum, metric, step_size, n_steps, rotate
+            target, state, momentum, metric, step_size, n_steps, rotate, carrying
         )
         error = -end.log_density + 0.5 * dot(moved, moved) - start
     divergent = not np.isfinite(error) or error > DIVERGENCE

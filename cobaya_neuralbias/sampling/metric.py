@@ -72,7 +72,8 @@ class Metric:
         return self.groups.size + len(self.mean)
 
     @cached_property
-    def _scale(self):
+    def scale(self):
+        """(n_diagonal,) standard deviations of the diagonal coordinates."""
         return np.sqrt(self.variance)[self.groups]
 
     @cached_property
@@ -88,7 +89,7 @@ class Metric:
         """L_0^-1 ``shift``, with the dense coordinates counted from ``origin``."""
         n = self.n_diagonal
         out = np.empty_like(shift)
-        np.divide(shift[:n], self._scale, out=out[:n])
+        np.divide(shift[:n], self.scale, out=out[:n])
         out[n:] = np.linalg.solve(self._root, shift[n:] - origin)
         return out
 
@@ -98,7 +99,7 @@ class Metric:
             y = self.preconditioner(y)
         n = self.n_diagonal
         out = np.empty_like(y)
-        np.multiply(self._scale, y[:n], out=out[:n])
+        np.multiply(self.scale, y[:n], out=out[:n])
         out[n:] = self.mean + self._root @ y[n:]
         return out
 
@@ -111,7 +112,7 @@ class Metric:
         """L_0^T ``gradient``."""
         n = self.n_diagonal
         out = np.empty_like(gradient)
-        np.multiply(self._scale, gradient[:n], out=out[:n])
+        np.multiply(self.scale, gradient[:n], out=out[:n])
         out[n:] = self._root.T @ gradient[n:]
         return out
 
@@ -132,6 +133,11 @@ class PartlyFrozen:
         self._metric = metric.at_fixed(self._values, self._free)
         self._n = metric.n_diagonal
         self.size = self._metric.size
+
+    @property
+    def scale(self):
+        """(n_diagonal,) standard deviations of the diagonal coordinates."""
+        return self._metric.scale
 
     def moving(self, position):
         """The coordinates that move, of a position or a gradient."""

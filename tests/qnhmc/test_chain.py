@@ -38,7 +38,7 @@ class Tempered:
     one Metropolis parameter, the likelihood's mean.
     """
 
-    groups, n_dense, n_metropolis = GROUPS, 1, 1
+    groups, n_dense, n_metropolis, transport = GROUPS, 1, 1, None
 
     def __init__(self):
         self.powers, self.mean = [], 0.0

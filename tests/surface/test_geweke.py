@@ -16,6 +16,8 @@ from prior_model import N, model_info, prior_scale, write_placeholder
 
 from cobaya_neuralbias import field_target
 from cobaya_neuralbias.mock.draw import draw_halos
+from cobaya_neuralbias.posterior.free_posterior import FreePosterior
+from cobaya_neuralbias.posterior.layout import ParameterLayout
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.metric import Metric
 
@@ -28,10 +30,10 @@ STEP_SIZE = 0.7
 class Joint:
     """The joint distribution of z = (modes, weights) and the halos, at 8^3.
 
-    ``options`` are those of :func:`model_info`.
+    ``options`` are those of :func:`model_info`; the first ``carry`` shells carry the others.
     """
 
-    def __init__(self, folder, alpha_shift=ALPHA_SHIFT, **options):
+    def __init__(self, folder, alpha_shift=ALPHA_SHIFT, carry=0, **options):
         write_placeholder(folder / "placeholder.h5")
         model = get_model(model_info(folder / "placeholder.h5", alpha_shift, **options))
         self.target = field_target(model)
@@ -45,6 +47,9 @@ class Joint:
             Metric(shells, np.ones(shells.max() + 1), np.diag(scales**2), self.mean[N**3 :]),
             *(STEP_SIZE, STEP_SIZE),
         )
+        layout = ParameterLayout(self.target.grid, len(scales))
+        self.transport = FreePosterior(self.target, layout, carry).transport
+        self.tuning.carried_fractions += 1.0
 
     def draw_prior(self, rng):
         return self.mean + self.scale * rng.standard_normal(self.mean.size)
@@ -64,7 +69,7 @@ class Joint:
             return self.target.weights_only(position[: N**3].reshape(N, N, N))
 
         state = hamiltonian.init(self.target.flat, z)
-        arguments = self.target.flat, conditional, state, self.tuning, MOVES
+        arguments = self.target.flat, conditional, state, self.tuning, MOVES, self.transport
         state, info = blocks.cycle(rng, *arguments)
         self.accepted = info.joint.accepted, *(dense.accepted for dense in info.dense)
         return state.position
@@ -108,6 +113,14 @@ def test_joint_distribution_small(joint):
 @pytest.mark.slow
 def test_joint_distribution(joint):
     assert chance_of_chains(joint.chains(2, 5000), fewest=500) > FALSE_ALARM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bias_grid", [None, N // 2])
+def test_joint_distribution_of_modes_that_carry(tmp_path, bias_grid):
+    joint = Joint(tmp_path, carry=1, bias_grid=bias_grid)
+    assert joint.transport is not None
+    assert chance_of_chains(joint.chains(2, 3000), fewest=300) > FALSE_ALARM
 
 
 # Halos that exclude each other, of a density coarser than the field: voxels with several halos.
