@@ -172,6 +172,9 @@ class ExclusionProcess(PointProcess):
 
     threshold_mass: float = 0.0
 
+    #: Who excludes whom depends on the masses.
+    masses_are_apart = False
+
     @cached_property
     def _steps(self):
         return {}

@@ -61,6 +61,8 @@ class CatalogueLikelihood(ABC):
     mass_range = (0.0, np.inf)
     #: whether it compares their masses, and not only how many they are
     compares_masses = True
+    #: whether some weights decide masses alone at a fixed density, in a factor of its own
+    masses_are_apart = False
 
     @property
     def n_weights(self):

@@ -150,6 +150,31 @@ class NaturalEngine:
         """Names of the weights of the mass index, which the numbers of halos do not know."""
         return [name for name in self.weights() if name.startswith("npe_x_")]
 
+    def index_at(self, delta, voxel):
+        """x of some voxels as it depends on its weights, y of each shell: ``x_0 + y . slopes``.
+
+        Parameters
+        ----------
+        delta : (n, n, n), density contrast
+        voxel : (k,) int, flat indices
+
+        Returns
+        -------
+        (k,) and (n_shells, k) float64
+        """
+        rows = np.vstack([np.zeros(len(self.shells)), np.eye(len(self.shells))])
+        weights = np.zeros((len(rows), self.n_weights))
+        weights[:, self.index_weights] = rows
+        at_zero, *at_one = (self.forward(delta, w).psi[1].reshape(-1)[voxel] for w in weights)
+        slopes = np.reshape(at_one, (len(self.shells), len(voxel))) - at_zero
+        return np.array(at_zero, dtype=float), slopes.astype(float)
+
+    @property
+    def index_weights(self):
+        """Which of the weights are those of the mass index: a slice."""
+        last = self.n_weights - self.saturates
+        return slice(last - len(self.mass_weights), last)
+
     def _split(self, weights):
         """b, w_0, hinge weights; those of features in the log rate and of shells in the mass index.
 

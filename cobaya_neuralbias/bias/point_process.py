@@ -37,6 +37,36 @@ class PointProcess(CatalogueLikelihood):
         )
         return value + self._log_completeness, psi_bar, weights_bar
 
+    @property
+    def masses_are_apart(self):
+        """Whether :meth:`of_masses` is there."""
+        return bool(getattr(self.network, "mass_weights", ())) and hasattr(self.engine, "index_at")
+
+    def of_masses(self, delta):
+        """Function weights -> (log-likelihood, gradient) of the halos' masses at fixed density.
+
+        A factor of the likelihood, and the only one that the mass weights are in. The gradient is
+        zero in the other weights. An evaluation takes the halos alone, not the mesh.
+        """
+        voxel, first, t = self.halos_by_voxel
+        index, slopes = self.engine.index_at(delta, voxel)
+        halos = np.arange(len(voxel)), first, t
+        which, n_engine = self.engine.index_weights, self.engine.n_weights
+
+        def function(weights):
+            w_engine, w_network = self.split(weights)
+            psi = np.zeros((2, len(voxel)))
+            psi[1] = index + w_engine[which] @ slopes
+            value, psi_bar, network_bar = self.network.sum_log_density_with_vjp(
+                psi, halos, w_network
+            )
+            out = np.zeros(self.n_weights)
+            out[which] = slopes @ psi_bar[1]
+            out[n_engine : n_engine + len(network_bar)] = network_bar
+            return value, out
+
+        return function
+
     def of_psi(self, psi, network_weights, scatter_weights):
         if self.scatter.n_weights:
             return super().of_psi(psi, network_weights, scatter_weights)

@@ -20,14 +20,24 @@ class FreePosterior:
     target : FieldTarget
     layout : ParameterLayout
     carrying_shells : int, shells of modes whose motion carries all modes along
+    masses_apart : bool, whether weights that decide masses alone are a block of their own
     """
 
     def __init__(
-        self, target: FieldTarget, layout: ParameterLayout, carrying_shells: int = 0
+        self,
+        target: FieldTarget,
+        layout: ParameterLayout,
+        carrying_shells: int = 0,
+        masses_apart: bool = True,
     ) -> None:
         self._target, self._layout = target, layout
         self._carrying_shells = carrying_shells if layout.modes_free else 0
         self._transport: tuple[Any, Advection] | None = None
+        every = np.arange(layout.n_weights)
+        masses = target.mass_weights if masses_apart and layout.modes_free and len(every) else []
+        self._blocks = [np.setdiff1d(every, masses), np.array(masses, dtype=int)]
+        if not all(map(len, self._blocks)):
+            self._blocks = [every]
         self._conditional: tuple[Any, ValueAndGradient] | None = None
 
     @property
@@ -65,19 +75,31 @@ class FreePosterior:
         value, gradient = self._target.flat(self._layout.full_vector(position))
         return value, self._layout.free_part(gradient)
 
-    def conditional(self, position: np.ndarray) -> ValueAndGradient:
-        """Function weights -> (log posterior, gradient), at the modes of ``position``.
+    @property
+    def dense_blocks(self) -> list[np.ndarray]:
+        """All weights; or those of numbers, and those of masses."""
+        return self._blocks
+
+    def conditionals(self, position: np.ndarray) -> list[ValueAndGradient]:
+        """Function weights -> (log posterior, gradient) of each block, else at ``position``.
 
         Without the prior of the modes, unless they are fixed. Then the density is computed once,
         and again where another parameter has changed it.
         """
-        modes = self._layout.modes(position)
+        modes, target = self._layout.modes(position), self._target
+        model = target.forward_model
         if self._layout.modes_free:
-            return self._target.weights_only(modes)
-        model = self._target.forward_model
+            delta = model.density(modes).delta
+            functions = [target.weights_at(delta)]
+            if len(self._blocks) == 1:
+                return functions
+            weights = self._layout.weights(position)
+            functions += [target.masses_at(delta)]
+            pairs = zip(functions, self._blocks, strict=True)
+            return [_of_block(function, index, weights) for function, index in pairs]
         if self._conditional is None or self._conditional[0] is not model:
             self._conditional = model, self._at_fixed_modes(modes)
-        return self._conditional[1]
+        return [self._conditional[1]]
 
     def _at_fixed_modes(self, modes: np.ndarray) -> ValueAndGradient:
         of_weights = self._target.weights_only(modes)
@@ -103,3 +125,17 @@ class FreePosterior:
     def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> None:
         """Make ``others`` the Metropolis parameters that trajectories go by."""
         self._target.evaluate(self._layout.modes(position), self._layout.weights(position), others)
+
+
+def _of_block(
+    function: ValueAndGradient, index: np.ndarray, values: np.ndarray
+) -> ValueAndGradient:
+    """``function`` of the coordinates ``index``, the others at ``values``."""
+
+    def of_block(part: np.ndarray) -> tuple[float, np.ndarray]:
+        full = values.copy()
+        full[index] = part
+        value, gradient = function(full)
+        return value, gradient[index]
+
+    return of_block

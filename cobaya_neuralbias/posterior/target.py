@@ -290,7 +290,44 @@ class FieldTarget:
 
     def weights_only(self, modes: np.ndarray) -> ValueAndGradient:
         """Function weights -> (log density, gradient) at the fixed density of ``modes``."""
-        delta = self.forward_model.density(modes).delta
+        return self.weights_at(self.forward_model.density(modes).delta)
+
+    @property
+    def mass_weights(self) -> list[int]:
+        """Which weights decide masses alone, apart from all others at a fixed density; or none."""
+        likes = list(self.likelihoods.values())
+        if not all(like.data_model(self.density_grid.n).masses_are_apart for like in likes):
+            return []
+        masses = {name for like in likes for name in like.mass_weights}
+        others = {name for like in likes for name in like.weight_names} - masses
+        return [i for i, w in enumerate(self.weight_names) if w in masses and w not in others]
+
+    def masses_at(self, delta: np.ndarray) -> ValueAndGradient:
+        """Function weights -> (log density, gradient) of the masses and priors alone.
+
+        In the :attr:`mass_weights` it differs from that of :meth:`weights_at` by a constant; the
+        gradient in others is not meant. It needs the halos' voxels only.
+        """
+        factors = [
+            (like.weight_names, like.data_model(self.density_grid.n).of_masses(delta))
+            for like in self.likelihoods.values()
+        ]
+
+        def target(weights: Any) -> tuple[float, np.ndarray]:
+            value, bar = self.priors.value_and_gradient(weights)
+            values = {**self._fixed, **dict(zip(self.weight_names, weights, strict=True))}
+            for names, function in factors if np.isfinite(value) else ():
+                of_one, of_weights = function(np.array([values[name] for name in names]))
+                value += self.likelihood_power * of_one
+                for name, derivative in zip(names, of_weights, strict=True):
+                    if name in self.weight_names:
+                        bar[self.weight_names.index(name)] += self.likelihood_power * derivative
+            return value, bar
+
+        return target
+
+    def weights_at(self, delta: np.ndarray) -> ValueAndGradient:
+        """Function weights -> (log density, gradient) at a fixed density."""
 
         def target(weights: Any) -> tuple[float, np.ndarray]:
             prior, prior_bar = self.priors.value_and_gradient(weights)

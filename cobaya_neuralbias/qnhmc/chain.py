@@ -34,6 +34,8 @@ class Target(Protocol):
     groups : (n_diagonal,) int, coordinates of equal number share their variance
     n_dense : int, coordinates with a dense metric, the last of a position
     n_metropolis : int, parameters beside the position, without a gradient
+    dense_blocks : list of (k,) int, which of the dense coordinates move together at fixed
+        diagonal ones; of different blocks they are independent there
     transport : Transport, or None: how some diagonal coordinates carry others along
     """
 
@@ -47,13 +49,16 @@ class Target(Protocol):
     def n_metropolis(self) -> int: ...
 
     @property
+    def dense_blocks(self) -> list[np.ndarray]: ...
+
+    @property
     def transport(self) -> Transport | None: ...
 
     def value_and_gradient(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and gradient at ``position``."""
 
-    def conditional(self, position: np.ndarray) -> ValueAndGradient:
-        """The same as a function of the dense coordinates, the others as in ``position``."""
+    def conditionals(self, position: np.ndarray) -> list[ValueAndGradient]:
+        """The same as a function of each dense block, all else as in ``position``."""
 
     def set_likelihood_power(self, power: float) -> None:
         """Raise the likelihood to this power from now on (in the warm-up)."""
@@ -86,14 +91,18 @@ class FunctionTarget:
         self.n_dense = n_dense
         self.groups = np.asarray(groups, dtype=int)
 
-    def conditional(self, position: np.ndarray) -> ValueAndGradient:
+    @property
+    def dense_blocks(self) -> list[np.ndarray]:
+        return [np.arange(self.n_dense)]
+
+    def conditionals(self, position: np.ndarray) -> list[ValueAndGradient]:
         n = len(self.groups)
 
         def function(dense):
             value, gradient = self.value_and_gradient(np.concatenate([position[:n], dense]))
             return value, gradient[n:]
 
-        return function
+        return [function]
 
     def set_likelihood_power(self, power: float) -> None:
         if power != 1:
@@ -125,11 +134,11 @@ class Chain:
     ) -> None:
         self.target, self.state, self.moves = target, state, moves
         self.metropolis_updates = metropolis_updates
-        self._conditional = state.costs.count_weights(target.conditional)
+        self._conditionals = state.costs.count_weights(target.conditionals)
         if len(target.groups):
             self._posterior = state.costs.count_gradients(target.value_and_gradient)
-        else:  # nothing but dense coordinates, at a density that is known
-            self._posterior = lambda position: self._conditional(position)(position)
+        else:  # nothing but dense coordinates, in one block, at a density that is known
+            self._posterior = lambda position: self._conditionals(position)[0](position)
 
     def start(self, position: np.ndarray, others: np.ndarray | None = None) -> None:
         """Evaluate the target at a first ``position``, and guess a metric from its gradient.
@@ -152,7 +161,7 @@ class Chain:
         if len(target.groups):
             value, gradient = target.value_and_gradient(position)
         else:
-            value, gradient = target.conditional(position)(position)
+            value, gradient = target.conditionals(position)[0](position)
         state.current = hamiltonian.State(position, value, gradient, state.current.momentum)
 
     def cycle(self) -> Cycle:
@@ -160,7 +169,7 @@ class Chain:
         state, tuning = self.state, self.state.tuning
         warming_up, power = not tuning.done, tuning.likelihood_power
         state.current, info = blocks.cycle(
-            *(state.rng, self._posterior, self._conditional, state.current, tuning, self.moves),
+            *(state.rng, self._posterior, self._conditionals, state.current, tuning, self.moves),
             self.target.transport,
         )
         if not warming_up:
@@ -203,7 +212,7 @@ class Chain:
     def n_dense_trajectories(self) -> int:
         """Trajectories of the dense coordinates alone since the warm-up."""
         moves = self.state.tuning.done and self.target.n_dense > 0
-        return len(self.state.acceptance) * self.moves.dense_updates if moves else 0
+        return len(self.state.acceptance) * sum(self.moves.dense_updates) if moves else 0
 
     # The ends of the warm-up's windows
 
@@ -277,14 +286,21 @@ def new_chain(
     metric = Metric.unit(target.groups, target.n_dense)
     state = RunState(
         np.random.default_rng(seed),
-        Warmup(warmup, metric, step_size, step_size, target_acceptance),
+        Warmup(
+            warmup,
+            metric,
+            step_size,
+            step_size,
+            target_acceptance,
+            dense_blocks=target.dense_blocks,
+        ),
         Metropolis(np.zeros(0)),
     )
     moves = blocks.Moves(
         length=trajectory_length,
         max_steps=max_steps,
         refresh=1.0,
-        dense_updates=weight_updates,
+        dense_updates=(weight_updates,) * len(target.dense_blocks),
         dense_steps=weight_steps,
     )
     chain = Chain(target, state, moves)

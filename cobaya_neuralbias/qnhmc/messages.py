@@ -40,7 +40,8 @@ def start_of_warmup(tuning: Warmup) -> str:
 
 
 def end_of_warmup(state: RunState, weights_move: bool, exact: bool) -> str:
-    dense = f", {state.tuning.dense_step_size:.3g} (weights)" if weights_move else ""
+    sizes = [f"{step_size:.3g}" for step_size in state.tuning.dense_step_sizes]
+    dense = f", {' and '.join(sizes)} (weights)" if weights_move else ""
     frozen = "All tuning is frozen." if exact else "All tuning but the preconditioner is frozen."
     return (
         f"Warm-up done after {state.costs.gradients} gradients and {state.costs.seconds:.0f} s; "

@@ -35,6 +35,7 @@ ALLOWED = {
         lambda v: is_number(v, 0) and 0 < v <= 1,
     ),
     "weight_updates": _COUNT,
+    "mass_updates": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
     "weight_steps": POSITIVE_INTEGER,
     "metropolis_updates": POSITIVE_INTEGER,
     "target_acceptance": ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
@@ -43,6 +44,8 @@ ALLOWED = {
     "store_every": _COUNT,
     "callback_every": POSITIVE_INTEGER,
 }
+# Of `mass_updates`, where it is left empty and there is something to move
+MASS_UPDATES = 4
 # Of `carry`, where it is left empty
 CARRYING_SHELLS = 3
 # A run may be resumed to go on for longer, or to report otherwise; nothing else may change.
@@ -140,6 +143,20 @@ def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout)
             "Nothing moves: the phases are fixed, no bias weight is sampled, and there is no "
             "other parameter.",
         )
+
+
+def check_mass_updates(sampler: Any, n_blocks: int) -> None:
+    """Refuse trajectories of weights that are no block of their own; fill in the default."""
+    if sampler.mass_updates is not None and n_blocks == 1:
+        raise LoggedError(
+            sampler.log,
+            "Option 'mass_updates' is %r, but no weights here decide masses apart from numbers: "
+            "they do in a point process of the natural model without exclusion, with free phases "
+            "and without 'bfgs_pairs'. Leave it out; 'weight_updates' moves all weights.",
+            sampler.mass_updates,
+        )
+    if sampler.mass_updates is None:
+        sampler.mass_updates = MASS_UPDATES if n_blocks > 1 else 0
 
 
 def check_covariance(sampler: Any, target: FieldTarget) -> None:

@@ -32,7 +32,13 @@ from . import cobaya_files
 from .chain import Chain
 from .initial_state import proposal_scales
 from .learned import Learned, conditional_covariance
-from .options import MAY_CHANGE, check_covariance, check_free_blocks, check_options
+from .options import (
+    MAY_CHANGE,
+    check_covariance,
+    check_free_blocks,
+    check_mass_updates,
+    check_options,
+)
 from .parallel import ParallelChains
 from .run import Run
 from .state import RunState
@@ -72,6 +78,7 @@ class QNHMC(PackageComponent, CovmatSampler):
     max_steps: int
     momentum_refresh: float
     weight_updates: int
+    mass_updates: int | None
     weight_steps: int
     metropolis_updates: int
     target_acceptance: float
@@ -102,7 +109,10 @@ class QNHMC(PackageComponent, CovmatSampler):
         output = self._field_output(layout)
         stored = self._stored(output)
         learned = self._learned(output, stored)
-        state = self._run_state(layout, stored, learned)
+        # A preconditioner is one of all weights.
+        posterior = FreePosterior(self.target, layout, self.carry, not self.bfgs_pairs)
+        check_mass_updates(self, len(posterior.dense_blocks))
+        state = self._run_state(layout, posterior.dense_blocks, stored, learned)
         parallel.recall(state.synchronised)
         self._delete_replaced_run()
         self.collection = SampleCollection(
@@ -116,10 +126,9 @@ class QNHMC(PackageComponent, CovmatSampler):
             length=self.trajectory_length,
             max_steps=self.max_steps,
             refresh=self.momentum_refresh,
-            dense_updates=self.weight_updates,
+            dense_updates=(self.weight_updates, self.mass_updates)[: len(posterior.dense_blocks)],
             dense_steps=self.weight_steps,
         )
-        posterior = FreePosterior(self.target, layout, self.carry)
         chain = Chain(posterior, state, moves, self.metropolis_updates)
         self.field_run = Run(
             self, chain, layout, self.collection, output, parallel, stored is not None, learned
@@ -169,7 +178,7 @@ class QNHMC(PackageComponent, CovmatSampler):
         with logged_errors(self.log):
             return Learned(self.start_from, 1 + mpi.rank(), output.fingerprint)
 
-    def _run_state(self, layout, stored, learned):
+    def _run_state(self, layout, dense_blocks, stored, learned):
         tuning = Warmup(
             self.warmup,
             Metric.unit(layout.groups, layout.n_weights),
@@ -177,7 +186,8 @@ class QNHMC(PackageComponent, CovmatSampler):
             self.step_size,
             self.target_acceptance,
             lowest_power=self._lowest_power(learned),
-            joint_dense=self._joint_weights(layout),
+            joint_dense=self._joint_weights(layout, dense_blocks),
+            dense_blocks=dense_blocks,
             bfgs_pairs=self.bfgs_pairs,
             always=self.adapt == "always",
             metric_known=bool(self.start_from),
@@ -193,12 +203,16 @@ class QNHMC(PackageComponent, CovmatSampler):
         others = np.zeros(len(self.target.metropolis_names))
         return RunState(self._rng, tuning, metropolis, others=others)
 
-    def _joint_weights(self, layout):
+    def _joint_weights(self, layout, dense_blocks):
         """Indices of the weights that move together with the modes; None: all of them."""
-        if not (layout.modes_free and layout.weights_free and self.weight_updates):
+        apart = len(dense_blocks) > 1
+        alone = self.mass_updates if apart else self.weight_updates
+        if not (layout.modes_free and layout.weights_free and alone):
             return None
         if self.blocking == "gibbs":
             return []
+        if apart:
+            return dense_blocks[0]
         masses = {w for like in self.target.likelihoods.values() for w in like.mass_weights}
         return [i for i, name in enumerate(self.target.weight_names) if name not in masses]
 

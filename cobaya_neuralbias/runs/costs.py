@@ -42,25 +42,27 @@ class Costs:
         return counted
 
     def count_weights(
-        self, conditional: Callable[[np.ndarray], ValueAndGradient]
-    ) -> Callable[[np.ndarray], ValueAndGradient]:
-        """``conditional(position) -> target``, timed; the targets are counted and timed too."""
+        self, conditionals: Callable[[np.ndarray], list[ValueAndGradient]]
+    ) -> Callable[[np.ndarray], list[ValueAndGradient]]:
+        """``conditionals(position) -> targets``, timed; those are counted and timed too."""
 
-        def counted_conditional(position: np.ndarray) -> ValueAndGradient:
+        def counted_conditionals(position: np.ndarray) -> list[ValueAndGradient]:
             start = perf_counter()
-            target = conditional(position)
+            targets = conditionals(position)
             self.seconds_weights += perf_counter() - start
+            return [self._counted(target) for target in targets]
 
-            def counted(weights: np.ndarray) -> tuple[float, np.ndarray]:
-                start = perf_counter()
-                out = target(weights)
-                self.seconds_weights += perf_counter() - start
-                self.weight_evaluations += 1
-                return out
+        return counted_conditionals
 
-            return counted
+    def _counted(self, target: ValueAndGradient) -> ValueAndGradient:
+        def counted(weights: np.ndarray) -> tuple[float, np.ndarray]:
+            start = perf_counter()
+            out = target(weights)
+            self.seconds_weights += perf_counter() - start
+            self.weight_evaluations += 1
+            return out
 
-        return counted_conditional
+        return counted
 
     @property
     def weight_cost(self) -> float:

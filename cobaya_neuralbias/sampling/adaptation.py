@@ -58,7 +58,9 @@ class Warmup:
     With ``metric_known`` the metric of :meth:`start_from` stays, and step sizes alone are tuned.
 
     The first trajectory of a cycle moves the diagonal coordinates and the dense ones in
-    ``joint_dense`` (None: all of them); the trajectories after it move all dense ones.
+    ``joint_dense`` (None: all of them); the trajectories after it move one of the ``dense_blocks``
+    each (None: all dense coordinates are one). Dense coordinates of different blocks must be
+    independent at fixed diagonal ones.
 
     A window ends in two steps, so that several chains can pool their statistics of it::
 
@@ -78,6 +80,7 @@ class Warmup:
         target_acceptance,
         lowest_power=1.0,
         joint_dense=None,
+        dense_blocks=None,
         bfgs_pairs=0,
         always=False,
         metric_known=False,
@@ -88,6 +91,7 @@ class Warmup:
         self._set_schedule(lowest_power)
         every = np.arange(len(metric.mean))
         self.joint_dense = every if joint_dense is None else np.asarray(joint_dense, dtype=int)
+        self.dense_blocks = [every] if dense_blocks is None else dense_blocks
         self.always = always
         self.quasi_newton = {"joint": QuasiNewton(bfgs_pairs), "dense": QuasiNewton(bfgs_pairs)}
         self.set_metric(metric)
@@ -95,8 +99,11 @@ class Warmup:
         self.cycle = 0
         self._target = target_acceptance
         self._joint = DualAveraging.start(step_size, target_acceptance)
-        self._dense = DualAveraging.start(dense_step_size, target_acceptance)
+        self._dense = self._averagings(len(self.dense_blocks) * [dense_step_size])
         self._reset()
+
+    def _averagings(self, step_sizes):
+        return [DualAveraging.start(step_size, self._target) for step_size in step_sizes]
 
     # Largest ratio of a variance to the inverse mean curvature. In the units of a larger one the
     # target would be stiff at fixed other coordinates.
@@ -120,15 +127,14 @@ class Warmup:
         sizes = [
             (np.shape(stored["variance"]), self.metric.variance.shape),
             (np.shape(stored["covariance"]), self.metric.covariance.shape),
+            (np.shape(stored["averaging_dense"])[:1], (len(self.dense_blocks),)),
         ]
         if any(theirs != mine for theirs, mine in sizes):
             raise ValueError(f"a metric of shapes {[theirs for theirs, _ in sizes]}")
         self._take_metric(stored)
-        self._joint, self._dense = (
-            DualAveraging.start(
-                DualAveraging.from_array(stored[f"averaging{name}"]).average_step_size, self._target
-            )
-            for name in ("_joint", "_dense")
+        self._restore_averagings(stored)
+        self._joint, *self._dense = self._averagings(
+            [one.average_step_size for one in (self._joint, *self._dense)]
         )
 
     @property
@@ -155,15 +161,14 @@ class Warmup:
             return PartlyFrozen(self.metric, values, self.joint_dense)
         return self.metric
 
-    @property
-    def dense_metric(self):
-        """Metric of the dense coordinates at fixed diagonal ones."""
-        none = slice(0)
+    def dense_metric(self, block=0):
+        """Metric of a block of the dense coordinates at fixed diagonal ones."""
+        none, index = slice(0), self.dense_blocks[block]
         return Metric(
             groups=self.metric.groups[none],
             variance=self.metric.variance[none],
-            covariance=self.conditional_covariance,
-            mean=self.metric.mean,
+            covariance=self.conditional_covariance[np.ix_(index, index)],
+            mean=self.metric.mean[index],
             preconditioner=self.quasi_newton["dense"].preconditioner,
         )
 
@@ -175,7 +180,7 @@ class Warmup:
         self._field = Moments((self.metric.n_diagonal,))
         self._positions = Moments((n_dense,), dense=True)
         self._curvature = np.zeros((n_dense, n_dense))
-        self._n_curvature = 0
+        self._n_curvature = np.zeros(len(self.dense_blocks), dtype=int)
 
     @property
     def done(self):
@@ -186,8 +191,9 @@ class Warmup:
         return self._joint.average_step_size if self.done else self._joint.step_size
 
     @property
-    def dense_step_size(self):
-        return self._dense.average_step_size if self.done else self._dense.step_size
+    def dense_step_sizes(self):
+        """Of each dense block."""
+        return [one.average_step_size if self.done else one.step_size for one in self._dense]
 
     def observe_joint(self, state, info):
         """Take a joint transition, which ended in ``state``."""
@@ -217,15 +223,16 @@ class Warmup:
             return None
         return Carrying(transport, self.carried_fractions[self.metric.groups[transport.carriers]])
 
-    def observe_dense(self, state, info):
-        """Take a transition of the dense coordinates alone, which ended in ``state``."""
-        self._dense.update(info.accept_probability)
-        self._positions.update(state.position)
+    def observe_dense(self, block, values, info):
+        """Take a transition of a dense block alone, after which all dense have ``values``."""
+        self._dense[block].update(info.accept_probability)
+        self._positions.update(values)
 
-    def observe_curvature(self, curvature):
-        """Take minus the Hessian of the log density of the dense coordinates, at fixed others."""
-        self._curvature += curvature
-        self._n_curvature += 1
+    def observe_curvature(self, block, curvature):
+        """Take minus the Hessian of the log density of a dense block, all else fixed."""
+        index = self.dense_blocks[block]
+        self._curvature[np.ix_(index, index)] += curvature
+        self._n_curvature[block] += 1
 
     def observe_step(self, which, before, after, info):
         """Take a transition, "joint" or "dense", for the preconditioner of its metric."""
@@ -254,7 +261,7 @@ class Warmup:
     def _renew_preconditioner(self, which):
         """Replace a preconditioner by that of the latest steps."""
         if which == "dense":
-            base = self.dense_metric
+            base = self.dense_metric()
         else:
             base = self._joint_base.at_fixed(self.metric.mean, self.joint_dense)
         self.quasi_newton[which].renew(base)
@@ -301,7 +308,7 @@ class Warmup:
             "curvature": self._curvature,
             "n_curvature": self._n_curvature,
             "joint_log_step": self._joint.average_log_step,
-            "dense_log_step": self._dense.average_log_step,
+            "dense_log_step": np.array([one.average_log_step for one in self._dense]),
             "conditional_covariance": self.conditional_covariance,
         }
 
@@ -311,18 +318,15 @@ class Warmup:
         self._carried = statistics["carried"]
         self._positions.restore(statistics["positions"])
         self._curvature = statistics["curvature"]
-        self._n_curvature = int(statistics["n_curvature"])
-        steps = [float(statistics[name]) for name in ("joint_log_step", "dense_log_step")]
+        self._n_curvature = np.array(statistics["n_curvature"])
+        steps = [float(statistics["joint_log_step"]), *map(float, statistics["dense_log_step"])]
         if self.renews_metric:
             self.conditional_covariance = np.array(statistics["conditional_covariance"])
-            if self._n_curvature:
-                self.conditional_covariance = self._learned_conditional_covariance()
+            self.conditional_covariance = self._learned_conditional_covariance()
             self.metric = self._learned(statistics["spread"])
-            self._joint, self._dense = (
-                DualAveraging.start(np.exp(step), self._target) for step in steps
-            )
+            self._joint, *self._dense = self._averagings(np.exp(steps))
         else:
-            for averaging, step in zip((self._joint, self._dense), steps, strict=True):
+            for averaging, step in zip((self._joint, *self._dense), steps, strict=True):
                 averaging.log_average = averaging.log_step = step
         for which, learner in self.quasi_newton.items():
             if self.renews_metric:
@@ -383,11 +387,17 @@ class Warmup:
     LEAST_CURVATURE = 0.01
 
     def _learned_conditional_covariance(self):
-        root = np.linalg.cholesky(self.conditional_covariance)
-        curvature = root.T @ (self._curvature / self._n_curvature) @ root
-        values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
-        side = root @ vectors
-        return (side / np.maximum(np.abs(values), self.LEAST_CURVATURE)) @ side.T
+        """Of each block that was looked at; between blocks there is none."""
+        out = self.conditional_covariance.copy()
+        for index, n in zip(self.dense_blocks, self._n_curvature, strict=True):
+            if n:
+                block = np.ix_(index, index)
+                root = np.linalg.cholesky(self.conditional_covariance[block])
+                curvature = root.T @ (self._curvature[block] / n) @ root
+                values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
+                side = root @ vectors
+                out[block] = (side / np.maximum(np.abs(values), self.LEAST_CURVATURE)) @ side.T
+        return out
 
     # The state as arrays, for a checkpoint
 
@@ -406,8 +416,8 @@ class Warmup:
             "curvature": self._curvature,
             "n_curvature": self._n_curvature,
         }
-        for name in ("_joint", "_dense"):
-            out[f"averaging{name}"] = getattr(self, name).to_array()
+        out["averaging_joint"] = self._joint.to_array()
+        out["averaging_dense"] = np.array([one.to_array() for one in self._dense])
         out["field"] = {} if self.done else self._field.to_dict()
         out["positions"] = self._positions.to_dict()
         out["quasi_newton"] = {name: one.to_dict() for name, one in self.quasi_newton.items()}
@@ -422,12 +432,17 @@ class Warmup:
         self._n_square = int(stored["n_square"])
         self._carried = np.array(stored["carried"])
         self._curvature = np.array(stored["curvature"])
-        self._n_curvature = int(stored["n_curvature"])
-        for name in ("_joint", "_dense"):
-            setattr(self, name, DualAveraging.from_array(stored[f"averaging{name}"]))
+        self._n_curvature = np.array(stored["n_curvature"])
+        self._restore_averagings(stored)
         if not self.done:
             self._field.restore(stored["field"])
         self._positions.restore(stored["positions"])
+
+    def _restore_averagings(self, stored):
+        self._joint, *self._dense = (
+            DualAveraging.from_array(row)
+            for row in (stored["averaging_joint"], *stored["averaging_dense"])
+        )
 
     def _take_metric(self, stored):
         for name, one in self.quasi_newton.items():

@@ -3,7 +3,8 @@
 With Gibbs blocking the first move is of the diagonal coordinates alone, at fixed dense ones.
 
 The dense coordinates (a few weights) are cheap to move at fixed diagonal ones (a field), and
-strongly correlated with each other, so each cycle has extra moves of them. Every move leaves the
+strongly correlated with each other, so each cycle has extra moves of them. Those that are
+independent of each other there may be in several blocks, which move in turn. Every move leaves the
 target invariant by itself once the tuning is frozen, and so does their sequence.
 """
 
@@ -22,7 +23,7 @@ class Moves(NamedTuple):
     )
     max_steps: int  #: of it, whatever its length
     refresh: float  #: fraction of the momentum that is drawn anew before it
-    dense_updates: int  #: trajectories of the dense coordinates alone, each cycle
+    dense_updates: tuple  #: trajectories of each dense block alone, each cycle
     dense_steps: int  #: their mean number of steps
 
 
@@ -58,7 +59,7 @@ def _joint_n_steps(rng, moves, step_size):
     return int(min(max(1, round(wanted)), moves.max_steps))
 
 
-def cycle(rng, target, conditional, state, tuning, moves, transport=None):
+def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
     The number and order of the random draws depend on ``moves`` and the stage of the warm-up.
@@ -67,9 +68,9 @@ def cycle(rng, target, conditional, state, tuning, moves, transport=None):
     ----------
     rng : numpy.random.Generator
     target : callable, ``target(z) -> (log density, gradient)``
-    conditional : callable
-        ``conditional(z)`` is the same kind of function of the dense coordinates alone, with the
-        diagonal ones fixed at their values in ``z``.
+    conditionals : callable
+        ``conditionals(z)`` are the same kind of function of one dense block each, all else fixed
+        at its values in ``z``.
     state : hamiltonian.State
     tuning : Warmup; learns from the moves until it is done
     moves : Moves
@@ -95,37 +96,39 @@ def cycle(rng, target, conditional, state, tuning, moves, transport=None):
         if transport is not None:
             tuning.observe_carried(transport, state)
     tuning.observe_step("joint", before, state, joint)
-    moves_dense = moves.dense_updates and len(tuning.metric.covariance) and not tuning.dense_frozen
+    moves_dense = any(moves.dense_updates) and not tuning.dense_frozen
     if not (moves_dense or tuning.takes_hessian):
         return state, CycleInfo(joint, ())
     n = tuning.metric.n_diagonal
-    dense_target = conditional(state.position)
-    dense_state = hamiltonian.init(dense_target, state.position[n:])
+    targets, values = conditionals(state.position), state.position[n:].copy()
     dense = []
-    for _ in range(moves.dense_updates if moves_dense else 0):
-        before = dense_state
-        dense_state, info = hamiltonian.step(
-            rng,
-            dense_target,
-            dense_state,
-            tuning.dense_metric,
-            _dense_step_size(rng, tuning.dense_step_size),
-            _draw_n_steps(rng, moves.dense_steps),
-            rotate=False,  # the metric's mean is not their mean at this field
-        )
-        dense.append(info)
-        if warming:
-            tuning.observe_dense(dense_state, info)
-        tuning.observe_step("dense", before, dense_state, info)
-    if tuning.takes_hessian:
-        found = curvature(
-            dense_target, dense_state, np.linalg.cholesky(tuning.conditional_covariance)
-        )
-        if found is not None:
-            tuning.observe_curvature(found)
+    for block, (index, dense_target) in enumerate(zip(tuning.dense_blocks, targets, strict=True)):
+        dense_state = hamiltonian.init(dense_target, values[index])
+        for _ in range(moves.dense_updates[block] if moves_dense else 0):
+            before = dense_state
+            dense_state, info = hamiltonian.step(
+                rng,
+                dense_target,
+                dense_state,
+                tuning.dense_metric(block),
+                _dense_step_size(rng, tuning.dense_step_sizes[block]),
+                _draw_n_steps(rng, moves.dense_steps),
+                rotate=False,  # the metric's mean is not their mean at this field
+            )
+            dense.append(info)
+            values[index] = dense_state.position
+            if warming:
+                tuning.observe_dense(block, values, info)
+            tuning.observe_step("dense", before, dense_state, info)
+        if tuning.takes_hessian:
+            root = np.linalg.cholesky(tuning.conditional_covariance[np.ix_(index, index)])
+            found = curvature(dense_target, dense_state, root)
+            if found is not None:
+                tuning.observe_curvature(block, found)
     if any(info.accepted for info in dense):
-        position = np.concatenate([state.position[:n], dense_state.position])
-        state = hamiltonian.init(target, position, state.momentum)
+        state = hamiltonian.init(
+            target, np.concatenate([state.position[:n], values]), state.momentum
+        )
     return state, CycleInfo(joint, tuple(dense))
 
 

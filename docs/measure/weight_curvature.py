@@ -28,7 +28,7 @@ def main(n_grid, samples, window):
 
     def look(sampler):
         posterior, position = sampler.field_run.chain.target, sampler.state.current.position
-        target = posterior.conditional(position)
+        (target,) = posterior.conditionals(position)
         state = hamiltonian.init(target, position[len(posterior.groups) :])
         root = np.linalg.cholesky(sampler.state.tuning.conditional_covariance)
         hessians.append(blocks.curvature(target, state, root))

@@ -62,13 +62,14 @@ def test_the_conditional_differs_by_the_prior_of_the_modes(target):
     posterior, position, layout = prepared(target)
     value, gradient = posterior.value_and_gradient(position)
     weights = layout.weights(position)
-    alone, alone_gradient = posterior.conditional(position)(weights)
+    (conditional,) = posterior.conditionals(position)
+    alone, alone_gradient = conditional(weights)
     modes = layout.modes(position)
     assert alone == pytest.approx(value + 0.5 * np.vdot(modes, modes), rel=1e-12)
     np.testing.assert_allclose(alone_gradient, gradient[layout.n_modes :], rtol=1e-9)
     # With fixed modes it is the whole posterior.
     posterior, position, _ = prepared(target, modes_free=False)
-    assert posterior.conditional(position)(position)[0] == pytest.approx(value, rel=1e-12)
+    assert posterior.conditionals(position)[0](position)[0] == pytest.approx(value, rel=1e-12)
 
 
 def test_metropolis_parameters_change_the_trajectories_target(target):
@@ -102,5 +103,5 @@ def test_the_same_modes_are_not_evolved_again(target, monkeypatch):
 def test_it_is_a_target_of_a_chain(target):
     posterior, _, _ = prepared(target)
     members = [name for name in vars(Target) if not name.startswith("_")]
-    assert len(members) == 9 and all(hasattr(posterior, name) for name in members)
+    assert len(members) == 10 and all(hasattr(posterior, name) for name in members)
     assert (posterior.n_dense, posterior.n_metropolis) == (2, 1)

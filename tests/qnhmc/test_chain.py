@@ -39,6 +39,7 @@ class Tempered:
     """
 
     groups, n_dense, n_metropolis, transport = GROUPS, 1, 1, None
+    dense_blocks = [np.arange(1)]
 
     def __init__(self):
         self.powers, self.mean = [], 0.0
@@ -49,13 +50,13 @@ class Tempered:
         value = -0.5 * position @ position - power * 0.5 * pull @ pull
         return value, -position - power * pull
 
-    def conditional(self, position):
+    def conditionals(self, position):
         def function(dense):
             whole = np.concatenate([position[:4], dense])
             value, gradient = self.value_and_gradient(whole)
             return value, gradient[4:]
 
-        return function
+        return [function]
 
     def set_likelihood_power(self, power):
         self.powers.append(power)
@@ -70,7 +71,7 @@ class Tempered:
 def tempered_chain(seed, warmup=40, lowest_power=0.01):
     tuning = Warmup(warmup, Metric.unit(GROUPS, 1), 0.2, 0.2, 0.8, lowest_power=lowest_power)
     state = RunState(np.random.default_rng(seed), tuning, Metropolis(np.ones(1)))
-    moves = Moves(length=2.0, max_steps=12, refresh=1.0, dense_updates=1, dense_steps=3)
+    moves = Moves(length=2.0, max_steps=12, refresh=1.0, dense_updates=(1,), dense_steps=3)
     chain = Chain(Tempered(), state, moves, metropolis_updates=2)
     chain.start(np.random.default_rng(seed + 1).standard_normal(5), np.zeros(1))
     return chain

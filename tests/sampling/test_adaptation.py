@@ -58,7 +58,9 @@ def test_curvature_grows_with_the_power():
     state = hamiltonian.init(target, rng.standard_normal(GROUPS.size))
     ratios = []
     while not tuning.done:
-        state, _ = blocks.cycle(rng, target, None, state, tuning, blocks.Moves(2.0, 12, 1.0, 0, 1))
+        state, _ = blocks.cycle(
+            rng, target, None, state, tuning, blocks.Moves(2.0, 12, 1.0, (0,), 1)
+        )
         tuning.end_cycle()
         if tuning.ends_window:
             tuning.learn(tuning.statistics())
@@ -87,14 +89,14 @@ class Correlated:
         gradient = -self.precision @ z
         return 0.5 * float(gradient @ z), gradient
 
-    def conditional(self, z):
+    def conditionals(self, z):
         n = GROUPS.size
 
         def target(weights):
             value, gradient = self(np.concatenate([z[:n], weights]))
             return value, gradient[n:]
 
-        return target
+        return [target]
 
 
 def test_weights_get_their_exact_curvature():
@@ -108,7 +110,7 @@ def test_weights_get_their_exact_curvature():
     while not tuning.done:
         taken.append(tuning.takes_hessian)
         state, _ = blocks.cycle(
-            rng, target, target.conditional, state, tuning, blocks.Moves(2.0, 12, 1.0, 2, 4)
+            rng, target, target.conditionals, state, tuning, blocks.Moves(2.0, 12, 1.0, (2,), 4)
         )
         tuning.end_cycle()
         if tuning.ends_window:

@@ -156,7 +156,9 @@ def kernel(transport, fraction):
     def step(rng, state):
         tuning = frozen(METRIC, 0.3, 0.3)
         tuning.carried_fractions = np.array([fraction, 0.0])
-        moves = blocks.Moves(length=2.0, max_steps=6, refresh=0.8, dense_updates=0, dense_steps=1)
+        moves = blocks.Moves(
+            length=2.0, max_steps=6, refresh=0.8, dense_updates=(0,), dense_steps=1
+        )
         return blocks.cycle(rng, TARGET, None, state, tuning, moves, transport)[0]
 
     return step

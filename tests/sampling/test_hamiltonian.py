@@ -11,7 +11,7 @@ from cobaya_neuralbias.sampling import blocks, diagnostics, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.metric import Metric
 
-MOVES = blocks.Moves(length=2.0, max_steps=10, refresh=1.0, dense_updates=1, dense_steps=3)
+MOVES = blocks.Moves(length=2.0, max_steps=10, refresh=1.0, dense_updates=(1,), dense_steps=3)
 
 
 class Gaussian:

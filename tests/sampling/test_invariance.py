@@ -23,13 +23,13 @@ TARGETS = {
     "mixture": Mixture(),
 }
 MOVES = {
-    "both": blocks.Moves(length=2.0, max_steps=4, refresh=1.0, dense_updates=2, dense_steps=2),
+    "both": blocks.Moves(length=2.0, max_steps=4, refresh=1.0, dense_updates=(2,), dense_steps=2),
     "both, kept": blocks.Moves(
-        length=0.8, max_steps=2, refresh=0.7, dense_updates=1, dense_steps=2
+        length=0.8, max_steps=2, refresh=0.7, dense_updates=(1,), dense_steps=2
     ),
     # Steps of the joint trajectory are a thousandth of the usual ones.
     "weights alone": blocks.Moves(
-        length=0.001, max_steps=1, refresh=1.0, dense_updates=2, dense_steps=3
+        length=0.001, max_steps=1, refresh=1.0, dense_updates=(2,), dense_steps=3
     ),
 }
 
@@ -48,7 +48,7 @@ class Cycle:
     def __call__(self, rng, state):
         arguments = self.target, self.conditional, state, self.tuning, self.moves
         state, info = blocks.cycle(rng, *arguments)
-        assert len(info.dense) == self.moves.dense_updates
+        assert len(info.dense) == sum(self.moves.dense_updates)
         return state
 
 
@@ -95,8 +95,8 @@ def tempered(target):
     exact = conditional_of(target)
 
     def conditional(position):
-        dense = exact(position)
-        return lambda w: tuple(0.7 * part for part in dense(w))
+        (dense,) = exact(position)
+        return [lambda w: tuple(0.7 * part for part in dense(w))]
 
     return conditional
 

@@ -90,7 +90,7 @@ def warmups(number, cycle=6):
 def observe(warmup, seen):
     for state, info in seen:
         warmup.observe_joint(state, info)
-        warmup.observe_curvature(np.diag(state.gradient[GROUPS.size :] ** 2))
+        warmup.observe_curvature(0, np.diag(state.gradient[GROUPS.size :] ** 2))
     warmup.end_cycle()
     assert warmup.ends_window and warmup.renews_metric
 

@@ -197,7 +197,7 @@ def test_learned_in_the_warm_up_then_frozen():
     tuning, _ = learned(rng, target, bfgs_pairs=3)
     preconditioner = tuning.quasi_newton["joint"].preconditioner
     assert preconditioner is not None and tuning.metric.preconditioner is preconditioner
-    assert tuning.dense_metric.preconditioner is not None
+    assert tuning.dense_metric().preconditioner is not None
     assert all(not one.pairs for one in tuning.quasi_newton.values())
     state = hamiltonian.init(target, draw(rng))
     for _ in range(10):

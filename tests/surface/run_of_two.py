@@ -43,7 +43,7 @@ def several():
     tell(
         "whole",
         mine=len(sampler.samples()),
-        step_sizes=[sampler.state.tuning.step_size, sampler.state.tuning.dense_step_size],
+        step_sizes=[sampler.state.tuning.step_size, *sampler.state.tuning.dense_step_sizes],
         combined=len(together["sample"]),
         getdist=sampler.samples(to_getdist=True).numrows,
         mean=together["fields"]["initial_mean"].tolist(),

@@ -23,7 +23,7 @@ from cobaya_neuralbias.sampling.metric import Metric
 
 # Some 40 halos: few, so that phases and weights are soon far from what made the last ones.
 ALPHA_SHIFT = -11.3
-MOVES = blocks.Moves(length=2.0, max_steps=4, refresh=1.0, dense_updates=1, dense_steps=3)
+MOVES = blocks.Moves(length=2.0, max_steps=4, refresh=1.0, dense_updates=(1, 1), dense_steps=3)
 STEP_SIZE = 0.7
 
 
@@ -41,14 +41,14 @@ class Joint:
         self.mean = np.concatenate([np.zeros(N**3), self.likelihood.default_weights])
         scales = np.array([prior_scale(name) for name in self.target.weight_names])
         self.scale = np.concatenate([np.ones(N**3), scales])
+        layout = ParameterLayout(self.target.grid, len(scales))
+        self.posterior = FreePosterior(self.target, layout, carry)
         shells = self.target.grid.shells.ravel()
         self.shells = [shells == shell for shell in range(1, N // 2)]
         self.tuning = frozen(
             Metric(shells, np.ones(shells.max() + 1), np.diag(scales**2), self.mean[N**3 :]),
-            *(STEP_SIZE, STEP_SIZE),
+            *(STEP_SIZE, STEP_SIZE, self.posterior.dense_blocks),
         )
-        layout = ParameterLayout(self.target.grid, len(scales))
-        self.transport = FreePosterior(self.target, layout, carry).transport
         self.tuning.carried_fractions += 1.0
 
     def draw_prior(self, rng):
@@ -65,12 +65,12 @@ class Joint:
     def cycle(self, rng, z):
         """The position after one cycle on the posterior of the present halos."""
 
-        def conditional(position):
-            return self.target.weights_only(position[: N**3].reshape(N, N, N))
-
-        state = hamiltonian.init(self.target.flat, z)
-        arguments = self.target.flat, conditional, state, self.tuning, MOVES, self.transport
-        state, info = blocks.cycle(rng, *arguments)
+        posterior = self.posterior
+        state = hamiltonian.init(posterior.value_and_gradient, z)
+        state, info = blocks.cycle(
+            *(rng, posterior.value_and_gradient, posterior.conditionals, state, self.tuning, MOVES),
+            posterior.transport,
+        )
         self.accepted = info.joint.accepted, *(dense.accepted for dense in info.dense)
         return state.position
 
@@ -119,7 +119,7 @@ def test_joint_distribution(joint):
 @pytest.mark.parametrize("bias_grid", [None, N // 2])
 def test_joint_distribution_of_modes_that_carry(tmp_path, bias_grid):
     joint = Joint(tmp_path, carry=1, bias_grid=bias_grid)
-    assert joint.transport is not None
+    assert joint.posterior.transport is not None
     assert chance_of_chains(joint.chains(2, 3000), fewest=300) > FALSE_ALARM
 
 

@@ -66,22 +66,22 @@ def chance_of_draws(u, others=None):
     return min(1.0, _worst(moments) * 2, min(ks) * len(ks) * 2)
 
 
-def frozen(metric, step_size, dense_step_size):
+def frozen(metric, step_size, dense_step_size, dense_blocks=None):
     """A tuning that has nothing to learn."""
-    tuning = Warmup(0, metric, step_size, dense_step_size, 0.8)
+    tuning = Warmup(0, metric, step_size, dense_step_size, 0.8, dense_blocks=dense_blocks)
     assert tuning.done and not tuning.dense_frozen
     return tuning
 
 
 def conditional_of(target):
-    """``conditional(z)``: the target of the dense coordinates, with the others as in z."""
+    """``conditionals(z)`` of a target whose dense coordinates are one block."""
 
     def conditional(position):
         def dense(w):
             value, gradient = target(np.concatenate([position[: target.n], w]))
             return value, gradient[target.n :]
 
-        return dense
+        return [dense]
 
     return conditional
 
