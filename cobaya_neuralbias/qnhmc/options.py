@@ -147,7 +147,7 @@ def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout)
 
 def check_mass_updates(sampler: Any, n_blocks: int) -> None:
     """Refuse trajectories of weights that are no block of their own; fill in the default."""
-    if sampler.mass_updates is not None and n_blocks == 1:
+    if sampler.mass_updates and n_blocks == 1:
         raise LoggedError(
             sampler.log,
             "Option 'mass_updates' is %r, but no weights here decide masses apart from numbers: "

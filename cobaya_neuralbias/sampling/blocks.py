@@ -96,7 +96,8 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
         if transport is not None:
             tuning.observe_carried(transport, state)
     tuning.observe_step("joint", before, state, joint)
-    moves_dense = any(moves.dense_updates) and not tuning.dense_frozen
+    has_dense = len(tuning.metric.covariance) > 0
+    moves_dense = any(moves.dense_updates) and has_dense and not tuning.dense_frozen
     if not (moves_dense or tuning.takes_hessian):
         return state, CycleInfo(joint, ())
     n = tuning.metric.n_diagonal
