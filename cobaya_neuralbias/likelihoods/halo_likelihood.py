@@ -7,6 +7,7 @@ from cobaya.log import LoggedError
 from ..bias.binned_counts import BinnedCounts
 from ..bias.exclusion import MEAN_DENSITY, ExclusionProcess
 from ..bias.point_process import PointProcess
+from ..bias.weight import narrower
 from ..catalogue import join, read_catalogues
 from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
@@ -42,15 +43,8 @@ from .catalogue_and_run import (
     warn_of_threshold,
 )
 
-
-def narrower(own, default):
-    """The narrower of two normal priors; a weight's ``own`` one (None: none) if it is no such."""
-    if own is None:
-        return default
-    both = own, default
-    if all(prior.get("dist") == "norm" and prior["loc"] == 0 for prior in both):
-        return min(both, key=lambda prior: prior["scale"])
-    return own
+#: Derived parameters, after ``parameter_prefix``: mean density of halos [(h/Mpc)^3], linear bias
+DERIVED = ("mean_density", "b1")
 
 
 class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
@@ -392,9 +386,18 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             self._log_reference[n_grid] = self.data_model(n_grid).homogeneous(n_grid**3)
         return self._log_reference[n_grid]
 
+    def get_can_provide_params(self):
+        return [self.parameter_prefix + name for name in DERIVED]
+
     def logp(self, _derived=None, **params_values):
         density = self.provider.get_matter_density()
         weights = {p: params_values[p] for p in self.weight_names}
+        if _derived is not None and self.output_params:
+            model = self.data_model(len(density))
+            values = model.linear_response(density, list(weights.values()))
+            names = (self.parameter_prefix + name for name in DERIVED)
+            found = dict(zip(names, values, strict=True))
+            _derived.update({name: found[name] for name in self.output_params})
         return self.log_likelihood(density, **weights) - self.log_reference(len(density))
 
     def close(self):

@@ -16,6 +16,7 @@ from cobaya.tools import Pool1D, Pool2D, PoolND
 from ..component import PackageComponent
 from ..gravity import growth
 from ..gravity.power import LinearPower, spline_wavenumbers
+from ..gravity.sound_horizon import sound_horizon
 
 #: Each quantity and the sets of input parameters that fix it: exactly one set must be given.
 INPUTS = {
@@ -50,6 +51,7 @@ DERIVED = {
     "ns": lambda p: p.n_s,
     "As": lambda p: p.a_s,
     "sigma8": lambda p: p.sigma8,
+    "rdrag": lambda p: sound_horizon(p.omega_b * p.h**2, p.omega_m * p.h**2),
     "S8": lambda p: p.sigma8 * np.sqrt(p.omega_m / 0.3),
 }
 
