@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .carrying import Carrying
+from .carrying import Carrying, best_fractions, gains
+from .curvature import covariance_of
 from .metric import Metric, PartlyFrozen
 from .moments import Moments
 from .pooling import average, total, within
@@ -208,14 +209,7 @@ class Warmup:
 
     def observe_carried(self, transport, state):
         """Take what the carriers' gradient gains in ``state`` by what they carry along."""
-        gain = transport.gradient(
-            state.position[transport.carried], state.gradient[transport.carried]
-        )
-        own, groups = state.gradient[transport.carriers], self.metric.groups[transport.carriers]
-        size = self.metric.variance.size
-        members = np.bincount(self.metric.groups, minlength=size)
-        for row, values in zip(self._carried, (own * gain, gain**2), strict=True):
-            row += np.bincount(groups, values, size) / members
+        self._carried += gains(transport, state, self.metric.groups, self.metric.variance.size)
 
     def carrying(self, transport):
         """How the coordinates carry each other in a trajectory; None: they do not."""
@@ -341,7 +335,8 @@ class Warmup:
     def _learned(self, spread):
         groups = self.metric.groups
         members = np.bincount(groups, minlength=self.metric.variance.size) * self._n_square
-        square = (self._square - self._learn_fractions()) / max(self._n_square, 1)
+        self.carried_fractions, taken = best_fractions(self._square, *self._carried)
+        square = (self._square - taken) / max(self._n_square, 1)
         curvature = (members * square + self.PRIOR_DRAWS) / (members + self.PRIOR_DRAWS)
         growth = self.schedule.growth(self.cycle)
         if growth > 1:  # the prior's curvature, 1, is not tempered
@@ -354,24 +349,6 @@ class Warmup:
         mean = self._positions.mean if self._positions.count else self.metric.mean
         return Metric(groups, variance, self._inflation() * self.conditional_covariance, mean)
 
-    # Part of the mean squared gradient that carrying must take away: of some group, to be worth
-    # what it costs every trajectory, and of each that then carries.
-    LEAST_OF_ONE, LEAST_OF_EACH = 0.5, 0.1
-
-    def _learn_fractions(self):
-        """Set the fractions that the last window indicates; the sum of squares they take away.
-
-        (g + f c)^2 in the mean is least for f = -<g c>/<c^2>, by <g c>^2/<c^2>.
-        """
-        across, squares = self._carried
-        fractions = np.divide(-across, squares, out=np.zeros_like(across), where=squares > 0)
-        taken = -across * fractions
-        useful = (fractions > 0) & (taken > self.LEAST_OF_EACH * self._square)
-        if not (useful & (taken > self.LEAST_OF_ONE * self._square)).any():
-            useful[:] = False
-        self.carried_fractions = np.where(useful, fractions, 0.0)
-        return np.where(useful, taken, 0.0)
-
     def _inflation(self):
         """Ratio of the variance of the joint dense coordinates to that at fixed diagonal ones."""
         block = np.ix_(self.joint_dense, self.joint_dense)
@@ -382,21 +359,13 @@ class Warmup:
         ).diagonal()
         return float(np.clip(ratios.mean(), 1.0, self.LARGEST_VARIANCE_RATIO))
 
-    # Least curvature of a dense direction, in units of the previous one. A Hessian that is flat in
-    # some direction thus widens it by ten times at most.
-    LEAST_CURVATURE = 0.01
-
     def _learned_conditional_covariance(self):
         """Of each block that was looked at; between blocks there is none."""
         out = self.conditional_covariance.copy()
         for index, n in zip(self.dense_blocks, self._n_curvature, strict=True):
             if n:
                 block = np.ix_(index, index)
-                root = np.linalg.cholesky(self.conditional_covariance[block])
-                curvature = root.T @ (self._curvature[block] / n) @ root
-                values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
-                side = root @ vectors
-                out[block] = (side / np.maximum(np.abs(values), self.LEAST_CURVATURE)) @ side.T
+                out[block] = covariance_of(self._curvature[block] / n, out[block])
         return out
 
     # The state as arrays, for a checkpoint

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import hamiltonian
+from .curvature import curvature
 
 
 class Moves(NamedTuple):
@@ -131,32 +132,3 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
             target, np.concatenate([state.position[:n], values]), state.momentum
         )
     return state, CycleInfo(joint, tuple(dense))
-
-
-# Step of the finite differences of a gradient, in units of the metric.
-DIFFERENCE = 0.1
-
-
-def curvature(target, state, root):
-    """Minus the Hessian of a log density, from differences of its gradient.
-
-    Parameters
-    ----------
-    target : callable, ``target(z) -> (log density, gradient)``
-    state : hamiltonian.State, of d coordinates
-    root : (d, d) float64, whose columns times ``DIFFERENCE`` are the steps
-
-    Returns
-    -------
-    (d, d) float64, symmetric; None if the density is zero on both sides of ``state``
-    """
-    rows = []
-    for way in DIFFERENCE * root.T:
-        ends = [(part, *target(state.position + part * way)) for part in (1, -1)]
-        inside = [(i, slope) for i, value, slope in ends if np.isfinite([value, *slope]).all()]
-        if not inside:
-            return None
-        (a, first), (b, second) = [*inside, (0, state.gradient)][:2]
-        rows.append((second - first) / (a - b))
-    out = np.linalg.solve(DIFFERENCE * root.T, np.array(rows))
-    return 0.5 * (out + out.T)

@@ -66,3 +66,44 @@ class Carrying(NamedTuple):
             * scale[carriers]
             * self.transport.gradient(position.take(carried), gradient.take(carried))
         )
+
+
+# Part of the mean squared gradient that carrying must take away: of some group, to be worth what it
+# costs every trajectory, and of each that then carries.
+LEAST_OF_ONE, LEAST_OF_EACH = 0.5, 0.1
+
+
+def gains(transport, state, groups, n_groups):
+    """What :func:`best_fractions` goes by, in one state of a chain.
+
+    Returns
+    -------
+    (2, n_groups) float64, means over each group's members of g c and of c^2, where g is the
+    gradient in a carrier and c what carrying adds to it
+    """
+    carriers, carried = transport.carriers, transport.carried
+    added = transport.gradient(state.position.take(carried), state.gradient.take(carried))
+    own, of = state.gradient[carriers], groups[carriers]
+    members = np.bincount(groups, minlength=n_groups)
+    return np.array([np.bincount(of, x, n_groups) for x in (own * added, added**2)]) / members
+
+
+def best_fractions(square, across, squares):
+    """Fractions f of each group that make the mean of (g + f c)^2 least, and what that takes away.
+
+    f = -<g c>/<c^2> takes away <g c>^2/<c^2> of <g^2>. None carries where that is not worth it.
+
+    Parameters
+    ----------
+    square, across, squares : (n_groups,) float64, sums of g^2, g c and c^2 over states
+
+    Returns
+    -------
+    f, taken : (n_groups,) float64
+    """
+    fractions = np.divide(-across, squares, out=np.zeros_like(across), where=squares > 0)
+    taken = -across * fractions
+    useful = (fractions > 0) & (taken > LEAST_OF_EACH * square)
+    if not (useful & (taken > LEAST_OF_ONE * square)).any():
+        useful[:] = False
+    return np.where(useful, fractions, 0.0), np.where(useful, taken, 0.0)

@@ -20,7 +20,8 @@ from cobaya.run import run
 from densities import BOX_SIZE, COSMOLOGY
 from scipy.linalg import eigvalsh
 
-from cobaya_neuralbias.sampling import blocks, hamiltonian
+from cobaya_neuralbias.sampling import hamiltonian
+from cobaya_neuralbias.sampling.curvature import curvature
 
 
 def main(n_grid, samples, window):
@@ -28,10 +29,10 @@ def main(n_grid, samples, window):
 
     def look(sampler):
         posterior, position = sampler.field_run.chain.target, sampler.state.current.position
-        (target,) = posterior.conditionals(position)
+        target = sampler.target.weights_only(sampler.field_run.layout.modes(position))
         state = hamiltonian.init(target, position[len(posterior.groups) :])
         root = np.linalg.cholesky(sampler.state.tuning.conditional_covariance)
-        hessians.append(blocks.curvature(target, state, root))
+        hessians.append(curvature(target, state, root))
         gradients.append(state.gradient)
 
     theory = {"n_grid": n_grid, "box_size": BOX_SIZE, "phases": "bundled::truth/white_noise"}

@@ -7,6 +7,7 @@ import pytest
 
 from cobaya_neuralbias.sampling import blocks, hamiltonian
 from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling.curvature import curvature as curvature_of
 from cobaya_neuralbias.sampling.metric import Metric
 
 GROUPS = np.repeat([0, 1], [30, 300])
@@ -145,11 +146,11 @@ def test_curvature(inside):
     target = quadratic(curvature, inside)
     state = hamiltonian.init(target, np.array([0.9995, 2.0]))
     root = np.linalg.cholesky([[0.3, 0.1], [0.1, 0.2]])
-    np.testing.assert_allclose(blocks.curvature(target, state, root), curvature, rtol=1e-9)
+    np.testing.assert_allclose(curvature_of(target, state, root), curvature, rtol=1e-9)
 
 
 def test_no_curvature_between_two_edges():
     target = quadratic(np.eye(1), lambda z: abs(z[0]) < 0.05)
     state = hamiltonian.init(target, np.zeros(1))
-    assert blocks.curvature(target, state, np.eye(1)) is None
-    assert blocks.curvature(target, state, 0.1 * np.eye(1)) is not None
+    assert curvature_of(target, state, np.eye(1)) is None
+    assert curvature_of(target, state, 0.1 * np.eye(1)) is not None

@@ -13,7 +13,7 @@ from cobaya_neuralbias.posterior.free_posterior import FreePosterior
 from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.report.commands import make_diagnosis
 from cobaya_neuralbias.runs.field_file import read_field_file
-from cobaya_neuralbias.sampling.adaptation import Warmup
+from cobaya_neuralbias.sampling import carrying
 
 TRUTH = "bundled::truth/white_noise"
 SIGMA8 = {"prior": {"min": 0.6, "max": 1.0}, "ref": 0.8, "proposal": 0.02}
@@ -60,8 +60,8 @@ def test_resume_with_two_blocks_and_modes_that_carry(
     small, tmp_path, monkeypatch, run_until, same_files
 ):
     # On so coarse a mesh it would not pay.
-    monkeypatch.setattr(Warmup, "LEAST_OF_ONE", 0.0)
-    monkeypatch.setattr(Warmup, "LEAST_OF_EACH", 0.0)
+    monkeypatch.setattr(carrying, "LEAST_OF_ONE", 0.0)
+    monkeypatch.setattr(carrying, "LEAST_OF_EACH", 0.0)
     info = prepared(small, output_every=1, mass_updates=2, carry=1)
     _, sampler = run({**copy.deepcopy(info), "output": str(tmp_path / "whole")})
     tuning = sampler.state.tuning
