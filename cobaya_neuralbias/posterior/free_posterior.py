@@ -9,6 +9,7 @@ from ..gravity.advection import Advection, mesh_of
 from ..kernels.dot import dot
 from ..sampling.hamiltonian import ValueAndGradient
 from .layout import ParameterLayout
+from .mixed_phases import MixedDensity
 from .target import FieldTarget
 
 
@@ -122,9 +123,31 @@ class FreePosterior:
 
         return log_density
 
-    def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> None:
-        """Make ``others`` the Metropolis parameters that trajectories go by."""
-        self._target.evaluate(self._layout.modes(position), self._layout.weights(position), others)
+    def mixed_density(self, position: np.ndarray, variance: np.ndarray) -> MixedDensity:
+        """The same at fixed mixed phases, of which :meth:`at_mixed` gives the position.
+
+        Parameters
+        ----------
+        variance : (n_modes,) float64, of each mode in the posterior
+        """
+        modes, weights = self._layout.modes(position), self._layout.weights(position)
+        return MixedDensity(self._target, modes, weights, variance)
+
+    def at_mixed(
+        self, density: MixedDensity, position: np.ndarray, others: np.ndarray
+    ) -> np.ndarray:
+        """Position with the modes that ``density`` has where the parameters are ``others``."""
+        out = position.copy()
+        out[: self._layout.n_modes] = density.modes(others).ravel()
+        return out
+
+    def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> float:
+        """Make ``others`` the Metropolis parameters that trajectories go by; log posterior there.
+
+        Without the prior of the modes.
+        """
+        modes, weights = self._layout.modes(position), self._layout.weights(position)
+        return float(self._target.evaluate(modes, weights, others).logpost)
 
 
 def _of_block(

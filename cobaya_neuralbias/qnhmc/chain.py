@@ -23,7 +23,11 @@ from ..sampling.pooling import pool
 from .state import RunState
 
 # How the statistics of several chains become those of all
-POOLING = {"tuning": Warmup.POOLING, "metropolis": Metropolis.POOLING}
+POOLING = {
+    "tuning": Warmup.POOLING,
+    "metropolis": Metropolis.POOLING,
+    "mixed": Metropolis.POOLING,
+}
 
 
 class Target(Protocol):
@@ -66,8 +70,18 @@ class Target(Protocol):
     def metropolis_density(self, position: np.ndarray) -> Callable[[np.ndarray], float]:
         """Function Metropolis parameters -> log density at full power, all else fixed."""
 
-    def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> None:
-        """Fix the Metropolis parameters of the functions above."""
+    def mixed_density(self, position: np.ndarray, variance: np.ndarray) -> Any:
+        """The same at fixed *mixed* diagonal coordinates, which follow the parameters.
+
+        ``variance`` is that of the metric. Beside its value it has that of the coordinates' prior
+        at ``position``, ``prior()``.
+        """
+
+    def at_mixed(self, density: Any, position: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Where the mixed coordinates of ``density`` are for Metropolis parameters ``others``."""
+
+    def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> float:
+        """Fix the Metropolis parameters of the functions above; log posterior there."""
 
 
 class FunctionTarget:
@@ -126,14 +140,20 @@ class Chain:
     target : Target
     state : RunState; the chain writes its ``current``, ``others`` and counters
     moves : blocks.Moves
-    metropolis_updates : int, Metropolis steps a cycle
+    metropolis_updates, mixed_updates : int
+        Metropolis steps a cycle, at fixed diagonal coordinates, and at mixed ones.
     """
 
     def __init__(
-        self, target: Target, state: RunState, moves: blocks.Moves, metropolis_updates: int = 1
+        self,
+        target: Target,
+        state: RunState,
+        moves: blocks.Moves,
+        metropolis_updates: int = 1,
+        mixed_updates: int = 0,
     ) -> None:
         self.target, self.state, self.moves = target, state, moves
-        self.metropolis_updates = metropolis_updates
+        self.metropolis_updates, self.mixed_updates = metropolis_updates, mixed_updates
         self._conditionals = state.costs.count_weights(target.conditionals)
         if len(target.groups):
             self._posterior = state.costs.count_gradients(target.value_and_gradient)
@@ -187,21 +207,41 @@ class Chain:
         return Cycle(info.joint, info.dense, warming_up, power)
 
     def _metropolis_steps(self, warming_up: bool) -> None:
+        """Of the Metropolis parameters: at fixed diagonal coordinates, then at mixed ones."""
+        state, target = self.state, self.target
+        position, before = state.current.position, state.others
+        log_density = target.metropolis_density(position)
+        value = self._walk(
+            state.metropolis, log_density, log_density(before), self.metropolis_updates, warming_up
+        )
+        state.log_posterior = value
+        if self.mixed_updates:
+            if not np.array_equal(state.others, before):
+                target.set_metropolis(position, state.others)
+            mixed = target.mixed_density(position, state.tuning.metric.scale**2)
+            self._walk(state.mixed, mixed, value + mixed.prior(), self.mixed_updates, warming_up)
+            position = target.at_mixed(mixed, position, state.others)
+        if not np.array_equal(state.others, before):
+            state.log_posterior = target.set_metropolis(position, state.others)
+            state.current = state.current._replace(position=position)
+            self._evaluate_again()
+
+    def _walk(
+        self,
+        metropolis: Metropolis,
+        log_density: Callable[[np.ndarray], float],
+        value: float,
+        n_steps: int,
+        warming_up: bool,
+    ) -> float:
         state = self.state
-        log_density = self.target.metropolis_density(state.current.position)
-        value, moved = log_density(state.others), False
-        for _ in range(self.metropolis_updates):
-            others, value, probability = state.metropolis.step(
+        for _ in range(n_steps):
+            state.others, value, probability = metropolis.step(
                 state.rng, log_density, state.others, value
             )
-            moved = moved or not np.array_equal(others, state.others)
-            state.others = others
             if warming_up:
-                state.metropolis.adapt(others, probability)
-        state.log_posterior = value
-        if moved:
-            self.target.set_metropolis(state.current.position, state.others)
-            self._evaluate_again()
+                metropolis.adapt(state.others, probability)
+        return value
 
     def _evaluate_again(self) -> None:
         """Where the target has changed under the chain."""
@@ -219,12 +259,17 @@ class Chain:
     def statistics(self) -> dict[str, Any]:
         """What the window that has ended has taught this chain."""
         state = self.state
-        return {"tuning": state.tuning.statistics(), "metropolis": state.metropolis.statistics()}
+        return {
+            "tuning": state.tuning.statistics(),
+            "metropolis": state.metropolis.statistics(),
+            "mixed": state.mixed.statistics(),
+        }
 
     def learn(self, statistics: dict[str, Any]) -> None:
         """Go on with what :meth:`statistics` teach, of this chain or pooled; at last, freeze."""
         state = self.state
         state.metropolis.learn(statistics["metropolis"], renew=state.tuning.renews_metric)
+        state.mixed.learn(statistics["mixed"], renew=state.tuning.renews_metric)
         state.tuning.learn(statistics["tuning"])
         if state.tuning.done:
             state.acceptance.clear()
@@ -294,6 +339,7 @@ def new_chain(
             target_acceptance,
             dense_blocks=target.dense_blocks,
         ),
+        Metropolis(np.zeros(0)),
         Metropolis(np.zeros(0)),
     )
     moves = blocks.Moves(

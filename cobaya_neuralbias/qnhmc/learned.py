@@ -99,21 +99,22 @@ class Learned:
             )
         self.same_data = _of_data(theirs) == _of_data(fingerprint)
 
-    def teach(self, tuning: Warmup, metropolis: Metropolis) -> None:
-        """Give metric, step sizes and proposal."""
+    def teach(self, tuning: Warmup, proposals: dict[str, Metropolis]) -> None:
+        """Give metric, step sizes and proposals, by their names in a state file."""
         try:
             tuning.start_from(self._run["tuning"])
         except ValueError as error:
             raise InputError(
                 f"start_from: '{self.path}' has {error}, which does not fit what this run moves."
             ) from error
-        proposal = self._run["metropolis"]
-        if np.shape(proposal["covariance"]) != metropolis.covariance.shape:
-            raise InputError(
-                f"start_from: '{self.path}' has {len(proposal['covariance'])} Metropolis "
-                f"parameters, expected {len(metropolis.covariance)}."
-            )
-        metropolis.start_from(proposal["covariance"], proposal["log_scale"])
+        for name, metropolis in proposals.items():
+            proposal = self._run[name]
+            if np.shape(proposal["covariance"]) != metropolis.covariance.shape:
+                raise InputError(
+                    f"start_from: '{self.path}' has {len(proposal['covariance'])} Metropolis "
+                    f"parameters, expected {len(metropolis.covariance)}."
+                )
+            metropolis.start_from(proposal["covariance"], proposal["log_scale"])
 
     @property
     def position(self) -> tuple[np.ndarray, np.ndarray]:

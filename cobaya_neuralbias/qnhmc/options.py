@@ -38,6 +38,7 @@ ALLOWED = {
     "mass_updates": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
     "weight_steps": POSITIVE_INTEGER,
     "metropolis_updates": POSITIVE_INTEGER,
+    "mixed_updates": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
     "target_acceptance": ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
     "step_size": POSITIVE_NUMBER,
     "thin": POSITIVE_INTEGER,
@@ -104,6 +105,8 @@ def check_options(sampler: Any) -> None:
     take_numbers(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
+    if sampler.mixed_updates is None:
+        sampler.mixed_updates = sampler.metropolis_updates
     if sampler.carry is None:
         sampler.carry = 0 if sampler.bfgs_pairs else CARRYING_SHELLS
     if sampler.carry and sampler.bfgs_pairs:

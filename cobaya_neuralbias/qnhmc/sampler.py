@@ -81,6 +81,7 @@ class QNHMC(PackageComponent, CovmatSampler):
     mass_updates: int | None
     weight_steps: int
     metropolis_updates: int
+    mixed_updates: int | None
     target_acceptance: float
     step_size: float
     thin: int
@@ -129,7 +130,8 @@ class QNHMC(PackageComponent, CovmatSampler):
             dense_updates=(self.weight_updates, self.mass_updates)[: len(posterior.dense_blocks)],
             dense_steps=self.weight_steps,
         )
-        chain = Chain(posterior, state, moves, self.metropolis_updates)
+        mixed_updates = self.mixed_updates if layout.modes_free else 0
+        chain = Chain(posterior, state, moves, self.metropolis_updates, mixed_updates)
         self.field_run = Run(
             self, chain, layout, self.collection, output, parallel, stored is not None, learned
         )
@@ -192,16 +194,17 @@ class QNHMC(PackageComponent, CovmatSampler):
             always=self.adapt == "always",
             metric_known=bool(self.start_from),
         )
-        metropolis = Metropolis(proposal_scales(self.target))
+        metropolis, mixed = (Metropolis(proposal_scales(self.target)) for _ in range(2))
         if self.covmat is not None:
-            metropolis.start_from(self._given_covariance())
+            for proposal in (metropolis, mixed):
+                proposal.start_from(self._given_covariance())
         if learned is not None:
             with logged_errors(self.log):
-                learned.teach(tuning, metropolis)
+                learned.teach(tuning, {"metropolis": metropolis, "mixed": mixed})
         if stored is not None:
-            return RunState.from_dict(stored, self._rng, tuning, metropolis)
+            return RunState.from_dict(stored, self._rng, tuning, metropolis, mixed)
         others = np.zeros(len(self.target.metropolis_names))
-        return RunState(self._rng, tuning, metropolis, others=others)
+        return RunState(self._rng, tuning, metropolis, mixed, others=others)
 
     def _joint_weights(self, layout, dense_blocks):
         """Indices of the weights that move together with the modes; None: all of them."""

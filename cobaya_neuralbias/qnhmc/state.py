@@ -44,6 +44,7 @@ class RunState:
     rng: np.random.Generator
     tuning: Warmup
     metropolis: Metropolis
+    mixed: Metropolis
     # The chain
     current: hamiltonian.State = NOT_STARTED
     others: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -89,6 +90,7 @@ class RunState:
             "synchronised": self.synchronised or {},
             "tuning": self.tuning.to_dict(),
             "metropolis": self.metropolis.to_dict(),
+            "mixed": self.mixed.to_dict(),
         }
 
     @classmethod
@@ -98,6 +100,7 @@ class RunState:
         rng: np.random.Generator,
         tuning: Warmup,
         metropolis: Metropolis,
+        mixed: Metropolis,
     ) -> "RunState":
         """The state that :meth:`to_dict` gave.
 
@@ -107,16 +110,18 @@ class RunState:
         Parameters
         ----------
         stored : dict
-        rng, tuning, metropolis : as configured by the options; they take their stored state
+        rng, tuning, metropolis, mixed : as configured by the options; they take their stored state
         """
         rng.bit_generator.state = json.loads(stored["rng"])
         tuning.restore(stored["tuning"])
         metropolis.restore(stored["metropolis"])
+        mixed.restore(stored["mixed"])
         momentum = np.array(stored["momentum"])
         return cls(
             rng,
             tuning,
             metropolis,
+            mixed,
             current=hamiltonian.State(
                 position=np.array(stored["position"]),
                 log_density=float(stored["log_density"]),

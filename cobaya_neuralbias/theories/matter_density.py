@@ -133,6 +133,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         self.grid = Grid(self.n_grid, float(self.box_size))
         self.density_grid = Grid(self.coarse(self.n_grid), float(self.box_size))
         self._revision = 0
+        self._of_amplitude = None
         self._modes = self._stored_fields = None
         if self.phases is None:
             rng = np.random.default_rng(self.phases_seed)
@@ -258,17 +259,22 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             )
         self.set_modes(fourier.to_modes(white_noise))
 
-    def set_modes(self, modes):
-        """The same as :meth:`set_phases` for their orthogonal real Fourier modes (copied)."""
+    def set_modes(self, modes, of_amplitude=None):
+        """The same as :meth:`set_phases` for their orthogonal real Fourier modes (copied).
+
+        With ``of_amplitude`` the modes of a point are that function of the linear density's
+        amplitude there (see :func:`mode_amplitude`), until modes are set again.
+        """
         modes = np.array(modes, dtype=float)
         if modes.shape != self.grid.shape or not np.isfinite(modes).all():
             raise LoggedError(
                 self.log, "Phases must be finite numbers of shape %r.", self.grid.shape
             )
         self._field_known = True
-        if self._modes is not None and np.array_equal(modes, self._modes):
+        fixed = of_amplitude is None and self._of_amplitude is None
+        if fixed and self._modes is not None and np.array_equal(modes, self._modes):
             return  # Cobaya's cached density is that of these
-        self._modes = modes
+        self._modes, self._of_amplitude = modes, of_amplitude
         self._revision += 1
 
     def get_modes(self):
@@ -374,9 +380,11 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     def calculate(self, state, want_derived=True, **params_values_dict):
         model = self.forward_model()
         state["forward_model"] = model
-        state["matter_density"] = model.density(self._modes).delta
+        follows = self._of_amplitude
+        modes = self._modes if follows is None else follows(model.amplitude)
+        state["matter_density"] = model.density(modes).delta
         if want_derived:
-            state["derived"] = {"chi2_phases": float(np.sum(self._modes**2))}
+            state["derived"] = {"chi2_phases": float(np.sum(modes**2))}
         return True
 
     def get_matter_density(self):

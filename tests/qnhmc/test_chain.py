@@ -66,11 +66,16 @@ class Tempered:
 
     def set_metropolis(self, position, others):
         self.mean = float(others[0])
+        return 0.0
+
+
+def proposals():
+    return Metropolis(np.ones(1)), Metropolis(np.ones(1))
 
 
 def tempered_chain(seed, warmup=40, lowest_power=0.01):
     tuning = Warmup(warmup, Metric.unit(GROUPS, 1), 0.2, 0.2, 0.8, lowest_power=lowest_power)
-    state = RunState(np.random.default_rng(seed), tuning, Metropolis(np.ones(1)))
+    state = RunState(np.random.default_rng(seed), tuning, *proposals())
     moves = Moves(length=2.0, max_steps=12, refresh=1.0, dense_updates=(1,), dense_steps=3)
     chain = Chain(Tempered(), state, moves, metropolis_updates=2)
     chain.start(np.random.default_rng(seed + 1).standard_normal(5), np.zeros(1))
@@ -168,9 +173,7 @@ def test_a_stored_state_goes_on_to_the_bit(stop):
     advance(stopped, stop)
     stored = stopped.state.to_dict(stopped.state.current.position)
     again = tempered_chain(seed=9)  # another generator, another place
-    state = RunState.from_dict(
-        stored, np.random.default_rng(0), again.state.tuning, again.state.metropolis
-    )
+    state = RunState.from_dict(stored, np.random.default_rng(0), again.state.tuning, *proposals())
     resumed = Chain(Tempered(), state, again.moves, metropolis_updates=2)
     resumed.target.set_metropolis(state.current.position, state.others)
     resumed.resume(np.array(state.current.position))

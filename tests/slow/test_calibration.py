@@ -63,7 +63,12 @@ def run_info(catalogue, seed, callback, setup):
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
                 **{"seed": seed, "warmup": 150, "max_samples": N_DRAWS, "thin": SPACING},
-                **{"weight_updates": 1, "weight_steps": 3, "metropolis_updates": 1},
+                **{
+                    "weight_updates": 1,
+                    "weight_steps": 3,
+                    "metropolis_updates": 1,
+                    "mixed_updates": 1,
+                },
                 **{"store_every": 0, "callback_function": callback, "callback_every": 1},
             }
         },
