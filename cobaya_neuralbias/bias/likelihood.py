@@ -118,11 +118,11 @@ class CatalogueLikelihood(ABC):
         return (self.effective_volume * density).reshape(delta.shape)
 
     def linear_response(self, delta, weights):
-        """Mean density of halos above threshold, and its response to that of matter.
+        """Mean density of the halos that are compared, and its response to that of matter.
 
         The effective linear bias is b1 = dln n / dln(1 + D), at D = 0, where matter everywhere is
-        multiplied by 1 + D, as by a wave much longer than the box. Of the whole mesh, masked voxels
-        included, and of halos that do not exclude each other yet.
+        multiplied by 1 + D, as by a wave much longer than the box. Of the masses in ``mass_range``,
+        of the whole mesh, masked voxels included, and of halos before some exclude others.
 
         Returns
         -------
@@ -131,9 +131,8 @@ class CatalogueLikelihood(ABC):
         w_engine, w_network = self.split(weights)
         response = self.engine.forward(delta, w_engine)
         psi = array_pool.converted(flat(response.psi), np.float64)
-        density = self.network.number_density(psi, w_network)
-        share = np.full(density.shape, 1 / density.size)
-        psi_bar, _ = self.network.number_density_vjp(psi, share, w_network)
+        density, pullback = self._density(psi, np.array(self.mass_range), w_network)
+        psi_bar, _ = pullback(np.full(density.shape, 1 / density.size))
         psi_bar = array_pool.converted(psi_bar.reshape(response.psi.shape), response.psi.dtype)
         delta_bar, _ = self.engine.forward_vjp(response, w_engine, psi_bar)
         mean = float(density.mean())

@@ -9,6 +9,15 @@ import numpy as np
 
 PIVOTS = 0.0224, 0.143
 COEFFICIENTS = (4.98985, -0.129308, -0.255677, -0.0346429, 0.0134958, -0.0463475, 0.0016024)
+#: Of the fit
+T_FITTED = 2.7255
+BARYONS, MATTER = (0.015, 0.032), (0.07, 0.26)
+RANGE_IN_WORDS = "0.015 < ombh2 < 0.032 and 0.07 < ombh2 + omch2 < 0.26"
+
+
+def within_range(ombh2, ommh2):
+    """Whether the fit holds."""
+    return BARYONS[0] <= ombh2 <= BARYONS[1] and MATTER[0] <= ommh2 <= MATTER[1]
 
 
 def terms(ombh2, ommh2):

@@ -108,7 +108,8 @@ class Learned:
                 f"start_from: '{self.path}' has {error}, which does not fit what this run moves."
             ) from error
         for name, metropolis in proposals.items():
-            proposal = self._run[name]
+            # A run without mixed steps has learned nothing for them.
+            proposal = self._run[name if int(self._run[name]["proposed"]) else "metropolis"]
             if np.shape(proposal["covariance"]) != metropolis.covariance.shape:
                 raise InputError(
                     f"start_from: '{self.path}' has {len(proposal['covariance'])} Metropolis "

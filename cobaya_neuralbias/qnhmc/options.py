@@ -105,8 +105,15 @@ def check_options(sampler: Any) -> None:
     take_numbers(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
+    if sampler.phases == "fixed" and (sampler.mixed_updates or sampler.carry):
+        name = "mixed_updates" if sampler.mixed_updates else "carry"
+        raise LoggedError(
+            sampler.log,
+            "Option '%s' is %r, but with 'phases: fixed' no mode moves. Leave it out.",
+            *(name, getattr(sampler, name)),
+        )
     if sampler.mixed_updates is None:
-        sampler.mixed_updates = sampler.metropolis_updates
+        sampler.mixed_updates = sampler.metropolis_updates if sampler.phases == "sample" else 0
     if sampler.carry is None:
         sampler.carry = 0 if sampler.bfgs_pairs else CARRYING_SHELLS
     if sampler.carry and sampler.bfgs_pairs:
@@ -157,6 +164,12 @@ def check_mass_updates(sampler: Any, n_blocks: int) -> None:
             "they do in a point process of the natural model without exclusion, with free phases "
             "and without 'bfgs_pairs'. Leave it out; 'weight_updates' moves all weights.",
             sampler.mass_updates,
+        )
+    if sampler.mass_updates == 0 and n_blocks > 1 and sampler.blocking == "gibbs":
+        raise LoggedError(
+            sampler.log,
+            "Option 'mass_updates' is 0, and with 'blocking: gibbs' nothing else moves the weights "
+            "that decide masses; expected at least 1.",
         )
     if sampler.mass_updates is None:
         sampler.mass_updates = MASS_UPDATES if n_blocks > 1 else 0

@@ -130,8 +130,7 @@ class QNHMC(PackageComponent, CovmatSampler):
             dense_updates=(self.weight_updates, self.mass_updates)[: len(posterior.dense_blocks)],
             dense_steps=self.weight_steps,
         )
-        mixed_updates = self.mixed_updates if layout.modes_free else 0
-        chain = Chain(posterior, state, moves, self.metropolis_updates, mixed_updates)
+        chain = Chain(posterior, state, moves, self.metropolis_updates, self.mixed_updates)
         self.field_run = Run(
             self, chain, layout, self.collection, output, parallel, stored is not None, learned
         )
@@ -210,10 +209,10 @@ class QNHMC(PackageComponent, CovmatSampler):
         """Indices of the weights that move together with the modes; None: all of them."""
         apart = len(dense_blocks) > 1
         alone = self.mass_updates if apart else self.weight_updates
+        if layout.modes_free and layout.weights_free and self.blocking == "gibbs":
+            return []
         if not (layout.modes_free and layout.weights_free and alone):
             return None
-        if self.blocking == "gibbs":
-            return []
         if apart:
             return dense_blocks[0]
         masses = {w for like in self.target.likelihoods.values() for w in like.mass_weights}

@@ -70,7 +70,7 @@ class Carrying(NamedTuple):
 
 # Part of the mean squared gradient that carrying must take away: of some group, to be worth what it
 # costs every trajectory, and of each that then carries.
-LEAST_OF_ONE, LEAST_OF_EACH = 0.5, 0.1
+LEAST_OF_ONE, LEAST_OF_EACH = 0.62, 0.1
 
 
 def gains(transport, state, groups, n_groups):

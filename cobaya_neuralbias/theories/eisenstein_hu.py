@@ -16,7 +16,7 @@ from cobaya.tools import Pool1D, Pool2D, PoolND
 from ..component import PackageComponent
 from ..gravity import growth
 from ..gravity.power import LinearPower, spline_wavenumbers
-from ..gravity.sound_horizon import sound_horizon
+from ..gravity.sound_horizon import RANGE_IN_WORDS, T_FITTED, sound_horizon, within_range
 
 #: Each quantity and the sets of input parameters that fix it: exactly one set must be given.
 INPUTS = {
@@ -122,6 +122,8 @@ class EisensteinHu(PackageComponent, BoltzmannBase):
     def get_can_provide_params(self):
         return [p for p in DERIVED if p not in self.input_params]
 
+    _told_of_rdrag = False
+
     def initialize_with_params(self):
         super().initialize_with_params()
         problems = []
@@ -215,12 +217,32 @@ class EisensteinHu(PackageComponent, BoltzmannBase):
         for name, collector in self.collectors.items():
             state[name] = collector.method(collector.z_pool.values, power)
         self._matter_power(state, power)
+        if "rdrag" in self.output_params or "rdrag" in self._must_provide:
+            self._check_sound_horizon(power)
         if want_derived:
             state["derived"] = {p: DERIVED[p](power) for p in self.output_params}
         state["derived_extra"] = {
             p: DERIVED[p](power) for p, options in self._must_provide.items() if options is None
         }
         return True
+
+    def _check_sound_horizon(self, power):
+        """Refuse or, of the densities, say once where the fit of ``rdrag`` does not hold."""
+        if abs(self.T_cmb - T_FITTED) > 0.01:
+            raise LoggedError(
+                self.log,
+                "'rdrag' was fitted for T_cmb = %g K, and the option is %g: use a Boltzmann code "
+                "(e.g. camb) instead.",
+                *(T_FITTED, self.T_cmb),
+            )
+        densities = power.omega_b * power.h**2, power.omega_m * power.h**2
+        if not self._told_of_rdrag and not within_range(*densities):
+            self._told_of_rdrag = True
+            self.mpi_warning(
+                "'rdrag' is extrapolated: its fit holds for %s. At %.4g and %.4g it may be off by "
+                "more than its 2e-4.",
+                *(RANGE_IN_WORDS, *densities),
+            )
 
     def _linear_power(self, params):
         """Spectrum of the parameters of either style, None where they have no meaning."""

@@ -13,6 +13,11 @@ MODELS = {
     "paper": {"class": "cobaya_neuralbias.NeuralBias", "parametrisation": "charnock2019"},
     "exclusion": {"class": "cobaya_neuralbias.NeuralBias", "scatter": "exclusion"},
     "counts": {"class": "cobaya_neuralbias.NeuralBias", "likelihood": "counts"},
+    "binned": {
+        "class": "cobaya_neuralbias.NeuralBias",
+        "likelihood": "binned",
+        "mass_bins": [2e13, 4e13, 1e14],
+    },
     "neyrinck": {"class": "cobaya_neuralbias.Neyrinck"},
     "power law": {"class": "cobaya_neuralbias.Neyrinck", "form": "power_law"},
 }
@@ -43,11 +48,19 @@ def at_a_density(options):
 def test_response_to_a_long_wave(name):
     data_model, delta, weights = at_a_density(MODELS[name])
 
-    def mean(d):
-        return data_model.undisturbed_counts((1 + d) * (1 + delta) - 1, weights).mean()
+    w_engine, w_network = data_model.split(weights)
+    edges = np.array(data_model.mass_range)
 
+    def mean(d):
+        psi = data_model.engine.forward((1 + d) * (1 + delta) - 1, w_engine).psi
+        psi = psi.reshape(*psi.shape[:-3], -1)
+        if name == "binned":
+            return data_model.network.binned_density(psi, edges, w_network).mean()
+        return data_model.network.number_density(psi, w_network).mean()
+
+    assert (edges[1] < np.inf) == (name == "binned")
     density, b1 = data_model.linear_response(delta, weights)
-    assert density == pytest.approx(mean(0.0) / data_model.voxel_volume, rel=1e-10)
+    assert density == pytest.approx(mean(0.0), rel=1e-10)
     assert b1 == pytest.approx((mean(1e-5) - mean(-1e-5)) / (2e-5 * mean(0.0)), rel=1e-6)
 
 

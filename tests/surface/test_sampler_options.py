@@ -56,6 +56,15 @@ def test_resume_continues_to_the_bit(quick, tmp_path, options, run_until, same_f
         assert same_files(whole["output"], info["output"]), stop
 
 
+def test_gibbs_moves_no_weight_with_the_field(small):
+    info = prepared(small, blocking="gibbs", mass_updates=1)
+    _, sampler = run(info)
+    assert len(sampler.state.tuning.dense_blocks) == 2
+    assert len(sampler.state.tuning.joint_dense) == 0
+    with pytest.raises(LoggedError, match="'mass_updates' is 0"):
+        run(prepared(small, blocking="gibbs", mass_updates=0))
+
+
 def test_resume_with_two_blocks_and_modes_that_carry(
     small, tmp_path, monkeypatch, run_until, same_files
 ):
@@ -192,6 +201,8 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
         ({"adapt": "always"}, "'bfgs_pairs' is 0"),
         ({"carry": 2, "bfgs_pairs": 3}, "expected one of them"),
         ({"carry": -1}, "'carry' is -1"),
+        ({"carry": 2, "phases": "fixed"}, "'carry' is 2"),
+        ({"mixed_updates": 2, "phases": "fixed"}, "'mixed_updates' is 2"),
         ({"mass_updates": 2, "phases": "fixed"}, "'mass_updates' is 2"),
         ({"mass_updates": 2, "bfgs_pairs": 3}, "'mass_updates' is 2"),
         ({"blocking": "gibbs", "weight_updates": 0}, "'weight_updates' is 0"),
