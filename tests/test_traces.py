@@ -60,10 +60,10 @@ def test_costs_by_a_clock(clock):
         return lambda _: (clock(seconds), out)[1]
 
     gradient = spent.count_gradients(takes(4.0, "gradient"))
-    prepare = spent.count_weights(takes(2.0, takes(1.0, "weights")))
+    prepare = spent.count_weights(takes(2.0, [takes(1.0, "weights")]))
     assert [gradient(0) for _ in range(5)] == 5 * ["gradient"]
     for _ in range(2):
-        target = prepare(0)
+        (target,) = prepare(0)
         assert [target(0) for _ in range(3)] == 3 * ["weights"]
     spent.seconds = 40.0
     assert spent == Costs(5, 6, 40.0, 20.0, 10.0)

@@ -119,7 +119,8 @@ def test_gradients_are_accounted_for(runs):
         of_shell = [c for n, c in by_mode.items() if r["modes"][n] == k]
         assert middle == pytest.approx(np.median(of_shell))
     assert r["trajectories"] == 2 * 2 * SAMPLES, "thin: 2, two chains"
-    assert r["weight_trajectories"] == 2 * r["trajectories"], "weight_updates: 2"
+    updates = 2 + 4  # weight_updates, mass_updates
+    assert r["weight_trajectories"] == updates * r["trajectories"]
     assert r["weight_divergences"] == sum(f.attrs["weight_divergences"] for f in files)
     for f in files:
         f.close()

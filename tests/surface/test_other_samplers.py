@@ -186,8 +186,8 @@ def test_post_that_needs_no_density(finished, phases):
     weights = np.exp(-0.5 * (sample["npe_b"] / 3) ** 2)
     np.testing.assert_allclose(sample["twice"], 2 * sample["npe_b"], rtol=1e-6)
     ratio = products["weights"] / weights.to_numpy()
-    # A chain's eight digits leave 1e-5 of a ln posterior near 600.
-    np.testing.assert_allclose(ratio, ratio[0], rtol=3e-5)
+    # A chain's eight digits leave 1e-5 of a ln posterior near 1,000, up or down.
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
 
 
 def test_post_where_not_every_sample_is_stored(info):

@@ -82,23 +82,27 @@ def test_warm_up_is_recorded(small, tmp_path, monkeypatch):
 def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
     """The counters of the field file are the calls of the target, in warm-up and after it."""
     calls = {"gradients": 0, "weight_evaluations": 0}
-    flat, weights_only = FieldTarget.flat, FieldTarget.weights_only
+    flat = FieldTarget.flat
 
     def counted_flat(self, z):
         calls["gradients"] += 1
         return flat(self, z)
 
-    def counted_weights_only(self, modes):
-        target = weights_only(self, modes)
+    def counted_at(function):
+        def at(self, delta):
+            target = function(self, delta)
 
-        def counted(weights):
-            calls["weight_evaluations"] += 1
-            return target(weights)
+            def counted(weights):
+                calls["weight_evaluations"] += 1
+                return target(weights)
 
-        return counted
+            return counted
+
+        return at
 
     monkeypatch.setattr(FieldTarget, "flat", counted_flat)
-    monkeypatch.setattr(FieldTarget, "weights_only", counted_weights_only)
+    for name in ("weights_at", "masses_at"):
+        monkeypatch.setattr(FieldTarget, name, counted_at(getattr(FieldTarget, name)))
     at_the_end = {}
     learn = Chain.learn
 
