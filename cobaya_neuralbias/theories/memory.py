@@ -9,10 +9,11 @@ from cobaya.log import LoggedError
 from ..memory_limit import memory_limit
 
 # Bytes. A process with all its libraries and no mesh yet; for each voxel of the field, what is
-# float64 whatever the fields are, and what the sampler and its files keep beside a gradient.
+# float64 whatever the fields are, and what the sampler and its files keep beside a gradient, modes
+# that carry others included (11 fields).
 OF_PROCESS = 3e8
 OF_MODES = 4 * 8
-OF_SAMPLER = 23 * 8
+OF_SAMPLER = 34 * 8
 # Fields that the default bias model holds, on the mesh of the density.
 OF_LIKELIHOOD = 13.5
 # Fields that the library's transforms hold more than the compiled ones, for each thread.
