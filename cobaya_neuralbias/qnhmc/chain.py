@@ -188,9 +188,11 @@ class Chain:
         """One cycle; the order of the random draws is part of the contract of exact resuming."""
         state, tuning = self.state, self.state.tuning
         warming_up, power = not tuning.done, tuning.likelihood_power
+        # One is made for each cosmology, so not where nothing learns from it or carries.
+        carries = warming_up or tuning.carried_fractions.any()
         state.current, info = blocks.cycle(
             *(state.rng, self._posterior, self._conditionals, state.current, tuning, self.moves),
-            self.target.transport,
+            self.target.transport if carries else None,
         )
         if not warming_up:
             state.n_divergent += info.joint.divergent

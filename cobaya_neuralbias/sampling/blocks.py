@@ -105,8 +105,11 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
     targets, values = conditionals(state.position), state.position[n:].copy()
     dense = []
     for block, (index, dense_target) in enumerate(zip(tuning.dense_blocks, targets, strict=True)):
+        n_updates = moves.dense_updates[block] if moves_dense else 0
+        if not (n_updates or tuning.takes_hessian):
+            continue
         dense_state = hamiltonian.init(dense_target, values[index])
-        for _ in range(moves.dense_updates[block] if moves_dense else 0):
+        for _ in range(n_updates):
             before = dense_state
             dense_state, info = hamiltonian.step(
                 rng,

@@ -9,7 +9,7 @@ from known_targets import Mapped
 
 from cobaya_neuralbias.qnhmc.chain import FunctionTarget, new_chain
 from cobaya_neuralbias.sampling import blocks, hamiltonian
-from cobaya_neuralbias.sampling.carrying import Carrying
+from cobaya_neuralbias.sampling.carrying import Carrying, best_fractions
 from cobaya_neuralbias.sampling.metric import Metric
 
 CARRIERS, PLANES = 2, 4
@@ -207,3 +207,19 @@ def test_the_fractions_are_part_of_the_state():
     fractions = chain.state.tuning.carried_fractions
     assert fractions.any()
     np.testing.assert_array_equal(other.state.tuning.carried_fractions, fractions)
+
+
+def test_what_is_worth_carrying():
+    """None, unless one group gains much; then each that gains something."""
+    square, squares = np.array([10.0, 10.0, 10.0, 0.0]), np.array([4.0, 4.0, 4.0, 0.0])
+
+    def fractions(*parts):
+        across = -np.sqrt(np.array([*parts, 0.0]) * square * squares)
+        return best_fractions(square, across, squares)
+
+    carries, taken = fractions(0.7, 0.2, 0.05)
+    np.testing.assert_allclose(taken, [7, 2, 0, 0])
+    np.testing.assert_allclose(carries, [np.sqrt(7 / 4), np.sqrt(2 / 4), 0, 0])
+    assert not fractions(0.6, 0.6, 0.6)[0].any()
+    # The other way round it would harm.
+    assert not best_fractions(square, np.full(4, 6.0), squares)[0].any()

@@ -39,6 +39,7 @@ def prepared(info, sigma8=False, **options):
         {"weights": "fixed"},
         {"weight_updates": 0},
         {"mass_updates": 0, "carry": 0},
+        {"sigma8": True, "mixed_updates": 2},
         {"phases": "fixed", "weights": "fixed", "sigma8": True},
         {"adapt": "always", **NEWTON},
     ],
