@@ -299,8 +299,10 @@ class FieldTarget:
         if not all(like.data_model(self.density_grid.n).masses_are_apart for like in likes):
             return []
         masses = {name for like in likes for name in like.mass_weights}
-        others = {name for like in likes for name in like.weight_names} - masses
-        return [i for i, w in enumerate(self.weight_names) if w in masses and w not in others]
+        others = {n for like in likes for n in like.weight_names if n not in like.mass_weights}
+        if masses & others:  # likelihoods share a weight of masses here and of numbers there
+            return []
+        return [i for i, w in enumerate(self.weight_names) if w in masses]
 
     def masses_at(self, delta: np.ndarray) -> ValueAndGradient:
         """Function weights -> (log density, gradient) of the masses and priors alone.

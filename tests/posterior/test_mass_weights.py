@@ -111,6 +111,14 @@ def test_elsewhere_all_weights_are_one_block(options):
     assert len(block) == len(target.weight_names)
 
 
+def test_a_weight_of_masses_and_of_numbers_is_of_no_block():
+    posterior, _, target = prepared(two=True)
+    assert len(posterior.dense_blocks) == 2
+    shared, other = target.likelihoods["bias"].mass_weights[0], target.likelihoods["other"]
+    other.weight_names = [*other.weight_names, shared]
+    assert target.mass_weights == []
+
+
 def test_one_block_where_it_is_wanted():
     """Of a preconditioner, and at fixed modes."""
     for more in ({"masses_apart": False}, {"layout": {"modes_free": False}}):

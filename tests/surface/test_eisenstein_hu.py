@@ -273,3 +273,14 @@ def test_scripts(capsys):
     for script, expected in ((doc_script, "T_cmb: 2.7255"), (bib_script, "astro-ph/9709112")):
         script([NAME])
         assert expected in capsys.readouterr().out
+
+
+def test_rdrag_says_where_its_fit_ends(caplog):
+    requirements = {"rdrag": None}
+    provider = evaluated(PHYSICAL, requirements)
+    assert provider.get_param("rdrag") == pytest.approx(146.7, abs=1.0)
+    assert "extrapolated" not in caplog.text
+    evaluated({**PHYSICAL, "ombh2": 0.012}, requirements)
+    assert "'rdrag' is extrapolated: its fit holds for 0.015 < ombh2 < 0.032" in caplog.text
+    with pytest.raises(LoggedError, match=r"'rdrag' was fitted for T_cmb = 2\.7255 K"):
+        evaluated(PHYSICAL, requirements, T_cmb=2.6)
