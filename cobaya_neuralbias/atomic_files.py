@@ -22,7 +22,7 @@ from .errors import InputError
 
 PathLike = str | os.PathLike[str]
 
-FORMAT = 5
+FORMAT = 6
 # HDF5 leaves the first bytes of a file to its user: here the format, and a digest of the rest.
 _USER_BLOCK = 512
 _TITLE = f"cobaya-neuralbias state {FORMAT} "

@@ -8,7 +8,10 @@ import numpy as np
 from ..gravity.advection import Advection, mesh_of
 from ..kernels.dot import dot
 from ..sampling.hamiltonian import ValueAndGradient
+from ..sampling.moments import Moments
+from .guided_posterior import GuidedPosterior, power_and_rest
 from .layout import ParameterLayout
+from .local_model import LocalModel
 from .mixed_phases import MixedDensity
 from .target import FieldTarget
 
@@ -140,6 +143,44 @@ class FreePosterior:
         out = position.copy()
         out[: self._layout.n_modes] = density.modes(others).ravel()
         return out
+
+    def local_model(
+        self,
+        draws: Moments,
+        least: np.ndarray,
+        position: np.ndarray,
+        others: np.ndarray,
+        like: dict[str, Any],
+    ) -> dict[str, Any]:
+        """What a guide is made of, from ``draws`` of the Metropolis parameters; {} if it cannot be.
+
+        Parameters
+        ----------
+        least : (n_metropolis, n_metropolis) float64, added to the covariance of the draws
+        like : dict, the one before, or {}
+        """
+        target, layout = self._target, self._layout
+        here = target.held
+        model = LocalModel.fit(
+            power_and_rest(target, layout.modes(position), layout.weights(position)),
+            *(draws.mean, draws.variance + least, others),
+            LocalModel.from_dict(like) if like else None,
+        )
+        target.hold(here)
+        return {} if model is None else model.to_dict()
+
+    def guide(
+        self,
+        model: dict[str, Any],
+        joint: np.ndarray,
+        position: np.ndarray,
+        others: np.ndarray,
+    ) -> GuidedPosterior:
+        """The guide of a :meth:`local_model`, for trajectories that move the weights ``joint``."""
+        return GuidedPosterior(
+            *(self._target, self._layout, LocalModel.from_dict(model), joint),
+            *(self._carrying_shells, position, others),
+        )
 
     def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> float:
         """Make ``others`` the Metropolis parameters that trajectories go by; log posterior there.

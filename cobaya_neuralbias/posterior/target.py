@@ -198,6 +198,15 @@ class FieldTarget:
         }
 
     @property
+    def held(self) -> tuple[Any, dict[str, float]]:
+        """The forward model and fixed weights that this target uses, for :meth:`hold`."""
+        return self.forward_model, self._fixed
+
+    def hold(self, held: tuple[Any, dict[str, float]]) -> None:
+        """Use what was :attr:`held` before, whatever the model has evaluated since."""
+        self._forward_model, self._fixed = held
+
+    @property
     def other_names(self) -> list[str]:
         """Former name of ``metropolis_names``, for one release."""
         return self.metropolis_names
@@ -239,6 +248,17 @@ class FieldTarget:
             total, delta_bar, weights_bar = power * total, power * delta_bar, power * weights_bar
         return total, delta_bar, weights_bar
 
+    def likelihood_of_modes(
+        self, modes: np.ndarray, weights: Any
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """:meth:`likelihood_and_gradient` of the density of ``modes``; -inf where it has none."""
+        forward_model = self.forward_model
+        evolved = forward_model.density(modes)
+        value, delta_bar, weights_bar = self.likelihood_and_gradient(evolved.delta, weights)
+        if not np.isfinite(value):
+            return -np.inf, np.zeros(modes.shape), np.zeros(len(self.weight_names))
+        return value, forward_model.density_vjp(evolved, delta_bar), weights_bar
+
     def modes_value_and_gradient(
         self, modes: np.ndarray, weights: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:
@@ -246,12 +266,9 @@ class FieldTarget:
         prior, prior_bar = self.priors.value_and_gradient(weights)
         if not np.isfinite(prior):
             return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
-        forward_model = self.forward_model
-        evolved = forward_model.density(modes)
-        value, delta_bar, weights_bar = self.likelihood_and_gradient(evolved.delta, weights)
+        value, modes_bar, weights_bar = self.likelihood_of_modes(modes, weights)
         if not np.isfinite(value):
-            return -np.inf, np.zeros(modes.shape), np.zeros(prior_bar.shape)
-        modes_bar = forward_model.density_vjp(evolved, delta_bar)
+            return value, modes_bar, weights_bar
         modes_bar -= modes
         value += prior - 0.5 * dot(modes, modes)
         return value, modes_bar, weights_bar + prior_bar

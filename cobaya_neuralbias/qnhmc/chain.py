@@ -16,10 +16,12 @@ import numpy as np
 from ..sampling import blocks, hamiltonian
 from ..sampling.adaptation import Warmup, group_mean
 from ..sampling.carrying import Transport
+from ..sampling.guided import Guide, GuidedTuning
 from ..sampling.hamiltonian import ValueAndGradient
 from ..sampling.metric import Metric
 from ..sampling.metropolis import Metropolis
 from ..sampling.pooling import pool
+from .guided_moves import GuidedMoves
 from .state import RunState
 
 # How the statistics of several chains become those of all
@@ -27,6 +29,7 @@ POOLING = {
     "tuning": Warmup.POOLING,
     "metropolis": Metropolis.POOLING,
     "mixed": Metropolis.POOLING,
+    "guided": GuidedTuning.POOLING,
 }
 
 
@@ -82,6 +85,12 @@ class Target(Protocol):
 
     def set_metropolis(self, position: np.ndarray, others: np.ndarray) -> float:
         """Fix the Metropolis parameters of the functions above; log posterior there."""
+
+    def local_model(self, draws: Any, least: Any, position: Any, others: Any, like: Any) -> dict:
+        """Arrays that :meth:`guide` needs, where the Metropolis parameters were so far; or {}."""
+
+    def guide(self, model: dict, joint: Any, position: Any, others: Any) -> Guide:
+        """For trajectories that also move Metropolis parameters."""
 
 
 class FunctionTarget:
@@ -142,6 +151,8 @@ class Chain:
     moves : blocks.Moves
     metropolis_updates, mixed_updates : int
         Metropolis steps a cycle, at fixed diagonal coordinates, and at mixed ones.
+    guided : bool
+        Whether joint trajectories move Metropolis parameters, too, where the target has a model.
     """
 
     def __init__(
@@ -151,6 +162,7 @@ class Chain:
         moves: blocks.Moves,
         metropolis_updates: int = 1,
         mixed_updates: int = 0,
+        guided: bool = False,
     ) -> None:
         self.target, self.state, self.moves = target, state, moves
         self.metropolis_updates, self.mixed_updates = metropolis_updates, mixed_updates
@@ -159,6 +171,8 @@ class Chain:
             self._posterior = state.costs.count_gradients(target.value_and_gradient)
         else:  # nothing but dense coordinates, in one block, at a density that is known
             self._posterior = lambda position: self._conditionals(position)[0](position)
+        can_be = guided and target.n_metropolis > 0 and len(target.groups) > 0
+        self.guided = GuidedMoves(target, state, moves.refresh, self._posterior) if can_be else None
 
     def start(self, position: np.ndarray, others: np.ndarray | None = None) -> None:
         """Evaluate the target at a first ``position``, and guess a metric from its gradient.
@@ -173,6 +187,8 @@ class Chain:
         state.current = hamiltonian.init(self._posterior, position)
         if not state.tuning.metric_known:
             state.tuning.set_metric(first_metric(state.tuning.metric, state.current))
+        if self.guided:
+            self.guided.take()
 
     def resume(self, position: np.ndarray) -> None:
         """Go on at the ``position`` of the stored ``state``; the evaluation was paid for before."""
@@ -183,6 +199,8 @@ class Chain:
         else:
             value, gradient = target.conditionals(position)[0](position)
         state.current = hamiltonian.State(position, value, gradient, state.current.momentum)
+        if self.guided:
+            self.guided.take()
 
     def cycle(self) -> Cycle:
         """One cycle; the order of the random draws is part of the contract of exact resuming."""
@@ -193,6 +211,7 @@ class Chain:
         state.current, info = blocks.cycle(
             *(state.rng, self._posterior, self._conditionals, state.current, tuning, self.moves),
             self.target.transport if carries else None,
+            self.guided.trajectory if self.guided and self.guided.known and power == 1 else None,
         )
         if not warming_up:
             state.n_divergent += info.joint.divergent
@@ -200,7 +219,11 @@ class Chain:
         state.acceptance.append(info.joint.accept_probability)
         if self.target.n_metropolis and power == 1:
             self._metropolis_steps(warming_up)
+        if state.current.gradient is None:
+            self._evaluate_again()
         if warming_up:
+            if self.guided and power == 1:
+                self.guided.observe()
             tuning.end_cycle()
             if tuning.likelihood_power != power:
                 self.target.set_likelihood_power(tuning.likelihood_power)
@@ -225,8 +248,7 @@ class Chain:
             position = target.at_mixed(mixed, position, state.others)
         if not np.array_equal(state.others, before):
             state.log_posterior = target.set_metropolis(position, state.others)
-            state.current = state.current._replace(position=position)
-            self._evaluate_again()
+            state.current = state.current._replace(position=position, gradient=None)
 
     def _walk(
         self,
@@ -265,6 +287,7 @@ class Chain:
             "tuning": state.tuning.statistics(),
             "metropolis": state.metropolis.statistics(),
             "mixed": state.mixed.statistics(),
+            "guided": state.guided.statistics(),
         }
 
     def learn(self, statistics: dict[str, Any]) -> None:
@@ -272,7 +295,10 @@ class Chain:
         state = self.state
         state.metropolis.learn(statistics["metropolis"], renew=state.tuning.renews_metric)
         state.mixed.learn(statistics["mixed"], renew=state.tuning.renews_metric)
+        renews = state.tuning.renews_metric
         state.tuning.learn(statistics["tuning"])
+        if self.guided and renews:
+            self.guided.learn(statistics["guided"])
         if state.tuning.done:
             state.acceptance.clear()
 
@@ -343,6 +369,7 @@ def new_chain(
         ),
         Metropolis(np.zeros(0)),
         Metropolis(np.zeros(0)),
+        GuidedTuning(0),
     )
     moves = blocks.Moves(
         length=trajectory_length,

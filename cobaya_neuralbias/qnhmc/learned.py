@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..runs.field_file import RunPaths
 from ..runs.fingerprint import difference
 from ..sampling.adaptation import Warmup
+from ..sampling.guided import GuidedTuning
 from ..sampling.metropolis import Metropolis
 from ..sampling.moments import Moments
 
@@ -99,8 +100,8 @@ class Learned:
             )
         self.same_data = _of_data(theirs) == _of_data(fingerprint)
 
-    def teach(self, tuning: Warmup, proposals: dict[str, Metropolis]) -> None:
-        """Give metric, step sizes and proposals, by their names in a state file."""
+    def teach(self, tuning: Warmup, proposals: dict[str, Metropolis], guided: GuidedTuning) -> None:
+        """Give metric, step sizes and proposals, by their names in a state file, and the guide."""
         try:
             tuning.start_from(self._run["tuning"])
         except ValueError as error:
@@ -116,6 +117,12 @@ class Learned:
                     f"parameters, expected {len(metropolis.covariance)}."
                 )
             metropolis.start_from(proposal["covariance"], proposal["log_scale"])
+        # A guide for other weights than those that move here is of no use.
+        theirs = self._run["guided"]
+        if theirs["model"]:
+            size = len(theirs["mean"])
+            if size == len(tuning.joint_dense) + len(theirs["model"]["index"]):
+                guided.restore(theirs)
 
     @property
     def position(self) -> tuple[np.ndarray, np.ndarray]:

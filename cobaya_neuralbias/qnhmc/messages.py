@@ -39,13 +39,14 @@ def start_of_warmup(tuning: Warmup) -> str:
     return f"Warm-up: {tuning.n_cycles} cycles{words}."
 
 
-def end_of_warmup(state: RunState, weights_move: bool, exact: bool) -> str:
+def end_of_warmup(state: RunState, weights_move: bool, exact: bool, names: list[str]) -> str:
     sizes = [f"{step_size:.3g}" for step_size in state.tuning.dense_step_sizes]
     dense = f", {' and '.join(sizes)} (weights)" if weights_move else ""
+    guided = f"{', '.join(names)} move in the joint trajectories, too. " if names else ""
     frozen = "All tuning is frozen." if exact else "All tuning but the preconditioner is frozen."
     return (
         f"Warm-up done after {state.costs.gradients} gradients and {state.costs.seconds:.0f} s; "
-        f"step sizes {state.tuning.step_size:.3g} (joint){dense}. {carried(state)}{frozen}"
+        f"step sizes {state.tuning.step_size:.3g} (joint){dense}. {carried(state)}{guided}{frozen}"
     )
 
 

@@ -39,6 +39,7 @@ ALLOWED = {
     "weight_steps": POSITIVE_INTEGER,
     "metropolis_updates": POSITIVE_INTEGER,
     "mixed_updates": ("an integer >= 0, or nothing", lambda v: v is None or is_integer(v, 0)),
+    "guided": ("true, false, or nothing", lambda v: v is None or isinstance(v, bool)),
     "target_acceptance": ("a number between 0 and 1", lambda v: is_number(v, 0) and 0 < v < 1),
     "step_size": POSITIVE_NUMBER,
     "thin": POSITIVE_INTEGER,
@@ -105,8 +106,9 @@ def check_options(sampler: Any) -> None:
     take_numbers(sampler)
     for name, allowed in ALLOWED.items():
         check_option(sampler.log, name, getattr(sampler, name), allowed)
-    if sampler.phases == "fixed" and (sampler.mixed_updates or sampler.carry):
-        name = "mixed_updates" if sampler.mixed_updates else "carry"
+    of_modes = [name for name in ("mixed_updates", "carry", "guided") if getattr(sampler, name)]
+    if sampler.phases == "fixed" and of_modes:
+        name = of_modes[0]
         raise LoggedError(
             sampler.log,
             "Option '%s' is %r, but with 'phases: fixed' no mode moves. Leave it out.",
@@ -123,6 +125,15 @@ def check_options(sampler: Any) -> None:
             "preconditioner mixes the modes that carry with those that are carried.",
             *(sampler.carry, sampler.bfgs_pairs),
         )
+    if sampler.guided and sampler.bfgs_pairs:
+        raise LoggedError(
+            sampler.log,
+            "Options 'guided' (true) and 'bfgs_pairs' (%d) are both set; expected one of them: a "
+            "preconditioner knows no guided parameters.",
+            sampler.bfgs_pairs,
+        )
+    if sampler.guided is None:
+        sampler.guided = sampler.phases == "sample" and not sampler.bfgs_pairs
     both_move = sampler.phases == sampler.weights == "sample"
     if sampler.blocking == "gibbs" and both_move and not sampler.weight_updates:
         raise LoggedError(

@@ -219,8 +219,17 @@ class Run:
             options = self._options
             weights_move = options.weight_updates > 0 and self.layout.n_weights > 0
             self._log.info(
-                "%s", messages.end_of_warmup(self.state, weights_move, options.adapt == "warmup")
+                "%s",
+                messages.end_of_warmup(
+                    self.state, weights_move, options.adapt == "warmup", self._guided_names
+                ),
             )
+
+    @property
+    def _guided_names(self) -> list[str]:
+        """Parameters that joint trajectories move beside weights."""
+        index = self.state.guided.model.get("index", ()) if self._options.guided else ()
+        return [self._target.metropolis_names[i] for i in index]
 
     def _trace(self, most: int | None = None) -> dict[str, Any]:
         return convergence.trace_of(

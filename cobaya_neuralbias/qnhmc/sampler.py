@@ -26,6 +26,7 @@ from ..runs.field_file import FieldOutput, RunPaths
 from ..runs.fingerprint import fingerprint
 from ..sampling.adaptation import Warmup
 from ..sampling.blocks import Moves
+from ..sampling.guided import GuidedTuning
 from ..sampling.metric import Metric
 from ..sampling.metropolis import Metropolis
 from . import cobaya_files
@@ -82,6 +83,7 @@ class QNHMC(PackageComponent, CovmatSampler):
     weight_steps: int
     metropolis_updates: int
     mixed_updates: int | None
+    guided: bool | None
     target_acceptance: float
     step_size: float
     thin: int
@@ -130,7 +132,8 @@ class QNHMC(PackageComponent, CovmatSampler):
             dense_updates=(self.weight_updates, self.mass_updates)[: len(posterior.dense_blocks)],
             dense_steps=self.weight_steps,
         )
-        chain = Chain(posterior, state, moves, self.metropolis_updates, self.mixed_updates)
+        updates = self.metropolis_updates, self.mixed_updates
+        chain = Chain(posterior, state, moves, *updates, guided=bool(self.guided))
         self.field_run = Run(
             self, chain, layout, self.collection, output, parallel, stored is not None, learned
         )
@@ -197,13 +200,14 @@ class QNHMC(PackageComponent, CovmatSampler):
         if self.covmat is not None:
             for proposal in (metropolis, mixed):
                 proposal.start_from(self._given_covariance())
+        others = np.zeros(len(self.target.metropolis_names))
+        guided = GuidedTuning(len(others))
         if learned is not None:
             with logged_errors(self.log):
-                learned.teach(tuning, {"metropolis": metropolis, "mixed": mixed})
+                learned.teach(tuning, {"metropolis": metropolis, "mixed": mixed}, guided)
         if stored is not None:
-            return RunState.from_dict(stored, self._rng, tuning, metropolis, mixed)
-        others = np.zeros(len(self.target.metropolis_names))
-        return RunState(self._rng, tuning, metropolis, mixed, others=others)
+            return RunState.from_dict(stored, self._rng, tuning, metropolis, mixed, guided)
+        return RunState(self._rng, tuning, metropolis, mixed, guided, others=others)
 
     def _joint_weights(self, layout, dense_blocks):
         """Indices of the weights that move together with the modes; None: all of them."""

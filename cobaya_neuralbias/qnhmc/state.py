@@ -9,6 +9,7 @@ import numpy as np
 from ..runs.costs import Costs
 from ..sampling import hamiltonian
 from ..sampling.adaptation import Warmup
+from ..sampling.guided import GuidedTuning
 from ..sampling.metropolis import Metropolis
 
 NOT_STARTED = hamiltonian.State(np.empty(0), float("nan"), np.empty(0))
@@ -25,7 +26,8 @@ class RunState:
     ----------
     rng : numpy Generator
     tuning : Warmup, step sizes and metric
-    metropolis : Metropolis, proposal of the Metropolis parameters
+    metropolis, mixed : Metropolis, proposals of the Metropolis parameters
+    guided : GuidedTuning, of the trajectories that move some of them
     current : hamiltonian.State, where the chain is; NOT_STARTED before it starts
     others : (n_metropolis,) float64, the Metropolis parameters
     log_posterior : float, through Cobaya at the last Metropolis steps, NaN without any
@@ -45,6 +47,7 @@ class RunState:
     tuning: Warmup
     metropolis: Metropolis
     mixed: Metropolis
+    guided: GuidedTuning
     # The chain
     current: hamiltonian.State = NOT_STARTED
     others: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -91,6 +94,7 @@ class RunState:
             "tuning": self.tuning.to_dict(),
             "metropolis": self.metropolis.to_dict(),
             "mixed": self.mixed.to_dict(),
+            "guided": self.guided.to_dict(),
         }
 
     @classmethod
@@ -101,6 +105,7 @@ class RunState:
         tuning: Warmup,
         metropolis: Metropolis,
         mixed: Metropolis,
+        guided: GuidedTuning,
     ) -> "RunState":
         """The state that :meth:`to_dict` gave.
 
@@ -110,18 +115,20 @@ class RunState:
         Parameters
         ----------
         stored : dict
-        rng, tuning, metropolis, mixed : as configured by the options; they take their stored state
+        rng, tuning, metropolis, mixed, guided : by the options; they take their stored state
         """
         rng.bit_generator.state = json.loads(stored["rng"])
         tuning.restore(stored["tuning"])
         metropolis.restore(stored["metropolis"])
         mixed.restore(stored["mixed"])
+        guided.restore(stored["guided"])
         momentum = np.array(stored["momentum"])
         return cls(
             rng,
             tuning,
             metropolis,
             mixed,
+            guided,
             current=hamiltonian.State(
                 position=np.array(stored["position"]),
                 log_density=float(stored["log_density"]),

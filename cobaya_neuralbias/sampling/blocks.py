@@ -60,7 +60,7 @@ def _joint_n_steps(rng, moves, step_size):
     return int(min(max(1, round(wanted)), moves.max_steps))
 
 
-def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
+def cycle(rng, target, conditionals, state, tuning, moves, transport=None, joint=None):
     """One cycle of moves from ``state``; returns the new state and :class:`CycleInfo`.
 
     The number and order of the random draws depend on ``moves`` and the stage of the warm-up.
@@ -77,30 +77,34 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
     moves : Moves
     transport : Transport, or None
         How some diagonal coordinates carry others along in the joint trajectory.
+    joint : callable, or None
+        The joint move ``joint(state, step_size, n_steps) -> state, info`` in place of a trajectory
+        in ``target``. Its state may have no gradient; then that of the cycle has none either.
     """
     if not len(state.position):
         return state, CycleInfo(hamiltonian.Info(1.0, True, False, 0.0, 0, -state.log_density), ())
     warming = not tuning.done
     before = state
-    state, joint = hamiltonian.step(
-        rng,
-        target,
-        state,
-        tuning.joint_metric(state.position),
-        _joint_step_size(rng, tuning.step_size),
-        _joint_n_steps(rng, moves, tuning.step_size),
-        refresh=moves.refresh,
-        carrying=tuning.carrying(transport),
-    )
+    step_size = _joint_step_size(rng, tuning.step_size)
+    n_steps = _joint_n_steps(rng, moves, tuning.step_size)
+    if joint is None:
+        state, info = hamiltonian.step(
+            *(rng, target, state, tuning.joint_metric(state.position), step_size, n_steps),
+            refresh=moves.refresh,
+            carrying=tuning.carrying(transport),
+        )
+    else:
+        state, info = joint(state, step_size, n_steps)
+    of_joint = info
     if warming:
-        tuning.observe_joint(state, joint)
+        tuning.observe_joint(state, info)
         if transport is not None:
             tuning.observe_carried(transport, state)
-    tuning.observe_step("joint", before, state, joint)
+    tuning.observe_step("joint", before, state, info)
     has_dense = len(tuning.metric.covariance) > 0
     moves_dense = any(moves.dense_updates) and has_dense and not tuning.dense_frozen
     if not (moves_dense or tuning.takes_hessian):
-        return state, CycleInfo(joint, ())
+        return state, CycleInfo(of_joint, ())
     n = tuning.metric.n_diagonal
     targets, values = conditionals(state.position), state.position[n:].copy()
     dense = []
@@ -131,7 +135,9 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None):
             if found is not None:
                 tuning.observe_curvature(block, found)
     if any(info.accepted for info in dense):
-        state = hamiltonian.init(
-            target, np.concatenate([state.position[:n], values]), state.momentum
-        )
-    return state, CycleInfo(joint, tuple(dense))
+        position = np.concatenate([state.position[:n], values])
+        if state.gradient is None:
+            state = state._replace(position=position)
+        else:
+            state = hamiltonian.init(target, position, state.momentum)
+    return state, CycleInfo(of_joint, tuple(dense))

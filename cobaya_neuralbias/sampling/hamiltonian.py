@@ -20,11 +20,13 @@ target invariant for any Gaussian and step size that do not depend on the curren
 that is kept in part (``refresh`` below 1) is flipped where the end is rejected (Horowitz 1991).
 
 With ``carrying`` (:mod:`.carrying`) some coordinates turn others as they move, which has the same
-two properties.
+two properties. So has a trajectory by the gradient of another density than the target, such as a
+model of it (:mod:`.guided`): the force is a function of the position, and what that costs is
+acceptance.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +45,8 @@ class State(NamedTuple):
 
     position: np.ndarray  #: (d,)
     log_density: float
-    gradient: np.ndarray  #: (d,) of the log density at ``position``
+    #: (d,) of the log density at ``position``; None: neither is of this position yet
+    gradient: Any
     momentum: np.ndarray | None = None  #: of the moving coordinates, if part of it is kept
 
 
@@ -120,7 +123,18 @@ def trajectory(target, state, momentum, metric, step_size, n_steps, rotate=True,
     return State(position, value, gradient), q, 2 * n_steps
 
 
-def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.0, carrying=None):
+def step(
+    rng,
+    target,
+    state,
+    metric,
+    step_size,
+    n_steps,
+    rotate=True,
+    refresh=1.0,
+    carrying=None,
+    exact=None,
+):
     """One transition; returns the new state and what happened.
 
     Parameters
@@ -136,6 +150,9 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         The momentum is ``refresh`` times a fresh one plus ``sqrt(1 - refresh^2)`` times that of
         ``state``.
     carrying : Carrying, or None; it asks for ``rotate``, and a metric without a preconditioner
+    exact : callable, or None
+        Log density of a position that is to be left invariant, where ``target`` is a model of it;
+        ``state`` has its value.
     """
     momentum = rng.standard_normal(metric.size)
     # A momentum of fewer coordinates (the dense ones were frozen) is dropped.
@@ -148,6 +165,8 @@ def step(rng, target, state, metric, step_size, n_steps, rotate=True, refresh=1.
         end, moved, n_gradients = trajectory(
             target, state, momentum, metric, step_size, n_steps, rotate, carrying
         )
+        if exact is not None and np.isfinite(end.log_density):
+            end = end._replace(log_density=exact(end.position))
         error = -end.log_density + 0.5 * dot(moved, moved) - start
     divergent = not np.isfinite(error) or error > DIVERGENCE
     probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))

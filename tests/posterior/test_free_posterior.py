@@ -103,5 +103,5 @@ def test_the_same_modes_are_not_evolved_again(target, monkeypatch):
 def test_it_is_a_target_of_a_chain(target):
     posterior, _, _ = prepared(target)
     members = [name for name in vars(Target) if not name.startswith("_")]
-    assert len(members) == 12 and all(hasattr(posterior, name) for name in members)
+    assert len(members) == 14 and all(hasattr(posterior, name) for name in members)
     assert (posterior.n_dense, posterior.n_metropolis) == (2, 1)

@@ -11,6 +11,7 @@ from cobaya_neuralbias.qnhmc.chain import POOLING, Chain, FunctionTarget, new_ch
 from cobaya_neuralbias.qnhmc.state import RunState
 from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.blocks import Moves
+from cobaya_neuralbias.sampling.guided import GuidedTuning
 from cobaya_neuralbias.sampling.metric import Metric
 from cobaya_neuralbias.sampling.metropolis import Metropolis
 from cobaya_neuralbias.sampling.pooling import pool
@@ -70,7 +71,7 @@ class Tempered:
 
 
 def proposals():
-    return Metropolis(np.ones(1)), Metropolis(np.ones(1))
+    return Metropolis(np.ones(1)), Metropolis(np.ones(1)), GuidedTuning(1)
 
 
 def tempered_chain(seed, warmup=40, lowest_power=0.01):

@@ -12,6 +12,7 @@ from cobaya_neuralbias.qnhmc.state import RunState
 from cobaya_neuralbias.sampling import diagnostics
 from cobaya_neuralbias.sampling.adaptation import Warmup
 from cobaya_neuralbias.sampling.blocks import Moves
+from cobaya_neuralbias.sampling.guided import GuidedTuning
 from cobaya_neuralbias.sampling.metric import Metric
 from cobaya_neuralbias.sampling.metropolis import Metropolis
 
@@ -99,7 +100,7 @@ class Amplitude:
 
 def draws_of_a(mixed, mixed_updates, n=4000):
     tuning = Warmup(200, Metric.unit(GROUPS, 0), 0.2, 0.2, 0.8)
-    proposals = Metropolis([0.1]), Metropolis([0.1])
+    proposals = Metropolis([0.1]), Metropolis([0.1]), GuidedTuning(1)
     state = RunState(np.random.default_rng(4), tuning, *proposals, others=np.ones(1))
     moves = Moves(2.0, max_steps=8, refresh=1.0, dense_updates=(0,), dense_steps=1)
     chain = Chain(Amplitude(mixed), state, moves, 1, mixed_updates)

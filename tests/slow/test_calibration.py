@@ -1,8 +1,8 @@
 """Simulation-based calibration of the whole pipeline, from the prior to the posterior.
 
-A truth (phases, weights, sigma8) is drawn from the prior, and a halo catalogue from it, into a
-file; a run of Cobaya reads it and samples its posterior from a cold start, warm-up included. Among
-the draws the truth has a rank, and ranks are uniform if all of the following is right: the
+A truth (phases, weights, sigma8, Omega_m) is drawn from the prior, and a halo catalogue from it,
+into a file; a run of Cobaya reads it and samples its posterior from a cold start, warm-up included.
+Among the draws the truth has a rank, and ranks are uniform if all of the following is right: the
 likelihood, each prior, the forward model and its adjoint in the sampler, the catalogue's reading,
 the warm-up (as far as it must end in the posterior), the frozen kernel, and the mock.
 
@@ -30,10 +30,14 @@ from cobaya_neuralbias.mock.commands import make_mock
 pytestmark = pytest.mark.slow
 
 ALPHA_SHIFT = -9.5  # 150 to 650 halos
-SIGMA8 = {
-    "prior": {"dist": "norm", "loc": 0.8, "scale": 0.04},
-    "ref": 0.8,
-    "proposal": 0.03,
+#: sigma8 and Omega_m, which move in the joint trajectories
+COSMOLOGY = {
+    "sigma8": {"prior": {"dist": "norm", "loc": 0.8, "scale": 0.04}, "ref": 0.8, "proposal": 0.03},
+    "omega_m": {
+        "prior": {"dist": "norm", "loc": 0.3, "scale": 0.04},
+        **{"ref": 0.3, "proposal": 0.02, "drop": True},
+    },
+    "omch2": {"value": "lambda omega_m: omega_m * 0.68**2 - 0.0226576"},
 }
 #: Options of :func:`prior_model.model_info`, and how many replicas
 SETUPS = {
@@ -58,7 +62,7 @@ def summary(parameters, modes, shells, log_likelihood):
 
 def run_info(catalogue, seed, callback, setup):
     return {
-        **model_info(catalogue, ALPHA_SHIFT, sigma8=SIGMA8, **setup),
+        **model_info(catalogue, ALPHA_SHIFT, **COSMOLOGY, **setup),
         "debug": logging.ERROR,
         "sampler": {
             "cobaya_neuralbias.QNHMC": {
@@ -80,7 +84,7 @@ def replica(seed, folder, setup):
     yaml, mock = folder / "model.yaml", folder / "mock.h5"
     if not yaml.exists():
         write_placeholder(folder / "placeholder.h5")
-        info = model_info(folder / "placeholder.h5", ALPHA_SHIFT, sigma8=SIGMA8, **setup)
+        info = model_info(folder / "placeholder.h5", ALPHA_SHIFT, **COSMOLOGY, **setup)
         yaml_dump_file(str(yaml), info)
     make_mock(yaml, mock, seed=seed, draw="prior", overwrite=True)
     with h5py.File(mock) as file:
