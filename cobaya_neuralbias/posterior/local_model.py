@@ -18,9 +18,12 @@ from typing import Any
 
 import numpy as np
 
-# Widths of the region in which points are drawn, in standard deviations of the draws so far: those
-# of a chain that is still on its way have not yet seen all of the posterior.
-SPREAD = 1.8
+# Widths of the region in which points are drawn, in standard deviations of the draws so far. Those
+# of a chain that is still on its way have seen half of the posterior's width or less: with 1.8, a
+# chain came to where the polynomials were of no use, and stayed.
+SPREAD = 4.0
+# Beyond so many widths of the region the polynomials go on as straight lines.
+FARTHEST = 3.0
 # The degree of the polynomials is the largest of these that gives no more terms. An error e of
 # ln P, independent from k to k, changes the energy of N modes by e sqrt(N/2), rms: 0.006 would be
 # too much for 32^3, 0.0015 is not.
@@ -148,10 +151,13 @@ class LocalModel:
     def __call__(self, f: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
         """At coordinates f (d,): ln P (n_k,), its slopes (d, n_k), ln of the rest, its slope (d,).
 
-        Each up to a constant in f.
+        Each up to a constant in f. Beyond :data:`FARTHEST` the slopes are those where it is reached
+        on the way from the centre, up to their own change.
         """
         u = np.linalg.solve(self.root, f - self.centre)
-        values, slopes = monomials(u, _terms(len(u)))
+        inside = u * min(1.0, FARTHEST / max(float(np.linalg.norm(u)), FARTHEST))
+        values, slopes = monomials(inside, _terms(len(u)))
+        values += (u - inside) @ slopes
         slopes = np.linalg.solve(self.root.T, slopes)
         return (
             values @ self.of_power,

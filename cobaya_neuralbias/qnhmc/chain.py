@@ -206,12 +206,15 @@ class Chain:
         """One cycle; the order of the random draws is part of the contract of exact resuming."""
         state, tuning = self.state, self.state.tuning
         warming_up, power = not tuning.done, tuning.likelihood_power
+        joint = None
+        if self.guided is not None and power == 1 and self.guided.drawn():
+            joint = self.guided.trajectory
         # One is made for each cosmology, so not where nothing learns from it or carries.
         carries = warming_up or tuning.carried_fractions.any()
         state.current, info = blocks.cycle(
             *(state.rng, self._posterior, self._conditionals, state.current, tuning, self.moves),
             self.target.transport if carries else None,
-            self.guided.trajectory if self.guided and self.guided.known and power == 1 else None,
+            joint,
         )
         if not warming_up:
             state.n_divergent += info.joint.divergent

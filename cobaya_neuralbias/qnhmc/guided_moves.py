@@ -1,6 +1,9 @@
 """Joint trajectories of a chain that also move its Metropolis parameters.
 
 From the end of the burn-in on: until then the chain learns where these parameters are.
+
+One trajectory in five, drawn whatever the state, is at fixed parameters all the same. Where the
+model that guides the others is of no use, all else still moves.
 """
 
 from typing import Any
@@ -13,6 +16,8 @@ from ..sampling.guided import Guide
 from ..sampling.hamiltonian import ValueAndGradient
 from ..sampling.moments import Moments
 from .state import RunState
+
+PART = 0.8  # of the joint trajectories that are guided
 
 
 class GuidedMoves:
@@ -37,6 +42,10 @@ class GuidedMoves:
     def known(self) -> bool:
         """Whether there is a guide to go by."""
         return self._guide is not None
+
+    def drawn(self) -> bool:
+        """Whether the next joint trajectory is guided."""
+        return self.known and bool(self._state.rng.uniform() < PART)
 
     def take(self) -> None:
         """Make the guide of what the state has learned, if it has."""

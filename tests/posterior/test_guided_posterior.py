@@ -171,7 +171,7 @@ def test_the_exact_density_has_its_jacobian(second_order):
     target.evaluate(layout.modes(position), layout.weights(position), HERE)
 
 
-@pytest.mark.parametrize("order, tolerance", [(1, 0.02), (2, 0.05)])
+@pytest.mark.parametrize("order, tolerance", [(1, 0.1), (2, 0.1)])
 def test_the_model_follows_the_exact_density(order, tolerance):
     """With the first order the density knows the power alone; the second has its own growth."""
     _, posterior, position = posterior_of(order)
@@ -185,7 +185,7 @@ def test_the_model_follows_the_exact_density(order, tolerance):
         exact, model = guide.log_density(z), guide.value_and_gradient(z)[0]
         changes.append(abs(exact - constant - guide.value_and_gradient(start)[0]))
         assert abs(exact - model - constant) < tolerance
-    assert max(changes) > 20 * tolerance  # there was something to follow
+    assert max(changes) > 10 * tolerance  # there was something to follow
 
 
 def test_the_model_leaves_the_target_where_it_is(second_order):
@@ -219,6 +219,19 @@ def test_it_carries_at_the_centre():
     guide, _ = guide_of(posterior, position)
     assert len(guide.transport.carriers) > 0
     assert guide_of(*posterior_of()[1:])[0].transport is None
+
+
+def test_beyond_the_region_the_polynomials_go_on_as_lines(second_order):
+    *_, stored = second_order
+    model = LocalModel.from_dict(stored)
+    way = np.array([0.6, -0.8, 0.0])
+    points = [model.centre + model.root @ (r * way) for r in (2.9, 2.999, 3.001, 4.0, 6.0)]
+    power, slopes, rest, rest_slope = zip(*[model(f) for f in points], strict=True)
+    assert np.allclose(power[1], power[2], atol=1e-2) and np.allclose(slopes[2], slopes[4])
+    along = model.root @ way
+    assert np.allclose(power[4] - power[3], 2 * along @ slopes[4], rtol=1e-9)
+    assert rest[4] - rest[3] == pytest.approx(2 * along @ rest_slope[4], rel=1e-9)
+    assert not np.allclose(slopes[0], slopes[4])
 
 
 def test_no_model_where_nothing_moves_the_power():

@@ -82,6 +82,42 @@ def test_resume_with_two_blocks_and_modes_that_carry(
     assert same_files(str(tmp_path / "whole"), info["output"])
 
 
+@pytest.mark.parametrize("stop", [18, 27])  # in the warm-up with a guide, and after it
+def test_resume_with_guided_cosmology(small, tmp_path, run_until, same_files, stop):
+    options = {"output_every": 1, "warmup": 24, "momentum_refresh": 0.7, "max_samples": 6}
+    info = prepared(small, sigma8=True, **options)
+    _, sampler = run({**copy.deepcopy(info), "output": str(tmp_path / "whole")})
+    assert list(sampler.state.guided.model["index"]) == [0]
+    assert sampler.field_run.chain.guided.known
+    info["output"] = str(tmp_path / "stopped")
+    run_until(info, stop)
+    run({**copy.deepcopy(info), "resume": True})
+    assert same_files(str(tmp_path / "whole"), info["output"])
+
+
+def test_a_run_starts_with_the_guide_of_another(small, tmp_path, caplog):
+    info = prepared(small, sigma8=True, warmup=24, max_samples=4)
+    _, first = run({**copy.deepcopy(info), "output": str(tmp_path / "first")})
+    info["sampler"]["cobaya_neuralbias.QNHMC"].update(warmup=6, start_from=str(tmp_path / "first"))
+    _, second = run(copy.deepcopy(info))
+    theirs, mine = first.state.guided.model, second.state.guided.model
+    assert all(np.array_equal(theirs[name], mine[name]) for name in theirs)
+    assert second.field_run.chain.guided.known
+    # Not that of other weights in the trajectories
+    info["sampler"]["cobaya_neuralbias.QNHMC"]["blocking"] = "gibbs"
+    _, third = run(copy.deepcopy(info))
+    assert not third.state.guided.model
+
+
+def test_cosmology_moves_by_metropolis_steps_alone_if_asked(small, caplog):
+    for guided in (False, None):
+        caplog.clear()
+        info = prepared(small, sigma8=True, warmup=24, max_samples=4, guided=guided)
+        _, sampler = run(info)
+        assert bool(sampler.state.guided.model) == (guided is None)
+        assert ("sigma8 move in the joint" in caplog.text) == (guided is None)
+
+
 def test_fixed_phases_cost_no_transform(small, tmp_path, monkeypatch):
     """The density is computed by Cobaya and by the sampler, once, however long the run."""
     calls = []
@@ -204,6 +240,9 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
         ({"carry": -1}, "'carry' is -1"),
         ({"carry": 2, "phases": "fixed"}, "'carry' is 2"),
         ({"mixed_updates": 2, "phases": "fixed"}, "'mixed_updates' is 2"),
+        ({"guided": True, "phases": "fixed"}, "'guided' is True"),
+        ({"guided": True, "bfgs_pairs": 3}, "expected one of them"),
+        ({"guided": 2}, "'guided' is 2"),
         ({"mass_updates": 2, "phases": "fixed"}, "'mass_updates' is 2"),
         ({"mass_updates": 2, "bfgs_pairs": 3}, "'mass_updates' is 2"),
         ({"blocking": "gibbs", "weight_updates": 0}, "'weight_updates' is 0"),
