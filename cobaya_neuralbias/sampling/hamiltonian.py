@@ -165,11 +165,13 @@ def step(
         end, moved, n_gradients = trajectory(
             target, state, momentum, metric, step_size, n_steps, rotate, carrying
         )
+        outside = False
         if exact is not None and np.isfinite(end.log_density):
             end = end._replace(log_density=exact(end.position))
+            outside = end.log_density == -np.inf  # where the model knows of no end: no divergence
         error = -end.log_density + 0.5 * dot(moved, moved) - start
-    divergent = not np.isfinite(error) or error > DIVERGENCE
-    probability = 0.0 if divergent else float(np.exp(min(0.0, -error)))
+    divergent = not outside and (not np.isfinite(error) or error > DIVERGENCE)
+    probability = 0.0 if divergent or outside else float(np.exp(min(0.0, -error)))
     # The uniform number is always drawn, so that the random stream is independent of the outcome.
     accepted = bool(rng.uniform() < probability)
     info = Info(probability, accepted, divergent, float(error), n_gradients, start)

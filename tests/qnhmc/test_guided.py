@@ -210,7 +210,7 @@ def test_a_rejected_end_leaves_the_target_where_it_was():
     chain.guided._guide = Refused(chain.target, 1.0)
     before = chain.target.a, chain.state.others.copy()
     state, info = chain.guided.trajectory(chain.state.current, 0.1, 3)
-    assert not info.accepted and chain.target.a == before[0]
+    assert not info.accepted and not info.divergent and chain.target.a == before[0]
     assert np.array_equal(chain.state.others, before[1])
     assert np.array_equal(state.position, chain.state.current.position)
 
