@@ -20,8 +20,8 @@ import numpy as np
 
 # Widths of the region in which points are drawn, in standard deviations of the draws so far. Those
 # of a chain that is still on its way have seen half of the posterior's width or less: with 1.8, a
-# chain came to where the polynomials were of no use, and stayed.
-SPREAD = 4.0
+# chain came to where the polynomials were of no use, and stood there; 4 was too few for another.
+SPREAD = 6.0
 # Beyond so many widths of the region the polynomials go on as straight lines.
 FARTHEST = 3.0
 # The degree of the polynomials is the largest of these that gives no more terms. An error e of

@@ -27,7 +27,7 @@ def info_of(folder, sampler=None):
     rng = np.random.default_rng(2)
     position = BOX * rng.uniform(size=(N_HALOS, 3)) ** 1.5
     mass = THRESHOLD * rng.uniform(size=N_HALOS) ** -0.9
-    write_catalogue(path, HaloCatalogue(position, mass, BOX))
+    write_catalogue(path, HaloCatalogue(position, mass, BOX), overwrite=True)
     return {
         "theory": {
             "cobaya_neuralbias.EisensteinHu": None,

@@ -9,6 +9,7 @@ from cobaya.run import run
 from cobaya.tools import load_DataFrame
 
 from cobaya_neuralbias.gravity import fourier
+from cobaya_neuralbias.posterior.guided_posterior import GuidedPosterior
 from cobaya_neuralbias.posterior.target import FieldTarget
 from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.qnhmc.sampler import LOWEST_POWER, QNHMC
@@ -88,6 +89,12 @@ def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
         calls["gradients"] += 1
         return flat(self, z)
 
+    of_guide = GuidedPosterior.value_and_gradient
+
+    def counted_guide(self, z):
+        calls["gradients"] += 1
+        return of_guide(self, z)
+
     def counted_at(function):
         def at(self, delta):
             target = function(self, delta)
@@ -101,6 +108,7 @@ def test_every_evaluation_is_counted(small, tmp_path, monkeypatch):
         return at
 
     monkeypatch.setattr(FieldTarget, "flat", counted_flat)
+    monkeypatch.setattr(GuidedPosterior, "value_and_gradient", counted_guide)
     for name in ("weights_at", "masses_at"):
         monkeypatch.setattr(FieldTarget, name, counted_at(getattr(FieldTarget, name)))
     at_the_end = {}
