@@ -19,7 +19,10 @@ def main():
     parser.add_argument("--truth", nargs=2, type=float, required=True)
     parser.add_argument("-o", "--output", default="docs/images/sigma8_omega_m.png")
     options = parser.parse_args()
-    chains = [loadMCSamples(str(Path(prefix).resolve()), settings={"ignore_rows": 0}) for prefix in options.prefix]
+    chains = [
+        loadMCSamples(str(Path(prefix).resolve()), settings={"ignore_rows": 0})
+        for prefix in options.prefix
+    ]
     plotter = plots.get_single_plotter(width_inch=3.4, ratio=0.8)
     plotter.settings.axes_fontsize = plotter.settings.lab_fontsize = 9
     plotter.settings.legend_fontsize = 8
