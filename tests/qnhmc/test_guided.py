@@ -6,6 +6,7 @@ d is Gaussian, so the posterior of A is known. The model that guides is wrong on
 
 import numpy as np
 import pytest
+from amplitude import GROUPS, exact, log_prior, measured
 
 from cobaya_neuralbias.qnhmc.chain import Chain
 from cobaya_neuralbias.qnhmc.state import RunState
@@ -17,23 +18,7 @@ from cobaya_neuralbias.sampling.metric import Metric
 from cobaya_neuralbias.sampling.metropolis import Metropolis
 from cobaya_neuralbias.sampling.moments import Moments
 
-GROUPS = np.repeat([0, 1], [20, 20])
-NOISE = np.array([0.8, 5.0])[GROUPS]
-DATA = 1.2 * np.random.default_rng(8).standard_normal(40) + NOISE * np.linspace(-1, 1, 40)
-
-
-def log_prior(a):
-    return -0.5 * ((a - 1) / 0.5) ** 2 if a > 0 else -np.inf
-
-
-def exact():
-    """Mean and standard deviation of A."""
-    a = np.linspace(0.01, 4, 4000)
-    variance = a[:, None] ** 2 + NOISE**2
-    log = [log_prior(x) for x in a] - 0.5 * np.sum(DATA**2 / variance + np.log(variance), axis=1)
-    weight = np.exp(log - log.max())
-    mean = np.average(a, weights=weight)
-    return mean, np.sqrt(np.average((a - mean) ** 2, weights=weight))
+NOISE, DATA = measured(0.8)
 
 
 class Guide:
@@ -147,7 +132,7 @@ def deviation(guide, wrong, n=6000):
     for i in range(n):
         chain.cycle()
         a[i] = chain.state.others[0]
-    mean, sd = exact()
+    mean, sd = exact(NOISE, DATA)
     squares = (a - mean) ** 2
     of_mean = (a.mean() - mean) / (a.std() / np.sqrt(diagnostics.ess(a[None])))
     of_square = (squares.mean() - sd**2) / (squares.std() / np.sqrt(diagnostics.ess(squares[None])))
