@@ -19,7 +19,7 @@ from .curvature import covariance_of, curvature
 from .hamiltonian import ValueAndGradient
 from .metric import Metric
 from .moments import Moments
-from .pooling import total, within
+from .pooling import total, total_of_known, within
 
 # Variance over that at fixed diagonal coordinates: as assumed before there are draws, and at most.
 # Beyond it a step is limited by that direction.
@@ -118,7 +118,7 @@ class GuidedTuning:
             self.draws.update(dense)
 
     # How :meth:`statistics` of several chains are pooled
-    POOLING = {"others": within, "draws": within, "curvature": total, "n_curvature": total}
+    POOLING = {"others": within, "draws": within, "curvature": total_of_known, "n_curvature": total}
 
     def statistics(self) -> dict[str, Any]:
         """Of this chain since the likelihood counts in full, or since it is guided."""

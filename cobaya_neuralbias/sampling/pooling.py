@@ -17,6 +17,11 @@ def total(values):
     return reduce(add, values)
 
 
+def total_of_known(values):
+    """Sum of the arrays that are not empty, as they are for chains that have nothing to tell."""
+    return total([value for value in values if np.size(value)] or values[:1])
+
+
 def average(values):
     """Plain mean: for numbers that each chain has tuned, such as the logarithm of a step size."""
     return total(values) if len(values) == 1 else total(values) / len(values)

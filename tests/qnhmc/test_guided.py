@@ -17,6 +17,7 @@ from cobaya_neuralbias.sampling.guided import MOST_INFLATION, GuidedTuning, infl
 from cobaya_neuralbias.sampling.metric import Metric
 from cobaya_neuralbias.sampling.metropolis import Metropolis
 from cobaya_neuralbias.sampling.moments import Moments
+from cobaya_neuralbias.sampling.pooling import pool
 
 NOISE, DATA = measured(0.8)
 
@@ -198,6 +199,23 @@ def test_a_rejected_end_leaves_the_target_where_it_was():
     assert not info.accepted and not info.divergent and chain.target.a == before[0]
     assert np.array_equal(chain.state.others, before[1])
     assert np.array_equal(state.position, chain.state.current.position)
+
+
+def test_a_chain_without_a_guide_is_pooled_with_one_that_has_it():
+    known, unknown = GuidedTuning(1), GuidedTuning(1)
+    known.model = {"index": np.array([0])}
+    known._size(2)
+    known.conditional, known.mean = np.eye(2), np.zeros(2)
+    known.curvature, known.n_curvature = 4 * np.eye(2), 2
+    for others, dense in (([1.0], [0.0, 1.0]), ([2.0], [2.0, 0.5]), ([3.0], [1.0, 0.0])):
+        known.observe(np.array(others), np.array(dense))
+        unknown.observe(np.array(others) + 1, None)
+    parts = [unknown.statistics(), known.statistics()]
+    pooled = pool(parts, GuidedTuning.POOLING)
+    assert pooled["others"]["mean"] == pytest.approx([2.5])
+    for tuning in (known, unknown):
+        tuning.learn(pooled)
+    assert np.allclose(known.conditional, np.eye(2) / 2) and not unknown.covariance.size
 
 
 def test_the_metric_is_that_of_the_draws_within_bounds():
