@@ -25,8 +25,11 @@ WEIGHT_DIVERGENCES = (
 CONVERGED = "Converged: R-hat - 1 was below its limits at two checks in a row."
 
 
-def free_blocks(layout: ParameterLayout, metropolis_names: list[str]) -> str:
-    others = f", and {', '.join(metropolis_names)} by Metropolis steps" if metropolis_names else ""
+def free_blocks(layout: ParameterLayout, metropolis_names: list[str], guided: bool) -> str:
+    later = " (later in trajectories, too, where the power depends on them)" if guided else ""
+    others = f", and {', '.join(metropolis_names)} by Metropolis steps{later}"
+    if not metropolis_names:
+        others = ""
     return (
         f"Moving {layout.n_modes} modes of the white noise and {layout.n_weights} weights by "
         f"Hamiltonian trajectories{others}."

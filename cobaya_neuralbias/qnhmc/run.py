@@ -150,6 +150,8 @@ class Run:
             return
         self._timed = state.tuning.done
         options = self._options
+        if state.n_samples == options.max_samples:
+            return
         self._say(messages.cost_ahead(state, cycles, seconds, options.thin, options.max_samples))
 
     # Recording
@@ -362,7 +364,11 @@ class Run:
 
     def log_free_blocks(self) -> None:
         """What moves, and how."""
-        self._say(messages.free_blocks(self.layout, self._target.metropolis_names))
+        self._say(
+            messages.free_blocks(
+                self.layout, self._target.metropolis_names, bool(self._options.guided)
+            )
+        )
         if not self.layout.modes_free:
             self._say(f"The phases stay at '{self._target.theory.phases}'.")
         if not self.layout.weights_free:
