@@ -90,8 +90,11 @@ def ours(n_grid, settling, seconds, seed):
         _, sampler = run(info)
         traces = sampler.field_run.output.traces()
     draws = np.column_stack([np.asarray(traces[name], dtype=float) for name in PER_SAMPLE])
-    # Cobaya's log posterior has the constants of the priors, those of the others do not.
-    draws[:, 0] += sampler.state.current.log_density - draws[-1, 0]
+    # Cobaya's log posterior has the constants of the priors, those of the others do not; they have
+    # the whole ln L.
+    target = sampler.target
+    reference = sum(like.log_reference(target.grid.n) for like in target.likelihoods.values())
+    draws[:, 0] += sampler.state.current.log_density + reference - draws[-1, 0]
     spent = sampler.state.costs - begun["costs"]
     chain = Chain(
         draws[begun["sample"] :],
