@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 N, BOX, THRESHOLD, N_HALOS = 4, 60.0, 1e13, 12
 GRID = 0.3 + 0.1 * (np.arange(14) + 0.5)  # midpoints, over the prior
-N_FIELDS = 10000
+N_FIELDS = 6000
 
 
 def info_of(folder, sampler=None):
@@ -69,7 +69,7 @@ def test_sigma8_is_that_of_the_sum_over_fields(tmp_path):
     mean, sd, error = by_brute_force(tmp_path)
     assert mean < 0.8 and error < 0.02  # the data tell something, and the sum has converged
     sampler = {
-        **{"seed": 3, "warmup": 400, "max_samples": 4000, "weights": "fixed", "store_every": 0},
+        **{"seed": 3, "warmup": 400, "max_samples": 3000, "weights": "fixed", "store_every": 0},
         **{"metropolis_updates": 1, "mixed_updates": 0},
     }
     _, chain = run(info_of(tmp_path, sampler))
