@@ -162,7 +162,7 @@ class FreePosterior:
         target, layout = self._target, self._layout
         here = target.held
         model = LocalModel.fit(
-            power_and_rest(target, layout.modes(position), layout.weights(position)),
+            power_and_rest(target, layout.weights(position)),
             *(draws.mean, draws.variance + least, others),
             LocalModel.from_dict(like) if like else None,
         )

@@ -31,11 +31,14 @@ from .local_model import LocalModel
 from .target import FieldTarget
 
 
-def power_and_rest(target: FieldTarget, modes: np.ndarray, weights: np.ndarray) -> Any:
+def power_and_rest(target: FieldTarget, weights: np.ndarray) -> Any:
     """Function Metropolis parameters -> (ln P by |k|^2, ln posterior without the field's part).
 
     See :data:`~.local_model.Exact`. It evaluates Cobaya's model, and changes what ``target`` holds.
+    The field is that of the mean density: a chain's own may have no likelihood at another
+    cosmology, and then there would be no power either.
     """
+    modes = np.zeros(target.grid.shape)
     index = target.grid.squared_index.ravel()
     first = np.zeros(int(index.max()) + 1, dtype=int)
     first[index] = np.arange(index.size)
@@ -83,8 +86,8 @@ class GuidedPosterior:
         self._joint, self._n = np.asarray(joint, dtype=int), layout.n_modes
         self._k_index = target.grid.packed_squared_index.ravel()
         here = target.held
-        modes, weights = layout.modes(position), layout.weights(position)
-        exact = power_and_rest(target, modes, weights)(model.around)
+        weights = layout.weights(position)
+        exact = power_and_rest(target, weights)(model.around)
         if exact is None:  # it was not where the model was fitted
             raise LoggedError(
                 get_logger("guided_posterior"),

@@ -37,21 +37,22 @@ LEAST_CHANGE = 1e-6
 Exact = Callable[[np.ndarray], tuple[np.ndarray, float] | None]
 
 
-def exponents_of(d: int, degree: int) -> list[tuple[int, ...]]:
-    """The monomials of ``d`` variables up to ``degree``, as the variables in their product."""
-    return [term for n in range(degree + 1) for term in combinations_with_replacement(range(d), n)]
+def exponents_of(d: int, degree: int) -> np.ndarray:
+    """(n_terms, d) int, the monomials of ``d`` variables up to ``degree``."""
+    terms = [t for n in range(degree + 1) for t in combinations_with_replacement(range(d), n)]
+    return np.array([[term.count(i) for i in range(d)] for term in terms])
 
 
-def monomials(u: np.ndarray, terms: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+def monomials(u: np.ndarray, exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (n_terms,) and derivatives (d, n_terms) of monomials at ``u`` (d,)."""
-    values = np.array([np.prod(u[list(term)]) for term in terms])
-    slopes = np.zeros((len(u), len(terms)))
-    for j, term in enumerate(terms):
-        for i in set(term):
-            others = list(term)
-            others.remove(i)
-            slopes[i, j] = term.count(i) * np.prod(u[others])
-    return values, slopes
+    powers = u**exponents
+    one_less = exponents * u ** np.maximum(exponents - 1, 0)
+    slopes = np.empty((len(u), len(exponents)))
+    for i in range(len(u)):
+        factors = powers.copy()
+        factors[:, i] = one_less[:, i]
+        slopes[i] = factors.prod(1)
+    return powers.prod(1), slopes
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class LocalModel:
 
 
 @cache
-def _terms(d: int) -> list[tuple[int, ...]]:
+def _terms(d: int) -> np.ndarray:
     degrees = [n for n in range(2, MOST_DEGREE + 1) if comb(d + n, n) <= MOST_TERMS]
     return exponents_of(d, max(degrees, default=1))
 

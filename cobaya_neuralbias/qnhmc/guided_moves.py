@@ -94,7 +94,7 @@ class GuidedMoves:
         if guide is not None:
             z = guide.coordinates(state.current.position, state.others)
             dense = z[len(z) - guide.n_dense :]
-            if state.tuning.takes_hessian:
+            if state.tuning.takes_hessian and np.isfinite(dense).all():
                 state.guided.look(self._gradient_of, z)
         state.guided.observe(state.others, dense)
 

@@ -88,19 +88,18 @@ def cycle(rng, target, conditionals, state, tuning, moves, transport=None, joint
     step_size = _joint_step_size(rng, tuning.step_size)
     n_steps = _joint_n_steps(rng, moves, tuning.step_size)
     if joint is None:
-        state, info = hamiltonian.step(
+        state, of_joint = hamiltonian.step(
             *(rng, target, state, tuning.joint_metric(state.position), step_size, n_steps),
             refresh=moves.refresh,
             carrying=tuning.carrying(transport),
         )
     else:
-        state, info = joint(state, step_size, n_steps)
-    of_joint = info
+        state, of_joint = joint(state, step_size, n_steps)
     if warming:
-        tuning.observe_joint(state, info)
+        tuning.observe_joint(state, of_joint)
         if transport is not None:
             tuning.observe_carried(transport, state)
-    tuning.observe_step("joint", before, state, info)
+    tuning.observe_step("joint", before, state, of_joint)
     has_dense = len(tuning.metric.covariance) > 0
     moves_dense = any(moves.dense_updates) and has_dense and not tuning.dense_frozen
     if not (moves_dense or tuning.takes_hessian):

@@ -114,7 +114,8 @@ class GuidedTuning:
     def observe(self, others: np.ndarray, dense: np.ndarray | None) -> None:
         """Take a cycle's end: Metropolis parameters, and the dense part of z if it is guided."""
         self.others.update(others)
-        if dense is not None:
+        # A parameter beyond zero has no logarithm.
+        if dense is not None and np.isfinite(dense).all():
             self.draws.update(dense)
 
     # How :meth:`statistics` of several chains are pooled
