@@ -166,6 +166,18 @@ def check_free_blocks(log: Logger, target: FieldTarget, layout: ParameterLayout)
         )
 
 
+def check_of_cosmology(sampler: Any, target: FieldTarget, asked: dict[str, Any]) -> None:
+    """Refuse moves that were ``asked`` for where there is no parameter for them."""
+    for name, value in asked.items() if not target.metropolis_names else ():
+        if value:
+            raise LoggedError(
+                sampler.log,
+                "Option '%s' is %r, but no parameter is sampled beside modes and bias weights. "
+                "Leave it out.",
+                *(name, value),
+            )
+
+
 def check_mass_updates(sampler: Any, n_blocks: int) -> None:
     """Refuse trajectories of weights that are no block of their own; fill in the default."""
     if sampler.mass_updates and n_blocks == 1:

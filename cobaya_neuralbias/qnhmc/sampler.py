@@ -38,6 +38,7 @@ from .options import (
     check_covariance,
     check_free_blocks,
     check_mass_updates,
+    check_of_cosmology,
     check_options,
 )
 from .parallel import ParallelChains
@@ -94,6 +95,7 @@ class QNHMC(PackageComponent, CovmatSampler):
 
     def initialize(self):
         """Check the options, and build the run from its parts or from what is stored of it."""
+        asked = {name: getattr(self, name) for name in ("guided", "mixed_updates")}
         check_options(self)
         if self.callback_function:
             self.callback_function = get_external_function(self.callback_function)
@@ -108,6 +110,7 @@ class QNHMC(PackageComponent, CovmatSampler):
         )
         check_free_blocks(self.log, self.target, layout)
         check_covariance(self, self.target)
+        check_of_cosmology(self, self.target, asked)
         parallel = ParallelChains(self.log)
         output = self._field_output(layout)
         stored = self._stored(output)

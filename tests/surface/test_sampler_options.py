@@ -243,6 +243,8 @@ def test_always_is_called_inexact(small, tmp_path, caplog):
         ({"guided": True, "phases": "fixed"}, "'guided' is True"),
         ({"guided": True, "bfgs_pairs": 3}, "expected one of them"),
         ({"guided": 2}, "'guided' is 2"),
+        ({"guided": True}, "'guided' is True, but no parameter"),
+        ({"mixed_updates": 1}, "'mixed_updates' is 1, but no parameter"),
         ({"mass_updates": 2, "phases": "fixed"}, "'mass_updates' is 2"),
         ({"mass_updates": 2, "bfgs_pairs": 3}, "'mass_updates' is 2"),
         ({"blocking": "gibbs", "weight_updates": 0}, "'weight_updates' is 0"),
