@@ -15,7 +15,7 @@ domination. Both start on their growing modes, long before they are needed.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 #: Steps of the fourth-order Runge-Kutta rule from the first scale factor to the last.
 N_STEPS = 256
@@ -46,6 +46,7 @@ class Growth:
     g1: CubicHermiteSpline
     d2: CubicHermiteSpline
     g2: CubicHermiteSpline
+    hubble: CubicSpline  #: H
     a_last: float
     hubble_last: float  #: H(a_last)
 
@@ -85,7 +86,7 @@ class Growth:
             CubicHermiteSpline(a[::2], states[:, c] / norm[c], slopes[:, c] / norm[c])
             for c in range(4)
         )
-        return cls(*parts, float(a[-1]), float(hubble[-1]))
+        return cls(*parts, CubicSpline(a, hubble), float(a[-1]), float(hubble[-1]))
 
     @property
     def inertia_last(self):

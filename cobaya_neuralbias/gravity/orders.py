@@ -15,6 +15,7 @@ import numpy as np
 from ..kernels.array_pool import converted, zeros
 from .evolved import Evolved
 from .lagrangian import Lagrangian
+from .line_of_sight import LineOfSight
 from .sublattices import Sublattices
 
 
@@ -133,3 +134,63 @@ class LagrangianParticles:
         kept, hessian = evolved.take()
         delta_bar = converted(delta_bar, kept.dtype)
         return self.displacement_vjp(hessian, self.sublattices.density_vjp(kept, delta_bar))
+
+
+@dataclass(frozen=True)
+class ObservedLagrangian:
+    """Lagrangian theory as an observer sees it: :mod:`.line_of_sight`, of each particle by itself.
+
+    Attributes
+    ----------
+    first, both : Lagrangian of order 1, and of order 2 (None: first order only)
+    sublattices : Sublattices, whose window is that of ``first`` and ``both``
+    line_of_sight : LineOfSight
+    """
+
+    first: Lagrangian
+    both: Lagrangian | None
+    sublattices: Sublattices
+    line_of_sight: LineOfSight
+
+    @property
+    def grid(self):
+        return self.first.grid
+
+    @property
+    def amplitude(self):
+        return self.first.amplitude
+
+    @property
+    def packed_power(self):
+        """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
+        return self.first.packed_power
+
+    def density(self, modes):
+        """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
+
+        On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
+        """
+        of = self.sublattices.displacements
+        if self.both:
+            first, second, hessian = Orders(self.first, self.both).displacements(modes)
+            first, second = of(first), of(second)
+        else:
+            first, second, hessian = of(self.first.displacement(modes)[0]), None, None
+        delta = self.sublattices.paint(self.line_of_sight.observe(self.sublattices, first, second))
+        delta -= 1
+        return Evolved(delta, first, second, hessian)
+
+    def density_vjp(self, evolved, delta_bar):
+        """Cotangent of the modes given that of the density, at the forward result ``evolved``.
+
+        It takes what ``evolved`` holds beside the density: one call each.
+        """
+        first, second, hessian = evolved.take()
+        seen = self.line_of_sight.observe(self.sublattices, first, second)
+        self.sublattices.paint_vjp(seen, converted(delta_bar, seen.dtype), seen)
+        self.line_of_sight.observe_vjp(self.sublattices, first, second, seen)
+        first = self.sublattices.displacements_vjp(first)
+        if not self.both:
+            return self.first.displacement_vjp(None, first)
+        second = self.sublattices.displacements_vjp(second)
+        return Orders(self.first, self.both).displacements_vjp(hessian, first, second)

@@ -28,6 +28,7 @@ from ..kernels.array_pool import converted, empty, zeros
 from ..kernels.particles import assignment, axpy
 from .background import Growth
 from .evolved import Evolved
+from .line_of_sight import LineOfSight
 from .orders import Orders
 from .sublattices import Sublattices
 from .workspace import Workspace
@@ -70,6 +71,8 @@ class ParticleMesh:
     workspace : Workspace of the force mesh, of the same dtype as theirs
     redshift_axis : 0, 1 or 2 (None: real space), along which momenta displace at the end
     deconvolve : bool, divide the forces by the square of the assignment's window
+    line_of_sight : LineOfSight, by which positions and momenta are seen at the end (None: there is
+        no observer)
     """
 
     orders: Orders
@@ -80,6 +83,7 @@ class ParticleMesh:
     workspace: Workspace
     redshift_axis: int | None = None
     deconvolve: bool = False
+    line_of_sight: LineOfSight | None = None
 
     @property
     def grid(self):
@@ -185,14 +189,44 @@ class ParticleMesh:
         self._run(axpy.advance, x, -drift, p.reshape(-1))
         self._run(axpy.advance, p_bar, drift, x_bar.reshape(-1))
 
-    # Redshift space: x + v/(a H), along one axis
+    # Redshift space: x + v/(a H), along one axis or the lines of sight
 
-    def _observe(self, x, p, sign=1):
+    @property
+    def _momenta_matter(self):
+        """Whether those of the end, after the last kick, do."""
+        return self.redshift_axis is not None or self.line_of_sight is not None
+
+    def _shift(self, x, p, sign=1):
+        """Along one axis ``x += sign p/(a^2 H)``."""
         if self.redshift_axis is not None:
             for x_s, p_s in zip(x, p, strict=True):
                 along = p_s[self.redshift_axis].reshape(-1)
                 factor = sign / self.growth.inertia_last
                 self._run(axpy.advance, x_s[self.redshift_axis], factor, along)
+
+    def _paint(self, x, p):
+        """Density, on the mesh of n_density, of the particles as they are seen."""
+        if self.line_of_sight:
+            return self.sublattices.paint(self.line_of_sight.observe(self.sublattices, x, p))
+        self._shift(x, p)
+        density = self.sublattices.paint(x)
+        self._shift(x, p, -1)
+        return density
+
+    def _paint_vjp(self, x, p, density_bar):
+        """Cotangents of x and p."""
+        if self.line_of_sight:
+            seen = self.line_of_sight.observe(self.sublattices, x, p)
+            self.sublattices.paint_vjp(seen, density_bar, seen)
+            x_bar, p_bar = x.copy(), p.copy()
+            self.line_of_sight.observe_vjp(self.sublattices, x_bar, p_bar, seen)
+            return x_bar, p_bar
+        x_bar, p_bar = empty(x.shape, x.dtype), zeros(p.shape, p.dtype)
+        self._shift(x, p)
+        self.sublattices.paint_vjp(x, density_bar, x_bar)
+        self._shift(x, p, -1)
+        self._shift(p_bar, x_bar)
+        return x_bar, p_bar
 
     def density(self, modes):
         """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
@@ -203,11 +237,9 @@ class ParticleMesh:
         kicks, drifts = self.schedule
         for kick, drift in zip(kicks, drifts, strict=False):
             self._kick(x, p, kick, drift)
-        if self.redshift_axis is not None:  # else the last momenta do not matter
+        if self._momenta_matter:
             self._kick(x, p, kicks[-1], 0.0)
-        self._observe(x, p)
-        delta = self.sublattices.paint(x)
-        self._observe(x, p, -1)
+        delta = self._paint(x, p)
         delta -= 1
         return Evolved(delta, x, p, hessian)
 
@@ -218,12 +250,8 @@ class ParticleMesh:
         """
         x, p, hessian = evolved.take()
         kicks, drifts = self.schedule
-        x_bar, p_bar = empty(x.shape, x.dtype), zeros(p.shape, p.dtype)
-        self._observe(x, p)
-        self.sublattices.paint_vjp(x, converted(delta_bar, x.dtype), x_bar)
-        self._observe(x, p, -1)
-        self._observe(p_bar, x_bar)
-        if self.redshift_axis is not None:
+        x_bar, p_bar = self._paint_vjp(x, p, converted(delta_bar, x.dtype))
+        if self._momenta_matter:
             self._kick_back(x, p, kicks[-1], drifts[-1], x_bar, p_bar)
         else:
             self._drift_back(x, p, drifts[-1], x_bar, p_bar)

@@ -22,10 +22,11 @@ from ..gravity import fourier
 from ..gravity.background import Growth, scale_factors
 from ..gravity.grid import Grid
 from ..gravity.lagrangian import ASSIGNMENTS, mode_amplitude
+from ..gravity.line_of_sight import EARLIEST
 from ..gravity.sublattices import INTERPOLATIONS, OFFSETS, Sublattices
 from ..gravity.workspace import WORKSPACES
 from ..kernels.cache import one_compiles
-from . import memory
+from . import memory, observer
 from .stored_fields import CHI2_TOLERANCE, EACH, StoredFields
 
 DTYPES = ("float64", "float32")
@@ -36,7 +37,7 @@ OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 # further than it is asked for P(k). By then CAMB's has converged to 1e-4, its P(k) to 2e-4.
 CONVERGED_K_MAX = 10.0
 LEAST_REDSHIFT = 0.1
-AXES = {"none": None, "x": 0, "y": 1, "z": 2}
+AXES = {"none": None, "x": 0, "y": 1, "z": 2, "radial": None}
 
 
 class MatterDensity(PackageComponent, FieldRevision, Theory):
@@ -57,6 +58,8 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     particles_per_voxel: int
     particle_interpolation: str
     rsd: str
+    observer: list | None
+    fiducial_omega_m: float | None
     redshift: float
     phases: str | None
     phases_seed: int
@@ -81,7 +84,14 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
     @property
     def growth_from(self):
         """First scale factor at which growth must be known, None if it is not needed."""
+        if self.fiducial_omega_m is not None:
+            return EARLIEST
         return None if self.rsd == "none" else self.a_last
+
+    @property
+    def sees_distances(self):
+        """Whether what is seen depends on the distance from the observer, beside velocities."""
+        return self.fiducial_omega_m is not None
 
     def fields(self):
         """Most fields of ``dtype``, on the mesh of the field, alive at once in a gradient.
@@ -111,6 +121,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             "threads": POSITIVE_INTEGER,
         }.items():
             check_option(self.log, name, getattr(self, name), allowed)
+        observer.check(self)
         coarse = [
             self.n_grid // f for f in COARSER if self.n_grid % f == 0 and self.n_grid // f > 3
         ]

@@ -4,6 +4,7 @@ from ..component import BOOLEAN, POSITIVE_INTEGER, check_option, is_number
 from ..gravity import particle_mesh
 from ..gravity.lagrangian import Lagrangian
 from ..gravity.orders import Orders
+from . import observer
 from .matter_density import MatterDensity
 
 
@@ -46,14 +47,20 @@ class ParticleMesh(MatterDensity):
 
     @property
     def growth_from(self):
-        return self.a_start
+        return min(self.a_start, super().growth_from or self.a_start)
 
     @property
     def finest_mesh(self):
         return self.mesh_factor
 
+    def _seen_of_momenta(self, growth):
+        """Coefficients of positions and momenta where particles are seen."""
+        velocity = 1 / growth.inertia_last if self.rsd == "radial" else 0.0
+        return 1.0, 0.0, 0.0, velocity
+
     def fields(self):
-        return 5.5 + 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel
+        observed = 0 if self.observer is None else 3 * self.particles_per_voxel
+        return observed + 5.5 + 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel
 
     def describe(self):
         return f"Particle mesh of {self.n_steps} steps from a = {self.a_start:g}"
@@ -76,4 +83,5 @@ class ParticleMesh(MatterDensity):
             workspace.of_mesh(round(self.mesh_factor * grid.n)),
             self.redshift_axis,
             self.deconvolve,
+            observer.line_of_sight(self, workspace, self._seen_of_momenta(growth), growth),
         )

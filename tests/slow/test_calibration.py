@@ -137,11 +137,16 @@ def test_errors_too_small_are_seen(calibrated):
 
 
 def test_a_bias_of_an_error_is_seen(calibrated):
-    """Negative control: one weight of all is off, the same way in every run."""
+    """Negative control: one weight of all is off, the same way in every run.
+
+    By its error: among 9 draws of 80 replicas the mean rank then moves by 7 of its own errors. (By
+    0.7 of that it moves by 5.3, of which a chance of one in five leaves too few to be seen among
+    all ranks.)
+    """
     truths, draws = calibrated
     shifted = draws.copy()
     first = len(COSMOLOGY) - 1  # after sigma8 and omega_m; omch2 follows from them
-    shifted[:, :, first] += 0.7 * draws[:, :, first].std(1).mean()
+    shifted[:, :, first] += draws[:, :, first].std(1).mean()
     assert family(truths, shifted) < FALSE_ALARM
 
 
