@@ -118,13 +118,17 @@ def test_joint_distribution(joint):
 @pytest.mark.slow
 @pytest.mark.parametrize("bias_grid", [None, N // 2])
 def test_joint_distribution_of_modes_that_carry(tmp_path, bias_grid):
-    joint = Joint(tmp_path, carry=1, bias_grid=bias_grid)
+    joint = Joint(tmp_path, carry=1, theory={"bias_grid": bias_grid})
     assert joint.posterior.transport is not None
     assert chance_of_chains(joint.chains(2, 3000), fewest=300) > FALSE_ALARM
 
 
 # Halos that exclude each other, of a density coarser than the field: voxels with several halos.
-EXCLUSION = {"alpha_shift": -10.5, "options": {"scatter": "exclusion"}, "bias_grid": N // 2}
+EXCLUSION = {
+    "alpha_shift": -10.5,
+    "options": {"scatter": "exclusion"},
+    "theory": {"bias_grid": N // 2},
+}
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ def write_placeholder(path):
     write_catalogue(path, HaloCatalogue(np.zeros((1, 3)), np.array([2 * THRESHOLD]), BOX))
 
 
-def model_info(catalogue, alpha_shift, options=None, bias_grid=None, **params):
-    """Theory, likelihood (with more ``options``) and params.
+def model_info(catalogue, alpha_shift, options=None, theory=None, **params):
+    """Theory and likelihood, with more options, and params.
 
     ``alpha_shift`` sets the number of halos. Left to the catalogue, as it is by default, it would
     be a prior that knows the data.
@@ -47,7 +47,7 @@ def model_info(catalogue, alpha_shift, options=None, bias_grid=None, **params):
     return {
         "theory": {
             "cobaya_neuralbias.EisensteinHu": None,
-            "cobaya_neuralbias.LPT": {"n_grid": N, "bias_grid": bias_grid, "box_size": BOX},
+            "cobaya_neuralbias.LPT": {"n_grid": N, "box_size": BOX, **(theory or {})},
         },
         "likelihood": {"bias": bias},
         "params": {**cosmology, **params, **weights},
