@@ -9,6 +9,7 @@ from ..gravity.fourier import linear_density
 from .discrepancy import Counter
 from .initial_conditions import Deviation, Quadrupole, power_against_truth
 from .mass_function import MassFunction
+from .radial_quadrupole import RadialQuadrupole
 from .statistics import N_QUARTILES, power_zscores, quartiles
 from .truth import Truth
 
@@ -37,7 +38,8 @@ class Analysis:
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
     truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
         field was fixed
-    quadrupole : dict of :meth:`Quadrupole.summary`; None where the field was fixed
+    quadrupole : dict of :meth:`Quadrupole.summary`, and of :meth:`RadialQuadrupole.summary` where
+        there is an observer; None where the field was fixed
     observed : (m, m, m) bool, voxels that some likelihood has data of; None if it is all of them
     maps : dict, name -> slab means, (n, n) or (m, m); psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
@@ -78,11 +80,14 @@ def analyse(run):
     linear, single, linear_power = [], {name: [] for name in truth.fields}, 0.0
     modes_free = "phases" not in run.fixed
     quadrupole, quadrupoles = Quadrupole(grid), []
+    radial, radials = _radial_quadrupole(run, observed), []
     for sample in run.samples():
         linear_power = linear_power + sample.linear_power / n_stored
         density = linear_density(grid, sample.white_noise, sample.linear_power)
         linear.append(density[:, :, slab].mean(2))
         quadrupoles.append(quadrupole(sample.white_noise))
+        if radial:
+            radials.append(radial(sample.white_noise))
         for name, field in (("initial", sample.white_noise), ("final", sample.delta)):
             if name in truth.fields:
                 single[name].append(truth.r(name, field, sample.linear_power))
@@ -121,8 +126,10 @@ def analyse(run):
             shells, total = power_against_truth(grid, chains, whitened, run.n_modes[1:])
     direction = None
     if modes_free:
-        of_truth = quadrupole(truth.fields["initial"]) if "initial" in truth.fields else None
-        direction = quadrupole.summary(quadrupoles, of_truth)
+        of = truth.fields.get("initial")
+        direction = quadrupole.summary(quadrupoles, None if of is None else quadrupole(of))
+        if radial:
+            direction |= radial.summary(radials, None if of is None else radial(of))
     power = fourier.bin_spectrum(np.sqrt(linear_power), grid.shells, n_bins)[1:]
     return Analysis(
         k=grid.k_fundamental * np.arange(1, n_bins),
@@ -155,6 +162,15 @@ def analyse(run):
         maps=maps,
         slab=(start * grid.voxel_side, (start + thickness) * grid.voxel_side),
     )
+
+
+def _radial_quadrupole(run, observed):
+    """:class:`RadialQuadrupole` of a run with an observer, else None."""
+    observer = run.target.theory.observer
+    if observer is None:
+        return None
+    radial = RadialQuadrupole(run.grid, observer, observed)
+    return radial if radial.exists else None
 
 
 def observed_part(run):

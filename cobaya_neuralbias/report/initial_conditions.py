@@ -152,12 +152,7 @@ class Quadrupole:
         return self._weights @ squares / squares.sum()
 
     def summary(self, values, truth=None):
-        """Posterior mean, error and z along each axis, of samples of the posterior.
-
-        The posterior mean of q scatters about 0 from one universe to the next. By the law of total
-        variance its variance is that of q under the prior less the mean posterior variance: what
-        the halos do not tell stays at 0. A known truth has no such scatter: the posterior's own is
-        the error then.
+        """:func:`of_directions` of samples of the posterior, with ``k_max`` and the prior.
 
         Parameters
         ----------
@@ -166,35 +161,55 @@ class Quadrupole:
 
         Returns
         -------
-        dict: ``k_max``, ``n_modes``, ``prior_std`` of one axis; for ``x``, ``y``, ``z`` a
-        dictionary of ``value``, ``posterior_std``, ``error``, ``z`` (from 0), and ``truth`` and
-        ``z_truth`` (from it: the deviation of a normal variable that is as improbable), None
-        where not known
+        dict: ``k_max``, ``n_modes``, ``prior_std`` of one axis; and ``x``, ``y``, ``z``
         """
-        values = np.asarray(values, dtype=float)
-        scatter = values.std(0, ddof=min(1, len(values) - 1))
-        ess = diagnostics.ess(values[None])
-        ess = np.maximum(np.where(np.isfinite(ess), ess, 1.0), 1.0)
-        # One posterior variance for all axes: their difference is noise.
-        within = np.mean(scatter**2)
-        variance = self.variance - within * (1 - 1 / ess)
-        error = np.sqrt(np.maximum(variance, LEAST_ERROR**2 * self.variance))
-        z_truth = [None] * 3
-        if truth is not None:
-            z_truth = normal_scores(deviation(values[None], truth))
         return {
             "k_max": self.k_max,
             "n_modes": self.n_modes,
             "prior_std": np.sqrt(self.variance),
-            **{
-                axis: {
-                    "value": values[:, i].mean(),
-                    "posterior_std": scatter[i],
-                    "error": error[i],
-                    "z": values[:, i].mean() / error[i],
-                    "truth": None if truth is None else truth[i],
-                    "z_truth": z_truth[i],
-                }
-                for i, axis in enumerate(AXES)
-            },
+            **of_directions(AXES, values, self.variance, truth),
         }
+
+
+def of_directions(names, values, variance, truth=None):
+    """Posterior mean, error and z of the quadrupole along each of some directions.
+
+    The posterior mean of q scatters about 0 from one universe to the next. By the law of total
+    variance its variance is that of q under the prior less the mean posterior variance: what
+    the halos do not tell stays at 0. A known truth has no such scatter: the posterior's own is
+    the error then.
+
+    Parameters
+    ----------
+    names : sequence of str
+    values : (samples, names) float64
+    variance : float, under the prior, of each
+    truth : (names,) float64, optional
+
+    Returns
+    -------
+    dict, name -> dictionary of ``value``, ``posterior_std``, ``error``, ``z`` (from 0), and
+    ``truth`` and ``z_truth`` (from it: the deviation of a normal variable that is as improbable),
+    None where not known
+    """
+    values = np.asarray(values, dtype=float)
+    scatter = values.std(0, ddof=min(1, len(values) - 1))
+    ess = diagnostics.ess(values[None])
+    ess = np.maximum(np.where(np.isfinite(ess), ess, 1.0), 1.0)
+    # One posterior variance for all of them: their difference is noise.
+    within = np.mean(scatter**2)
+    error = np.sqrt(np.maximum(variance - within * (1 - 1 / ess), LEAST_ERROR**2 * variance))
+    z_truth = [None] * len(names)
+    if truth is not None:
+        z_truth = normal_scores(deviation(values[None], truth))
+    return {
+        name: {
+            "value": values[:, i].mean(),
+            "posterior_std": scatter[i],
+            "error": error[i],
+            "z": values[:, i].mean() / error[i],
+            "truth": None if truth is None else truth[i],
+            "z_truth": z_truth[i],
+        }
+        for i, name in enumerate(names)
+    }

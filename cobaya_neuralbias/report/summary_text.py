@@ -1,7 +1,7 @@
 """The report in words: ``summary.txt``, which the command prints."""
 
 from ..bias.likelihood import HALOS_PER_WEIGHT
-from .initial_conditions import AXES
+from .radial_quadrupole import directions
 from .weights import AT_BOUND, WIDE
 
 # Below this many effective samples a weight's mean and error are not reliable
@@ -152,16 +152,16 @@ def _quadrupole(s):
         f"Quadrupole of the initial power at k < {q['k_max']:.3g} h/Mpc ({q['n_modes']} modes)"
     )
     yield (
-        f"  {'axis':<6} {'value':>7} {'error':>7} {'z':>7} {'posterior std':>14} {'truth':>7} "
+        f"  {'axis':<13} {'value':>7} {'error':>7} {'z':>7} {'posterior std':>14} {'truth':>7} "
         f"{'z (truth)':>9}"
     )
-    for axis in AXES:
+    for axis in directions(q):
         columns = (
             *(("value", 7, 3), ("error", 7, 3), ("z", 7, 2)),
             *(("posterior_std", 14, 3), ("truth", 7, 3), ("z_truth", 9, 2)),
         )
         row = (number(q[axis][name], width, digits) for name, width, digits in columns)
-        yield f"  {axis:<6} " + " ".join(row)
+        yield f"  {axis:<13} " + " ".join(row)
 
 
 def _mass_function(s):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .initial_conditions import AXES
+from .radial_quadrupole import RADIAL, directions
 
 # k [h/Mpc] below which the inferred initial conditions should follow the truth, and the least r
 R_TARGETS = ((0.06, 0.9), (0.12, 0.7))
@@ -119,17 +119,18 @@ def _direction(summary):
     # From 0, and from the truth's own where it is known: without the scatter of one box.
     deviations = [
         (q[axis][name], axis, words)
-        for axis in AXES
+        for axis in directions(q)
         for name, words in (("z", "from 0"), ("z_truth", "from the truth's"))
         if q[axis][name] is not None
     ]
     z, worst, words = max(deviations, key=lambda one: abs(one[0]))
-    values = ", ".join(f"{q[axis]['value']:+.2f}" for axis in AXES)
+    values = ", ".join(f"{q[axis]['value']:+.2f}" for axis in directions(q))
     yield _verdict(
         "quadrupole",
         abs(z) < LARGEST_Z,
         "initial conditions prefer no direction: quadrupole of their power at "
-        f"k < {q['k_max']:.2g} h/Mpc {values} along x, y, z, error {q[worst]['error']:.2f}; "
+        f"k < {q['k_max']:.2g} h/Mpc {values} along {', '.join(directions(q))}, "
+        f"error {q[worst]['error']:.2f}; "
         f"largest |z| = {abs(z):.1f} ({worst}, {words}), wanted all below {LARGEST_Z:g}",
         _of_distortions(worst, z, summary["rsd"]),
     )
@@ -137,6 +138,8 @@ def _direction(summary):
 
 def _of_distortions(axis, value, rsd):
     """What a quadrupole along an axis may mean, given the theory's option ``rsd``."""
+    if axis == RADIAL:
+        return _of_radial_distortions(value, rsd)
     if value > 0 and rsd == "none":
         return (
             f"too much power along {axis}: positions in redshift space along {axis} look so "
@@ -160,6 +163,29 @@ def _of_distortions(axis, value, rsd):
     return (
         f"too little power along {axis}: a stretched axis, a gradient of the selection along it "
         "(completeness), or positions moved against their velocities"
+    )
+
+
+def _of_radial_distortions(value, rsd):
+    if value > 0 and rsd == "radial":
+        return (
+            "too much power along the lines of sight in spite of rsd: radial: the selection may "
+            "change with distance in another way than the completeness says"
+        )
+    if value > 0:
+        return (
+            "too much power along the lines of sight: distances from redshifts look so where "
+            "they are taken for true ones. Then set rsd: radial"
+        )
+    if rsd == "radial":
+        return (
+            "too little power along the lines of sight: rsd: radial does that to true distances. "
+            "Then set rsd: none. Velocities inside of clusters do it, too: leave their satellites "
+            "out"
+        )
+    return (
+        "too little power along the lines of sight: a selection in distance that is not in the "
+        "completeness"
     )
 
 
