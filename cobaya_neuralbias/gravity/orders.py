@@ -115,6 +115,24 @@ class LagrangianParticles:
         modes_bar += self.both.displacement_vjp(hessian, displacement_bar)
         return modes_bar
 
+    def particles(self, modes, rates):
+        """Displacements x and dx/dln a, (s, 3, n, n, n) [voxel sides] each, in real space.
+
+        Parameters
+        ----------
+        modes : (n, n, n) float64
+        rates : (f1, f2), which in real space the density does not need
+        """
+        f1, f2 = rates
+        if self.both:
+            x, second, _ = Orders(self.first, self.both).displacements(modes)
+            velocity = f1 * x + f2 * second
+            x += second
+        else:
+            x, _ = self.first.displacement(modes)
+            velocity = f1 * x
+        return self.sublattices.displacements(x), self.sublattices.displacements(velocity)
+
     def density(self, modes):
         """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
 
