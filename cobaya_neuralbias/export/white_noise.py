@@ -113,7 +113,8 @@ def instructions(run: Run, path: PathLike, form: str) -> str:
     n, box = run.grid.n, run.grid.box_size
     if form == "hdf5":
         return (
-            "monofonIC takes its large scales from it, on any GridRes of at least the file's:\n"
+            "monofonIC takes its modes from it, on any GridRes of at least the file's, and those "
+            "that it does not have from its own generator:\n"
             f"  [setup]   GridRes = {n}   BoxLength = {box:g}\n"
             f"  [random]  ConstraintFieldFile = {path}   ConstraintFieldName = white_noise\n"
             f"and its positions then need {box / n / 2:g} Mpc/h more on each axis."
