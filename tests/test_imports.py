@@ -27,7 +27,7 @@ ALLOWED = {
     "qnhmc": (
         *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),
     ),
-    "export": ("atomic_files", "errors", "gravity", "runs", "theories"),
+    "export": ("atomic_files", "errors", "gravity", "posterior", "runs", "theories"),
     "mock": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior"),
     "report": (
         *("atomic_files", "bias", "catalogue", "errors", "gravity", "mock", "posterior"),

@@ -73,6 +73,8 @@ def _write_fits(path: PathLike, maps: Maps, grid: Grid, about: dict[str, Any]) -
     head = fits.PrimaryHDU()
     # A keyword of FITS has eight letters; the name is kept as its comment.
     for name, value in {"box_size": grid.box_size, **about}.items():
+        if isinstance(value, str):  # of a header in ASCII
+            value = value.encode("ascii", "backslashreplace").decode()
         head.header[name.replace("_", "")[:8].upper()] = (value, name)
     extensions = [head]
     for name in maps.mean:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..gravity.fourier import to_modes
 from ..gravity.velocities import density_and_velocity
+from ..posterior.from_yaml import quiet
 from ..runs.finished import Run
 from ..theories import expansion
 
@@ -97,7 +98,8 @@ def _fields(run: Run, which: np.ndarray) -> Any:
     theory, target = run.target.theory, run.target
     redshifts = expansion.growth_redshifts(theory.a_last, theory.a_last)
     # Cobaya asks a Boltzmann code for no expansion rate that nobody requires.
-    target.model.add_requirements({"Hubble": {"z": redshifts}})
+    with quiet():  # it initialises the likelihoods again, and they repeat their advice
+        target.model.add_requirements({"Hubble": {"z": redshifts}})
     others_before = None
     for row in which:
         modes = to_modes(np.asarray(run.white_noise[row], dtype=float))

@@ -121,6 +121,16 @@ def test_fits_has_the_same_maps(runs, tmp_path):
         assert (header["BOXSIZE"], header["REDSHIFT"], header["SPACE"]) == (250.0, 0.5, "real")
 
 
+def test_fits_of_a_run_with_an_accent(copied, tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    (tmp_path / "chaînes").mkdir()
+    for file in list(tmp_path.glob("tiny.*")):
+        file.rename(tmp_path / "chaînes" / file.name)
+    command = ["export", str(tmp_path / "chaînes" / "tiny"), "--samples", "2", "--maps"]
+    assert main([*command, str(tmp_path / "maps.fits")]) == 0
+    assert "cha\\xeenes" in fits.getheader(tmp_path / "maps.fits")["RUN"]
+
+
 def test_fits_without_astropy_is_one_line(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "astropy.io.fits", None)
     path = tmp_path / "maps.fits"
