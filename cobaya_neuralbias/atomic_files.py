@@ -10,7 +10,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -104,6 +104,19 @@ def replacing(path: PathLike) -> Iterator[h5py.File]:
         yield file
 
 
+def write_bytes(path: PathLike, parts: Iterable[Any]) -> None:
+    """Write ``parts``, each bytes or a contiguous array, completely, or change nothing at ``path``.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written.
+    """
+    with _appearing(Path(path).expanduser()) as disk:
+        for part in parts:
+            disk.write(part)
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Write a text file completely, or leave the file at ``path`` unchanged.
 
@@ -112,8 +125,7 @@ def write_text(path: PathLike, text: str) -> None:
     InputError
         If it cannot be written.
     """
-    with _appearing(Path(path).expanduser()) as disk:
-        disk.write(text.encode("utf-8"))
+    write_bytes(path, [text.encode("utf-8")])
 
 
 def write_json(path: PathLike, content: object) -> None:
@@ -134,11 +146,16 @@ def as_json(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def check_output(file: PathLike) -> None:
-    """InputError unless ``file`` is the name of a file in an existing folder."""
+def check_output(file: PathLike, overwrite: bool = True) -> None:
+    """InputError unless ``file`` is the name of a file in an existing folder.
+
+    Where ``overwrite`` is False, of a file that does not exist.
+    """
     path = Path(file).expanduser()
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"'{file}': expected the name of a file in an existing folder.")
+    if path.exists() and not overwrite:
+        raise InputError(f"'{file}' exists; it is replaced only with --force.")
 
 
 def write_tree(group: h5py.Group, tree: Mapping[str, Any]) -> None:

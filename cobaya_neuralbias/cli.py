@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .errors import InputError
+from .export.arguments import add_export
 
 USER_ERROR = 2
 
@@ -54,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="write the numbers; with -, to the standard output, and the table to the error output",
     )
     diagnose.set_defaults(run=_diagnose)
+
+    add_export(commands, _clock)
 
     mock = commands.add_parser(
         "mock",

@@ -27,6 +27,7 @@ ALLOWED = {
     "qnhmc": (
         *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),
     ),
+    "export": ("atomic_files", "errors", "gravity", "posterior", "runs", "theories"),
     "mock": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior"),
     "report": (
         *("atomic_files", "bias", "catalogue", "errors", "gravity", "mock", "posterior"),
@@ -38,7 +39,10 @@ ALLOWED = {
         *("report", "runs", "sampling", "theories"),
     ),
     "bench": ("catalogue", "errors", "gravity", "kernels", "posterior"),
-    "cli": ("atomic_files", "bench", "calibration", "errors", "fitting", "mock", "report"),
+    "cli": (
+        *("atomic_files", "bench", "calibration", "errors", "export", "fitting", "mock"),
+        "report",
+    ),
 }
 # Rooms that may import Cobaya
 SURFACE = {

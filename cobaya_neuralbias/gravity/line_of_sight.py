@@ -16,7 +16,7 @@ Distances that a table has been turned into with another cosmology than the part
 ``fiducial`` one, are s' = chi_fiducial(z(|s|)) instead of |s| (Alcock & Paczynski 1979).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
@@ -62,6 +62,12 @@ def growth_on_light_cone(growth: Growth, distance):
     return np.stack([*parts[:2], *(g / inertia for g in parts[2:])], axis=1)
 
 
+def expansion_on_light_cone(growth: Growth, distance):
+    """(m,) aH at the distances (m,) [Mpc/h], over that of today."""
+    a = scale_factor_at(growth)(distance)
+    return a * growth.hubble(a) / (growth.a_last * growth.hubble_last)
+
+
 def fiducial_radii(growth: Growth, omega_m, distance):
     """(m,) distance by a flat LCDM cosmology, over that of the particles' [Mpc/h], same redshift.
 
@@ -83,9 +89,10 @@ class LineOfSight:
     ----------
     observer : (3,) float64 [voxel sides of the field], from the box's corner
     growth : (m, 4) float64, rows a1, a2, e1, e2 at the distances 0, ``step``, ... [voxel sides]:
-        r = q + a1 x1 + a2 x2 and v/(aH) = e1 x1 + e2 x2. Zeros in the place of e1 and e2: real
-        space
+        r = q + a1 x1 + a2 x2 and v/(aH) = e1 x1 + e2 x2
     step : float
+    in_redshift_space : bool, whether velocities displace what is seen
+    expansion : (m,) float64, aH over that of the last scale factor, at the same distances
     radii : (l,) float64, factor of the distances at 0, ``radii_step``, ...; of size 0: 1
     radii_step : float
     threads : Threads
@@ -94,19 +101,23 @@ class LineOfSight:
     observer: np.ndarray
     growth: np.ndarray
     step: float = 1.0
+    in_redshift_space: bool = True
+    expansion: np.ndarray | float = 1.0
     radii: np.ndarray = field(default_factory=lambda: np.empty(0))
     radii_step: float = 1.0
     threads: Threads = SERIAL
 
     @classmethod
-    def of(cls, observer, grid, coefficients, radii=None, threads=SERIAL):
+    def of(
+        cls, observer, grid, coefficients, radii=None, expansion=None, threads=SERIAL, **options
+    ):
         """
         Parameters
         ----------
         observer : (3,) float [Mpc/h]
         grid : Grid, of the field
-        coefficients, radii : functions of distances (m,) [Mpc/h] -> (m, 4) and (m,);
-            ``coefficients`` may be four numbers, the same at any distance
+        coefficients, radii, expansion : functions of distances (m,) [Mpc/h] -> (m, 4), (m,), (m,);
+            ``coefficients`` may be four numbers, the same at any distance; None: 1
         """
         far = farthest_corner(observer, grid.box_size)
         side = grid.voxel_side
@@ -117,18 +128,30 @@ class LineOfSight:
             growth = np.broadcast_to(np.asarray(coefficients, float), (N_ROWS, 4)).copy()
         step = at[1] / side
         observer = np.asarray(observer, dtype=float) / side
-        if radii is None:
-            return cls(observer, growth, step, threads=threads)
-        factors = radii(at * BEYOND)
-        return cls(observer, growth, step, factors, step * BEYOND, threads)
+        if expansion is not None:
+            options["expansion"] = expansion(at)
+        if radii is not None:
+            options |= {"radii": radii(at * BEYOND), "radii_step": step * BEYOND}
+        return cls(observer, growth, step, threads=threads, **options)
+
+    def in_real_space(self, sublattices, first, second=None):
+        """Displacements and dx/dln a [voxel sides], as of :meth:`observe`, in real space.
+
+        The latter are to be multiplied with the last aH for velocities.
+        """
+        true = replace(self, in_redshift_space=False, radii=np.empty(0))
+        rate = self.growth[:, 2:] * np.reshape(self.expansion, (-1, 1))
+        moved = replace(true, growth=np.hstack([rate, rate]))
+        return (sight.observe(sublattices, first, second) for sight in (true, moved))
 
     def _each(self, sublattices: Sublattices, first, second, last):
         """Arguments of the kernels, lattice by lattice."""
+        growth = self.growth if self.in_redshift_space else self.growth * [1.0, 1.0, 0.0, 0.0]
         for s, offset in enumerate(sublattices.offsets):
             others = np.empty((3, 0, 0, 0), first.dtype) if second is None else second[s]
             arguments = (
                 *(first[s], others, np.array(offset), self.observer - 0.5),  # sites are at centres
-                *(self.growth, self.step, self.radii, self.radii_step, last[s]),
+                *(growth, self.step, self.radii, self.radii_step, last[s]),
             )
             yield first.shape[2], *arguments
 

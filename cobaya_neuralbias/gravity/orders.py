@@ -116,6 +116,24 @@ class LagrangianParticles:
         modes_bar += self.both.displacement_vjp(hessian, displacement_bar)
         return modes_bar
 
+    def particles(self, modes, rates):
+        """Displacements x and dx/dln a, (s, 3, n, n, n) [voxel sides] each, in real space.
+
+        Parameters
+        ----------
+        modes : (n, n, n) float64
+        rates : (f1, f2), which in real space the density does not need
+        """
+        f1, f2 = rates
+        if self.both:
+            x, second, _ = Orders(self.first, self.both).displacements(modes)
+            velocity = f1 * x + f2 * second
+            x += second
+        else:
+            x, _ = self.first.displacement(modes)
+            velocity = f1 * x
+        return self.sublattices.displacements(x), self.sublattices.displacements(velocity)
+
     def density(self, modes):
         """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
 
@@ -165,17 +183,28 @@ class ObservedLagrangian:
         """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
         return self.first.packed_power
 
+    def _displacements(self, modes):
+        """Of all particles, of both orders, the second may be None; and what the adjoint needs."""
+        of = self.sublattices.displacements
+        if not self.both:
+            return of(self.first.displacement(modes)[0]), None, None
+        first, second, hessian = Orders(self.first, self.both).displacements(modes)
+        return of(first), of(second), hessian
+
+    def particles(self, modes, rates):
+        """As :meth:`LagrangianParticles.particles`: at the time of the light cone, if there is one.
+
+        ``rates`` are those of the line of sight, which are not asked for.
+        """
+        first, second, _ = self._displacements(modes)
+        return self.line_of_sight.in_real_space(self.sublattices, first, second)
+
     def density(self, modes):
         """Matter density contrast (m, m, m) of the white-noise ``modes`` (n, n, n).
 
         On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
         """
-        of = self.sublattices.displacements
-        if self.both:
-            first, second, hessian = Orders(self.first, self.both).displacements(modes)
-            first, second = of(first), of(second)
-        else:
-            first, second, hessian = of(self.first.displacement(modes)[0]), None, None
+        first, second, hessian = self._displacements(modes)
         delta = self.sublattices.paint(self.line_of_sight.observe(self.sublattices, first, second))
         delta -= 1
         return Evolved(delta, first, second, hessian)

@@ -189,6 +189,22 @@ class ParticleMesh:
         self._run(axpy.advance, x, -drift, p.reshape(-1))
         self._run(axpy.advance, p_bar, drift, x_bar.reshape(-1))
 
+    def _evolve(self, modes, momenta):
+        """As :meth:`_start`, at the end; the last kick only if ``momenta`` matter."""
+        x, p, hessian = self._start(modes)
+        kicks, drifts = self.schedule
+        for kick, drift in zip(kicks, drifts, strict=False):
+            self._kick(x, p, kick, drift)
+        if momenta:
+            self._kick(x, p, kicks[-1], 0.0)
+        return x, p, hessian
+
+    def particles(self, modes):
+        """Displacements x and dx/dln a, (s, 3, n, n, n) [voxel sides] each, in real space."""
+        x, p, _ = self._evolve(modes, momenta=True)
+        p /= self.growth.inertia_last
+        return x, p
+
     # Redshift space: x + v/(a H), along one axis or the lines of sight
 
     @property
@@ -233,12 +249,7 @@ class ParticleMesh:
 
         On the mesh of ``sublattices.n_density``; see :class:`Evolved`.
         """
-        x, p, hessian = self._start(modes)
-        kicks, drifts = self.schedule
-        for kick, drift in zip(kicks, drifts, strict=False):
-            self._kick(x, p, kick, drift)
-        if self._momenta_matter:
-            self._kick(x, p, kicks[-1], 0.0)
+        x, p, hessian = self._evolve(modes, self._momenta_matter)
         delta = self._paint(x, p)
         delta -= 1
         return Evolved(delta, x, p, hessian)

@@ -28,7 +28,7 @@ from itertools import product
 import numpy as np
 
 from ..kernels.array_pool import empty, zeros
-from ..kernels.particles import assignment, eightfold, quarter_shifts
+from ..kernels.particles import assignment, eightfold, ghosts, quarter_shifts
 from .workspace import Workspace
 
 SHIFT = quarter_shifts.SHIFT
@@ -136,6 +136,29 @@ class Sublattices:
         for x, lattice in zip(displacements, self.lattices(n), strict=True):
             assignment.paint(self.assignment, x, density, lattice, self.mass(n), self.threads)
         return density
+
+    def paint_vectors(self, displacements, vectors):
+        """Density, and the vectors of the particles weighted by it, on the mesh of n_density.
+
+        Parameters
+        ----------
+        displacements, vectors : (s, 3, n, n, n) float of the same type
+
+        Returns
+        -------
+        density : (m, m, m), relative to the mean
+        sums : (3, m, m, m), the mean vector in a voxel times its density
+        """
+        n = self.n_density or self.grid.n
+        mesh = assignment.vector_mesh(self.assignment, n, displacements.dtype)
+        mesh[...] = 0
+        for x, v, lattice in zip(displacements, vectors, self.lattices(n), strict=True):
+            assignment.paint_vectors(self.assignment, x, v, mesh, lattice, self.threads)
+        folded = zeros((4, n, n, n), mesh.dtype)
+        for component, out in enumerate(folded):
+            padded = np.ascontiguousarray(mesh[..., component])
+            self.threads.run(ghosts.fold, n, padded, self.mass(n), out)
+        return folded[3], folded[:3]
 
     def paint_vjp(self, displacements, density_bar, displacements_bar, add=False):
         """Cotangent of the displacements; may take their place, or be added to what is there."""

@@ -19,7 +19,7 @@ from ..gravity.fourier import to_modes
 from ..gravity.grid import Grid
 from ..posterior.from_yaml import quiet
 from .field_file import read_field_file
-from .rebuild import as_prefix, files_of, rebuild, stem_of
+from .rebuild import FIELDS, as_prefix, files_of, rebuild, stem_of
 from .traces import PER_WARMUP
 
 REQUIRED = (
@@ -71,6 +71,7 @@ class Run:
         or from a version that did not record it.
     left_out : list of str
         Blocks and names of likelihoods and priors that were Python functions: the model is without.
+    stored : dict, number of a chain -> how many of the rows of ``white_noise`` are of it, in order
     """
 
     prefix: str
@@ -92,6 +93,7 @@ class Run:
     fixed: list
     warmups: list
     left_out: list[str] = field(default_factory=list)
+    stored: dict[int, int] = field(default_factory=dict)
 
     @property
     def density_grid(self) -> Grid:
@@ -183,10 +185,11 @@ def load_run(prefix: str | os.PathLike) -> Run:
     contents = {path: c for path, c in contents.items() if _has_samples(path, c)}
     if not contents:
         raise InputError(f"'{prefix}': the run has no samples yet (still in its warm-up).")
-    stored = [c for c in contents.values() if all(name in c for name in STORED)]
+    with_fields = {p: c for p, c in contents.items() if all(name in c for name in STORED)}
+    stored = list(with_fields.values())
     if not stored:
         raise InputError(
-            f"'{prefix}': the run stored no full fields (store_every: 0), a report needs some."
+            f"'{prefix}': the run stored no full fields (store_every: 0), expected some."
         )
     parts = list(contents.values())
     first = parts[0]
@@ -240,7 +243,12 @@ def load_run(prefix: str | os.PathLike) -> Run:
             if PER_WARMUP[0] in part
         ],
         left_out=left_out,
+        stored={_chain_number(path): len(c[STORED[0]]) for path, c in with_fields.items()},
     )
+
+
+def _chain_number(path: Path) -> int:
+    return int(path.name.removesuffix(FIELDS).rpartition(".")[2])
 
 
 def beside(prefix: str | os.PathLike, what: str) -> Path:

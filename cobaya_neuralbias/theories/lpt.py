@@ -1,13 +1,16 @@
 """Theory: whitened phases and linear power -> matter density by Lagrangian perturbation theory."""
 
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
 
 from ..component import BOOLEAN, check_option
 from ..gravity.growth import second_order_ratio
 from ..gravity.lagrangian import Lagrangian
-from ..gravity.line_of_sight import EARLIEST, growth_on_light_cone
+from ..gravity.line_of_sight import (
+    EARLIEST,
+    expansion_on_light_cone,
+    growth_on_light_cone,
+)
 from ..gravity.orders import LagrangianParticles, ObservedLagrangian
 from . import observer
 from .matter_density import MatterDensity
@@ -57,7 +60,7 @@ class LPT(MatterDensity):
         )
         first, both = replace(model, order=1), model if self.order == 2 else None
         if self.observer is not None:
-            sight = observer.line_of_sight(self, workspace, self._seen(growth), growth)
+            sight = self._line_of_sight(workspace, growth)
             return ObservedLagrangian(first, both, sublattices, sight)
         plain = self.particles_per_voxel == 1 and sublattices.n_density == workspace.grid.n
         if plain and self.redshift_axis is None:
@@ -65,9 +68,9 @@ class LPT(MatterDensity):
         rates = (0.0, 0.0) if self.redshift_axis is None else growth.rates
         return LagrangianParticles(first, both, sublattices, self.redshift_axis, rates)
 
-    def _seen(self, growth):
-        """Coefficients of both orders where particles are seen: four numbers, or by distance."""
-        moving = np.array([1, 1, 1, 1] if self.rsd == "radial" else [1, 1, 0, 0])
-        if self.light_cone:
-            return lambda distance: growth_on_light_cone(growth, distance) * moving
-        return np.array([1.0, 1.0, *(growth.rates if growth else (0.0, 0.0))]) * moving
+    def _line_of_sight(self, workspace, growth):
+        if not self.light_cone:
+            return observer.line_of_sight(self, workspace, (1.0, 1.0, *growth.rates), growth)
+        by_distance = partial(growth_on_light_cone, growth)
+        expansion = partial(expansion_on_light_cone, growth)
+        return observer.line_of_sight(self, workspace, by_distance, growth, expansion)

@@ -26,13 +26,13 @@ from ..gravity.line_of_sight import EARLIEST
 from ..gravity.sublattices import INTERPOLATIONS, OFFSETS, Sublattices
 from ..gravity.workspace import WORKSPACES
 from ..kernels.cache import one_compiles
-from . import memory, observer
+from . import expansion, memory, observer
+from .expansion import OMEGAS
 from .stored_fields import CHI2_TOLERANCE, EACH, StoredFields
 
 DTYPES = ("float64", "float32")
 # Voxels of the field along the side of one of the density's: what `bias_grid` may make of `n_grid`
 COARSER = (1, 2, 4)
-OMEGAS = ("Omega_b", "Omega_cdm", "Omega_nu_massive")
 # Least k_max to ask for [1/Mpc]. A Boltzmann code integrates sigma8, which may normalise P(k), no
 # further than it is asked for P(k). By then CAMB's has converged to 1e-4, its P(k) to 2e-4.
 CONVERGED_K_MAX = 10.0
@@ -229,7 +229,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         """Where the expansion rate must be known, or None."""
         if self.growth_from is None:
             return None
-        return 1 / scale_factors(self.growth_from, self.a_last) - 1
+        return expansion.growth_redshifts(self.growth_from, self.a_last)
 
     def get_requirements(self):
         z = [float(self.redshift)]
@@ -380,12 +380,11 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
 
     def forward_model(self):
         """The forward model at the provider's cosmology."""
-        omegas = [getattr(self.provider, f"get_{omega}")(self.redshift) for omega in OMEGAS]
-        omega_m = float(np.squeeze(sum(omegas)))
         growth, table = None, self._growth_redshifts
         if table is not None:
-            growth = Growth.integrate(1 / (1 + table), self.provider.get_Hubble(table), omega_m)
+            growth = expansion.growth(self.provider, table, self.redshift)
         amplitude = mode_amplitude(self.grid, self.linear_power())
+        omega_m = expansion.omega_m(self.provider, self.redshift)
         return self.build(self._workspace, amplitude, omega_m, growth)
 
     def calculate(self, state, want_derived=True, **params_values_dict):

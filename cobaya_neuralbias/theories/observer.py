@@ -58,14 +58,14 @@ def needed_by(theory, name):
         )
 
 
-def line_of_sight(theory, workspace, coefficients, growth):
+def line_of_sight(theory, workspace, coefficients, growth, expansion=None):
     """:class:`LineOfSight` on the grid of ``workspace``, None where nobody observes.
 
     Parameters
     ----------
     theory : MatterDensity
     workspace : MeshTransforms
-    coefficients : see :meth:`.LineOfSight.of`
+    coefficients, expansion : see :meth:`.LineOfSight.of`
     growth : Growth, used with ``fiducial_omega_m``
     """
     if theory.observer is None:
@@ -73,4 +73,12 @@ def line_of_sight(theory, workspace, coefficients, growth):
     radii = None
     if theory.fiducial_omega_m is not None:
         radii = partial(fiducial_radii, growth, theory.fiducial_omega_m)
-    return LineOfSight.of(theory.observer, workspace.grid, coefficients, radii, workspace.threads)
+    return LineOfSight.of(
+        theory.observer,
+        workspace.grid,
+        coefficients,
+        radii,
+        expansion,
+        workspace.threads,
+        in_redshift_space=theory.rsd == "radial",
+    )

@@ -53,11 +53,6 @@ class ParticleMesh(MatterDensity):
     def finest_mesh(self):
         return self.mesh_factor
 
-    def _seen_of_momenta(self, growth):
-        """Coefficients of positions and momenta where particles are seen."""
-        velocity = 1 / growth.inertia_last if self.rsd == "radial" else 0.0
-        return 1.0, 0.0, 0.0, velocity
-
     def fields(self):
         observed = 0 if self.observer is None else 3 * self.particles_per_voxel
         return observed + 5.5 + 11.5 * self.mesh_factor**3 + 13 * self.particles_per_voxel
@@ -83,5 +78,7 @@ class ParticleMesh(MatterDensity):
             workspace.of_mesh(round(self.mesh_factor * grid.n)),
             self.redshift_axis,
             self.deconvolve,
-            observer.line_of_sight(self, workspace, self._seen_of_momenta(growth), growth),
+            observer.line_of_sight(
+                self, workspace, (1.0, 0.0, 0.0, 1 / growth.inertia_last), growth
+            ),
         )

@@ -10,6 +10,7 @@ from cobaya_neuralbias.gravity.background import Growth, scale_factors
 from cobaya_neuralbias.gravity.line_of_sight import (
     EARLIEST,
     LineOfSight,
+    expansion_on_light_cone,
     farthest_corner,
     fiducial_radii,
     growth_on_light_cone,
@@ -264,3 +265,34 @@ def test_no_number_stays_one(models, grown):
         modes[1, 2, 3] = wrong
         evolved = model.density(modes)
         model.density_vjp(evolved, np.ones(evolved.delta.shape))
+
+
+def test_particles_in_real_space(models, grown):
+    """Places and velocities without what the observer makes of them."""
+    modes, rates = np.random.default_rng(9).standard_normal((N, N, N)), (0.5, 1.1)
+    real = models.particles(N, interpolation="local").particles(modes, rates)
+    model = observed(
+        models, lambda grid: LineOfSight.of(INSIDE, grid, [1, 1, *rates], fiducial(grown))
+    )
+    for one, other in zip(model.particles(modes, rates), real, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_velocities_on_the_light_cone(models, grown):
+    """v = a H dx/dln a, of the time of each distance."""
+    modes = np.random.default_rng(10).standard_normal((N, N, N))
+    expansion = lambda distance: expansion_on_light_cone(grown, distance)  # noqa: E731
+    model = observed(
+        models,
+        lambda grid: LineOfSight.of(INSIDE, grid, light_cone(grown), expansion=expansion),
+        order=1,
+    )
+    x, rate = model.particles(modes, None)
+    first, _ = model.first.displacement(modes)
+    sites = (np.indices((N, N, N)) + 0.5) * model.grid.voxel_side
+    distance = np.linalg.norm(sites - np.reshape(INSIDE, (3, 1, 1, 1)), axis=0)
+    z = 1 / scale_factor_at(grown)(distance) - 1
+    d, f = growth.growth(z, OMEGA_M), growth.growth_rate(z, OMEGA_M)
+    np.testing.assert_allclose(x[0], d * first, atol=1e-6)
+    hubble = growth.expansion_rate(z, OMEGA_M) / (1 + z)
+    np.testing.assert_allclose(rate[0], hubble * f * d * first, atol=1e-6)

@@ -1,0 +1,1 @@
+"""What a run found, for other programs: white noise for N-body codes, maps of the posterior."""
