@@ -550,3 +550,21 @@ def test_a_quadrupole_is_explained(good, rsd, value, advice):
     good["quadrupole"]["z"].update(value=value, z=value / 0.04)
     (check,) = [check for check in checks(good) if not check["met"]]
     assert advice in check["advice"] and "along z" in check["advice"]
+
+
+@pytest.mark.parametrize(
+    "rsd, value, advice",
+    [
+        ("none", 0.2, "Then set rsd: radial"),
+        ("radial", 0.2, "selection"),
+        ("radial", -0.2, "Then set rsd: none"),
+        ("none", -0.2, "selection"),
+    ],
+)
+def test_a_quadrupole_about_the_lines_of_sight_is_explained(good, rsd, value, advice):
+    good["rsd"] = rsd
+    along = {**good["quadrupole"]["z"], "value": value, "z": value / 0.04}
+    good["quadrupole"]["line of sight"] = along
+    (check,) = [check for check in checks(good) if not check["met"]]
+    assert advice in check["advice"] and "lines of sight" in check["advice"]
+    assert "x, y, z, line of sight" in check["text"]
