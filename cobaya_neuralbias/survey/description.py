@@ -346,9 +346,9 @@ def _cosmology(keys: Keys, file: str) -> dict[str, float]:
     part = Keys(keys.raw("cosmology"), file, "cosmology", tuple(COSMOLOGY))
     found = {name: part.number(name, value, 0) for name, value in COSMOLOGY.items()}
     omega_m = keys.number("omega_m", OMEGA_M, 0, 1)
+    if not math.isclose(found["H0"], 70, abs_tol=40):
+        raise part.error("H0", found["H0"], "km/s/Mpc, from 30 to 110")
     if found["ombh2"] >= omega_m * (found["H0"] / 100) ** 2:
         largest = omega_m * (found["H0"] / 100) ** 2
         raise part.error("ombh2", found["ombh2"], f"below omega_m h^2 = {largest:.6g}")
-    if not math.isclose(found["H0"], 70, abs_tol=40):
-        raise part.error("H0", found["H0"], "km/s/Mpc, from 30 to 110")
     return found

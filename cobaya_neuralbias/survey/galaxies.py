@@ -83,8 +83,8 @@ def read_galaxies(options: TableOptions, log: Logger, log10_mark: bool = False) 
         values = {name: value[rows] for name, value in values.items()}
     for name, value in values.items():
         bad = ~np.isfinite(value)
-        _refuse(table, rows, bad, f"{name} ({found[name]!r})", value, "a finite number")
-    direction = _directions(table, rows, options, found, values)
+        _refuse(table, rows, bad, f"{name} ({options.columns[name]!r})", value, "a finite number")
+    direction = _directions(table, rows, options, values)
     z = values.get("z")
     if z is not None:
         z = _redshifts(table, rows, options, z)
@@ -94,11 +94,18 @@ def read_galaxies(options: TableOptions, log: Logger, log10_mark: bool = False) 
     if mark is not None:
         bad = mark > 20 if log10_mark else mark <= 0
         expected = "a logarithm of at most 20 with log10: true" if log10_mark else "a number > 0"
-        _refuse(table, rows, bad, f"mark ({found['mark']!r})", mark, expected)
+        _refuse(table, rows, bad, f"mark ({options.columns['mark']!r})", mark, expected)
         mark = 10.0**mark if log10_mark else mark
     weight = values.get("weight")
     if weight is not None:
-        _refuse(table, rows, weight < 0, f"weight ({found['weight']!r})", weight, "a number >= 0")
+        _refuse(
+            table,
+            rows,
+            weight < 0,
+            f"weight ({options.columns['weight']!r})",
+            weight,
+            "a number >= 0",
+        )
         if not weight.any():
             raise InputError(f"{source}: all weights are 0, expected at least one above.")
     k_correction, magnitude = values.get("k_correction"), values.get("magnitude")
@@ -150,7 +157,6 @@ def _directions(
     table: Table,
     rows: np.ndarray | None,
     options: TableOptions,
-    found: dict[str, Key],
     values: dict[str, np.ndarray],
 ) -> np.ndarray:
     """(n, 3) unit vectors of the two angles, in range and in the unit that is stated."""
@@ -169,9 +175,9 @@ def _directions(
         hint = ""
     bad = (longitude < 0) | (longitude >= turn)
     names = ("l", "b") if options.frame == "galactic" else ("RA", "Dec")
-    what = f"{names[0]} ({found['ra']!r})"
+    what = f"{names[0]} ({options.columns['ra']!r})"
     _refuse(table, rows, bad, what, longitude, f"a value in [0, {turn:.6g}) {stated}{hint}")
-    what = f"{names[1]} ({found['dec']!r})"
+    what = f"{names[1]} ({options.columns['dec']!r})"
     bad = np.abs(latitude) > quarter
     _refuse(
         table,

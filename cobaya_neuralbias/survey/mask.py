@@ -144,7 +144,7 @@ def _read_map(options: MaskOptions, table_frame: str) -> PixelMask:
     written = {"RING": "ring", "NESTED": "nested", "NEST": "nested"}.get(header.get("ORDERING", ""))
     if written is not None and options.ordering not in (None, written):
         raise InputError(
-            f"{name}: its header says ORDERING = {written}, expected mask: ordering = "
+            f"{name}: its header says ORDERING = {written.upper()}, expected mask: ordering = "
             f"{options.ordering}."
         )
     ordering = written or options.ordering

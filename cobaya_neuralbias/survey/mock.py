@@ -20,12 +20,13 @@ from .sky import LIGHT_SPEED, angles, distance_modulus, redshift_at, rotation
 # before the sphere of halos does.
 MARGIN = 10.0
 # Nearest galaxies that the written survey lets enter: velocities decide nearer ones [Mpc/h]
-NEAREST = 5.0
+NEAREST = 10.0
 # Msun/h for an Lsun/h^2 in K, and the sun's absolute magnitude there (Vega)
 MASS_TO_LIGHT = 100.0
 ABSOLUTE_SUN = 3.28
-# Faint edges of the bins of the written survey, over the least luminosity
-BINS = (1.0, 2.0, 4.0)
+# Faint edges of the bins of the written survey, over the least luminosity. Velocities change the
+# distances that luminosities are of, and no halos are there that could come in from below.
+BINS = (1.5, 3.0, 6.0)
 
 
 @dataclass(frozen=True, eq=False)
