@@ -120,7 +120,14 @@ def test_blocks_run(page, folder):
 
 @pytest.mark.parametrize(
     "name, number",
-    [("mocks", 3), ("predictive_checks", 1), ("fit", 1), ("compare_models", 2), ("diagnose", 2)],
+    [
+        ("mocks", 3),
+        ("predictive_checks", 1),
+        ("fit", 1),
+        ("compare_models", 2),
+        ("diagnose", 2),
+        ("survey", 2),
+    ],
 )
 def test_commands_run(name, number, folder):
     """`cobaya-neuralbias` lines of a page, after its Python blocks (which write what they take)."""

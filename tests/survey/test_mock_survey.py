@@ -107,7 +107,7 @@ def test_catalogues_that_are_refused(tmp_path):
         np.random.default_rng(0).uniform(0, 250, (900, 3)), np.full(900, 1e13), 250
     )
     write_catalogue(tmp_path / "a.h5", halos)
-    with pytest.raises(InputError, match="no attribute for .'omega_m'."):
+    with pytest.raises(InputError, match=r"no attribute for .'omega_m'"):
         make_mock_survey(tmp_path / "a.h5", tmp_path / "sky.h5")
     write_catalogue(tmp_path / "b.h5", halos, {"Omega_m": 0.3})
     with pytest.raises(InputError, match="have no velocities"):
