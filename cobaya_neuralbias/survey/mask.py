@@ -20,6 +20,8 @@ SUSPECT = 0.1
 # Randoms a pixel that the mesh of pixels is chosen for, and the fewest that are let pass
 RANDOMS_A_PIXEL = 100
 LEAST_RANDOMS_A_PIXEL = 10
+# Standard deviations by which the scatter of pixels must exceed that of Poisson numbers to be real
+SCATTER_DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,12 @@ def _read_map(options: MaskOptions, table_frame: str) -> PixelMask:
 def _of_randoms(
     options: MaskOptions, table_frame: str, randoms: Galaxies, log: Logger
 ) -> PixelMask:
-    """Randoms a pixel, over those of the fullest one."""
+    """Randoms a pixel, over those of a full one.
+
+    Where pixels inside the footprint scatter no more than Poisson numbers, randoms tell of the
+    footprint alone: those pixels are 1, and the noise of the randoms is not taken for a mask. Else
+    the fullest pixel is 1.
+    """
     name = options.path
     healpy = _healpy(name)
     nside = options.nside
@@ -192,13 +199,40 @@ def _of_randoms(
         )
     pixel = healpy.vec2pix(nside, *randoms.direction.T)
     counts = np.bincount(pixel, weights=randoms.weight, minlength=12 * nside**2).astype(np.float64)
-    log.info(
-        "%s: %d randoms on pixels of %.2g degrees (nside %d), %.0f a pixel: the angular "
-        "completeness is known to %.1f %% in each, relative to the fullest.",
-        *(name, len(randoms), healpy.nside2resol(nside, arcmin=True) / 60, nside, mean),
-        100 / np.sqrt(mean),
+    values, uniform = _relative(
+        counts, randoms.weight, healpy.get_all_neighbours(nside, range(counts.size))
     )
-    return PixelMask(name, counts / counts.max(), False, options.frame, table_frame)
+    log.info(
+        "%s: %d randoms on pixels of %.2g degrees (nside %d), %.0f a pixel: %s.",
+        *(name, len(randoms), healpy.nside2resol(nside, arcmin=True) / 60, nside, mean),
+        "uniform inside the footprint, but for noise, so that the completeness is 1 there"
+        if uniform
+        else f"the completeness is known to {100 / np.sqrt(mean):.1f} % in each, and is 1 in the "
+        "fullest",
+    )
+    return PixelMask(name, values, False, options.frame, table_frame)
+
+
+def _relative(
+    counts: np.ndarray, weight: np.ndarray | None, neighbours: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """(completeness of pixels, whether it is uniform inside the footprint).
+
+    Parameters
+    ----------
+    counts : (n_pixels,) sum of the weights of the randoms
+    weight : (n,) of the randoms, or None
+    neighbours : (8, n_pixels) numbers of the pixels about each, -1 where there is none
+    """
+    inside = (counts > 0) & np.all((counts[neighbours] > 0) | (neighbours < 0), axis=0)
+    n = np.count_nonzero(inside)
+    if n > 1:
+        level = counts[inside].mean()
+        # Of a sum of weights the variance is the sum of their squares.
+        noise = level * (1.0 if weight is None else np.sum(weight**2) / np.sum(weight))
+        if counts[inside].var() / noise < 1 + SCATTER_DEVIATIONS * np.sqrt(2 / n):
+            return np.where(inside, 1.0, np.minimum(counts / level, 1.0)), True
+    return counts / counts.max(), False
 
 
 def _randoms_a_pixel(randoms: Galaxies, nside: int) -> float:

@@ -18,8 +18,10 @@ from .sky import distance_at_luminosity_distance, distance_modulus, luminosity
 
 # Galaxies that a mean weight is of: its error is a tenth of the scatter of the weights or so.
 WEIGHT_NEIGHBOURS = 50
-# Shells between the nearest and the farthest random, and width of the smoothing in them
+# Shells between the nearest and the farthest random, at most, fewest randoms in one, and width of
+# the smoothing in shells
 _SHELLS = 100
+_LEAST_IN_SHELL = 400
 _SMOOTHING = 2.0
 
 
@@ -224,7 +226,7 @@ def radial_of_randoms(randoms: Galaxies, near: float, far: float, omega_m: float
             f"expected at least {10 * _SHELLS}, for a radial selection."
         )
     low, high = r[inside].min(), r[inside].max()
-    shells = np.linspace(low, high, _SHELLS + 1)
+    shells = _shells(r[inside], np.linspace(low, high, _SHELLS + 1))
     counts = np.histogram(r, shells, weights=weight)[0].astype(np.float64)
     volumes = np.diff(shells**3) / 3
     density = gaussian_filter1d(counts, _SMOOTHING, mode="constant") / gaussian_filter1d(
@@ -233,6 +235,17 @@ def radial_of_randoms(randoms: Galaxies, near: float, far: float, omega_m: float
     return Radial(
         max(near, low), min(far, high), (shells[1:] + shells[:-1]) / 2, density / density.max()
     )
+
+
+def _shells(r: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Those of ``edges`` that leave enough of ``r`` in each shell: near ones hold few."""
+    below = np.searchsorted(np.sort(r), edges)
+    least = min(_LEAST_IN_SHELL, len(r) // 4)
+    kept = [0]
+    for i in range(1, len(edges) - 1):
+        if below[i] - below[kept[-1]] >= least and len(r) - below[i] >= least:
+            kept.append(i)
+    return edges[[*kept, len(edges) - 1]]
 
 
 def mean_weights(galaxies: Galaxies, used: np.ndarray, direction: np.ndarray) -> np.ndarray | None:

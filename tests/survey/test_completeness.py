@@ -207,6 +207,20 @@ def test_randoms_give_the_analytic_mask(work, rng):
         assert abs(n - mean) < 4 * np.sqrt(mean) + 0.02 * mean
 
 
+def test_randoms_that_are_not_uniform(work, rng):
+    """A third of the randoms in one hemisphere: so is the completeness; else noise is no mask."""
+    isotropic = uniform_sphere(rng, 80.0, 0.05)
+    for fraction in (1.0, 1 / 3):
+        seen = (isotropic[:, 2] > 0) | (rng.random(len(isotropic)) < fraction)
+        work.write(table_of(isotropic[seen]), "randoms.h5")
+        mask = {"randoms": str(work.folder / "randoms.h5"), "nside": 4, "radial": False}
+        galaxies = table_of(isotropic[seen][::50])
+        *_, fields, _ = work.make(galaxies, z_range=z_at(5, 70), mask=mask)
+        up, down = fields[:, :, 10:].sum(), fields[:, :, :6].sum()
+        assert down / up == pytest.approx(fraction, rel=0.02 if fraction < 1 else 1e-2)
+        assert (fields.max() == 1) == (fraction == 1)
+
+
 def test_angles_alone_of_randoms(work, points, rng):
     """Randoms without redshifts: their angles are the mask, z_range the rest."""
     isotropic = uniform_sphere(rng, 80.0, 0.02)
@@ -219,6 +233,6 @@ def test_angles_alone_of_randoms(work, points, rng):
         mask={"randoms": str(work.folder / "randoms.h5"), "nside": 2, "radial": False},
     )
     observed = fields.sum() * (about["box"] / 16) ** 3
-    assert observed == pytest.approx(4 / 3 * np.pi * (70**3 - 5**3), rel=0.1)
+    assert observed == pytest.approx(4 / 3 * np.pi * (70**3 - 5**3), rel=0.01)
     with h5py.File(work.folder / "made.h5") as file:
         assert file["survey/completeness"].shape == (16, 16, 16)
