@@ -22,7 +22,7 @@ NOTICE = "<!-- Written by `python docs/generate.py` from {source}: edit that ins
 # Rooms of the API reference, in the order of its table of contents
 ROOMS = (
     *("posterior", "catalogue", "gravity", "bias", "sampling", "runs", "qnhmc"),
-    *("mock", "report", "export", "fitting", "calibration", "bench"),
+    *("survey", "mock", "report", "export", "fitting", "calibration", "bench"),
 )
 
 

@@ -122,7 +122,7 @@ def test_blocks_run(page, folder):
     "name, number",
     [
         *[("mocks", 3), ("predictive_checks", 1), ("fit", 1), ("compare_models", 2)],
-        *[("diagnose", 2), ("export", 3)],
+        *[("diagnose", 2), ("export", 3), ("survey", 2)],
     ],
 )
 def test_commands_run(name, number, folder):

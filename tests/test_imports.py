@@ -38,16 +38,17 @@ ALLOWED = {
         *("atomic_files", "catalogue", "errors", "fitting", "gravity", "mock", "posterior"),
         *("report", "runs", "sampling", "theories"),
     ),
+    "survey": ("atomic_files", "catalogue", "errors", "gravity", "posterior"),
     "bench": ("catalogue", "errors", "gravity", "kernels", "posterior"),
     "cli": (
         *("atomic_files", "bench", "calibration", "errors", "export", "fitting", "mock"),
-        "report",
+        *("report", "survey"),
     ),
 }
 # Rooms that may import Cobaya
 SURFACE = {
     *("component", "theories", "likelihoods", "posterior", "runs", "qnhmc"),
-    *("mock", "fitting", "calibration", "bench"),
+    *("mock", "fitting", "calibration", "survey", "bench"),
 }
 # Folders of kernels that share nothing but the files beside them
 KERNEL_ROOMS = ("transforms", "particles", "halos")

@@ -115,6 +115,7 @@ def write_catalogue(
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     truth: Mapping[str, Any] | None = None,
+    survey: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an HDF5 catalogue that :func:`read_catalogue` reads with its defaults.
 
@@ -129,6 +130,9 @@ def write_catalogue(
     truth : dict, optional
         The true fields that the halos formed in, written below ``truth/``: the cubes that
         :func:`read_truth` returns, and other numbers or dictionaries of them.
+    survey : dict, optional
+        What was observed, written below ``survey/``: fields (m, m, m) or (k, m, m, m) as datasets,
+        all else as attributes of the group.
     """
     file = Path(path).expanduser()
     if str(path) == BUNDLED or file.is_dir() or not file.parent.is_dir():
@@ -150,3 +154,10 @@ def write_catalogue(
                 content.create_dataset(f"halos/{name}", data=value).attrs["units"] = unit
         if truth:
             write_tree(content.create_group("truth"), truth)
+        if survey:
+            group = content.create_group("survey")
+            for name, entry in survey.items():
+                if np.ndim(entry) >= 3:
+                    group[name] = entry
+                else:
+                    group.attrs[name] = entry

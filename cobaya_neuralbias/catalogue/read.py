@@ -22,7 +22,7 @@ from .locations import resolve, split_table
 from .rows import selected_rows
 from .stated import check_box
 from .table import AXES, VELOCITY_AXES, Table, assign
-from .text import open_text
+from .text import TextTable, open_text
 from .units import check_masses, check_units, need_h, same_unit, to_mpc_h, to_msun_h
 
 # Images of halos beyond a face, wrapped, agree with them to this fraction of the box.
@@ -128,8 +128,17 @@ def read_catalogue(
     return HaloCatalogue(position, mass, box_size, source, velocity, table.stated, rows, has_masses)
 
 
-def open_table(path: PathLike, source: str, columns: Mapping[str, Any]) -> Table:
-    """The table in a file of any format that is known."""
+def open_table(
+    path: PathLike,
+    source: str,
+    columns: Mapping[str, Any],
+    wanted: Sequence[str] | None = None,
+) -> Table:
+    """The table in a file of any format that is known.
+
+    ``wanted`` are the names by which the header of a text is recognised where they are not those of
+    halos, with ``columns``.
+    """
     file = resolve(path)
     name = split_table(path)[1]
     if hdf5.is_hdf5(file):
@@ -145,7 +154,11 @@ def open_table(path: PathLike, source: str, columns: Mapping[str, Any]) -> Table
         raise InputError(f"{source}: parquet is not read, expected HDF5, text, npy, npz or FITS.")
     if name is not None:
         raise InputError(f"{source}: a table of text has no parts, expected the name of the file.")
-    return open_text(file, source, dict(columns))
+    return (
+        open_text(file, source, dict(columns))
+        if wanted is None
+        else TextTable(file, source, wanted)
+    )
 
 
 def _read_columns(
