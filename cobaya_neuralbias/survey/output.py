@@ -144,6 +144,9 @@ def run_options(
     }
     if not d.light_cone:
         theory["redshift"] = field_redshift(d, selection)
+    if d.light_cone or theory["redshift"] == 0:
+        # For whoever lets Omega_m move: distances stay those of the catalogue.
+        theory["fiducial_omega_m"] = d.omega_m
     likelihood: dict[str, Any] = {
         "class": "cobaya_neuralbias.NeuralBias",
         "catalogue": str(file),

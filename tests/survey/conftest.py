@@ -10,7 +10,8 @@ from cobaya.yaml import yaml_dump
 
 from cobaya_neuralbias.errors import InputError
 from cobaya_neuralbias.gravity.growth import comoving_distance
-from cobaya_neuralbias.survey import make_survey, sky
+from cobaya_neuralbias.survey import sky
+from cobaya_neuralbias.survey.commands import make_survey
 
 OMEGA_M = 0.3
 

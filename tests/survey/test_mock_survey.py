@@ -8,8 +8,9 @@ from cobaya.yaml import yaml_load_file
 from cobaya_neuralbias import cli
 from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, read_truth, write_catalogue
 from cobaya_neuralbias.errors import InputError
-from cobaya_neuralbias.survey import make_mock_survey, make_survey, sky
-from cobaya_neuralbias.survey.mock import observe
+from cobaya_neuralbias.survey import sky
+from cobaya_neuralbias.survey.commands import make_survey
+from cobaya_neuralbias.survey.mock import make_mock_survey, observe
 
 
 def test_one_halo():

@@ -9,7 +9,8 @@ from cobaya.yaml import yaml_load, yaml_load_file
 
 from cobaya_neuralbias import cli
 from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, read_field, write_catalogue
-from cobaya_neuralbias.survey import make_survey, sky
+from cobaya_neuralbias.survey import sky
+from cobaya_neuralbias.survey.commands import make_survey
 
 from .conftest import OMEGA_M, distance, table_of, z_at
 
