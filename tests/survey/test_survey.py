@@ -109,6 +109,7 @@ def test_files_of_a_survey_without_marks(work, points):
         "rsd": "radial",
         "observer": pytest.approx(about["observer"]),
         "light_cone": True,
+        "fiducial_omega_m": 0.3,
     }
     file = str(work.folder / "made.h5")
     assert info["likelihood"]["bias"] == {
