@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from . import __version__
+from .bench.arguments import add_bench
 from .errors import InputError
 from .export.arguments import add_export
 from .survey.arguments import add_survey
@@ -172,22 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(run=_calibrate)
 
     add_survey(commands)
-    bench = commands.add_parser(
-        "bench",
-        help="how long a gradient takes on this machine, and how much memory",
-        description="Time the density, the likelihood and the log posterior with their gradients, "
-        "in units of one Fourier transform (scipy.fft.rfftn) of the same mesh in the same run.",
-    )
-    bench.add_argument(
-        "yaml", metavar="YAML", nargs="?", help="time its own model instead of the built-in cases"
-    )
-    bench.add_argument("--cases", metavar="LIST", help="some of them (default: all)")
-    bench.add_argument("--n-grid", metavar="LIST", help="(default: 64)")
-    bench.add_argument("--dtype", metavar="LIST", help="(default: float64)")
-    bench.add_argument("--threads", metavar="LIST", help="(default: 1)")
-    bench.add_argument("--repeats", metavar="N", default="20", help="turns (default: 20)")
-    bench.add_argument("--json", metavar="FILE", help="write the numbers; - for standard output")
-    bench.set_defaults(run=_bench)
+    add_bench(commands, _clock)
     return parser
 
 
@@ -337,43 +323,6 @@ def _calibrate(arguments):
     if numbers["failed"]:
         sys.stdout.flush()
         raise InputError(f"calibrate: these runs failed: {', '.join(numbers['failed'])}.")
-
-
-def _bench(arguments):
-    from .atomic_files import check_output, write_json
-    from .bench.commands import make_bench
-
-    a = arguments
-
-    def items(text):
-        return [item.strip() for item in text.split(",")]
-
-    def integers(name, text):
-        try:
-            return [int(item) for item in items(text)]
-        except ValueError:
-            raise InputError(
-                f"bench: {name} is '{text}'; expected integers, as in 64,128."
-            ) from None
-
-    if a.json not in (None, "-"):
-        check_output(a.json)
-    if a.yaml and (a.cases or a.n_grid or a.dtype or a.threads):
-        raise InputError("bench: a yaml file has its own case, mesh, dtype and threads.")
-    text, rows = make_bench(
-        items(a.cases) if a.cases else None,
-        integers("--n-grid", a.n_grid or "64"),
-        items(a.dtype or "float64"),
-        integers("--threads", a.threads or "1"),
-        integers("--repeats", a.repeats)[0],
-        a.yaml,
-    )
-    if a.json == "-":
-        print(json.dumps(rows, indent=1))
-        return
-    print(text)
-    if a.json:
-        write_json(a.json, rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
