@@ -207,7 +207,6 @@ def halves(model, n_grid):
     """The data models of x < L/2 and of the rest."""
     low = np.zeros(3 * (n_grid,))
     low[: n_grid // 2] = 1.0
-    whole = 1.0 if model.completeness is None else model.completeness
     out = []
     for mask in (low.ravel(), 1 - low.ravel()):
         inside = mask[model.voxel] > 0
@@ -218,7 +217,7 @@ def halves(model, n_grid):
                 model,
                 voxel=model.voxel[inside],
                 t=model.t[inside],
-                completeness=mask * whole,
+                completeness=model.seen.within(mask),
             )
         )
     return out

@@ -141,7 +141,7 @@ def analyse(run):
             name: MassFunction.of(
                 counter,
                 run.likelihoods[name].mass_threshold,
-                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
+                counter.volume(m**3) / N_QUARTILES,
             )
             for name, counter in counters.items()
             if counter.masses
@@ -159,8 +159,9 @@ def analyse(run):
 
 def observed_part(run):
     """(m, m, m) bool: where the completeness of some likelihood is above 0; None for everywhere."""
-    seen = [like.data_model(run.density_grid.n).completeness for like in run.likelihoods.values()]
-    if not seen or any(completeness is None for completeness in seen):
+    n_grid = run.density_grid.n
+    observed = [like.data_model(n_grid).seen.observed for like in run.likelihoods.values()]
+    if not observed or any(of_one is None for of_one in observed):
         return None
-    observed = np.any([completeness > 0 for completeness in seen], axis=0)
+    observed = np.any(observed, axis=0)
     return None if observed.all() else observed.reshape(run.density_grid.shape)

@@ -28,7 +28,8 @@ class MassFunction:
     Attributes
     ----------
     edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]
+    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]; (b,) float64 where
+        that differs between ranges of mass
     counts : (4, b) float64, halos, averaged over the samples (each assigns voxels to quartiles)
     expected : (4, b) float64, posterior mean of the prediction
     drawn : Comparison of (4, b), the data and their predictive distribution
@@ -68,7 +69,7 @@ def mass_function(edges, volume, both):
     Parameters
     ----------
     edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quarter [(Mpc/h)^3]
+    volume : float or (b,) float64, of a quarter [(Mpc/h)^3]
     both : Comparison of the halos (4, b)
     """
     figure = new_figure(PAGE, 4.0)
