@@ -105,7 +105,9 @@ class CompletenessByMass:
 
     def expected(self, volume, density):
         """(m,) of the ``density`` (n_ranges, m) and :attr:`factors` times the volume of a voxel."""
-        return np.einsum("bm,bm->m", volume, density)
+        out = np.einsum("bm,bm->m", volume, density)
+        # A density read off a table may be below 0 by its rounding.
+        return np.maximum(out, 0.0, out=out)
 
     def in_bins(self, edges):
         """(n_bins, m) float64, of bins that each lie in one range, or in none.

@@ -43,6 +43,16 @@ class Mark:
         return f"${self.label}$" + self.brackets
 
     @property
+    def axis_of_sum(self) -> str:
+        """Label of the logarithm of a sum."""
+        return rf"$\log_{{10}}\,\Sigma {self.label}$" + self.brackets
+
+    @property
+    def axis_of_function(self) -> str:
+        """Label of numbers per volume and per unit of the mark's logarithm."""
+        return rf"$\mathrm{{d}}n/\mathrm{{d}}\ln {self.label}\ [h^{{3}}\,\mathrm{{Mpc}}^{{-3}}]$"
+
+    @property
     def function(self) -> str:
         """What the distribution of the mark is called: ``mass function``."""
         return f"{self.name} function"

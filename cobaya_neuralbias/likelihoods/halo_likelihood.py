@@ -69,7 +69,10 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     threads: int
     parameter_prefix: str
 
-    _at_resume_prefer_new = [*Likelihood._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
+    _at_resume_prefer_new = [
+        *Likelihood._at_resume_prefer_new,
+        *("threads", "speed", "stop_at_error", "mark"),
+    ]
     # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
     # Cobaya takes public class attributes for options.
     _OPTIONS = OPTIONS

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..bias.likelihood import flat
 from ..catalogue import HaloCatalogue
+from ..catalogue.mark import MASS
 from ..errors import InputError
 
 # A larger expected number is a mistake (weights from a wide prior, most likely), or would not fit
@@ -148,7 +149,7 @@ def expected_number(data_model, delta, weights):
     return total if total == total else np.inf
 
 
-def place_halos(rng, draw, grid, mass_threshold, source="mock"):
+def place_halos(rng, draw, grid, mass_threshold, source="mock", mark=MASS):
     """A catalogue of drawn halos, each anywhere in its voxel with equal probability.
 
     Parameters
@@ -156,8 +157,9 @@ def place_halos(rng, draw, grid, mass_threshold, source="mock"):
     rng : numpy Generator
     draw : HaloDraw
     grid : Grid
-    mass_threshold : float [Msun/h]
+    mass_threshold : float [Msun/h], or in the unit of the mark
     source : str, name of the catalogue in messages
+    mark : Mark, what the masses are
 
     Returns
     -------
@@ -169,10 +171,12 @@ def place_halos(rng, draw, grid, mass_threshold, source="mock"):
         If a mass is too large for a number.
     """
     if len(draw.t) and not draw.t.max() < HIGHEST_T:
+        name = "halo mass" if mark.is_mass else mark.name
         raise InputError(
-            f"the model draws a halo mass of e^{draw.t.max():.3g} times the threshold at these "
+            f"the model draws a {name} of e^{draw.t.max():.3g} times the threshold at these "
             "parameters: are they sensible ones?"
         )
     corner = np.stack(np.unravel_index(draw.voxel, grid.shape), axis=1)
     position = (corner + rng.uniform(MARGIN, 1 - MARGIN, corner.shape)) * grid.voxel_side
-    return HaloCatalogue(position, mass_threshold * np.exp(draw.t), grid.box_size, source)
+    mass = mass_threshold * np.exp(draw.t)
+    return HaloCatalogue(position, mass, grid.box_size, source, mark=mark)

@@ -33,6 +33,7 @@ class Analysis:
         posterior mean, and the mean of those of single samples. Empty without a truth.
     final_truth : str, where the true final field is from; None without
     mass : dict, likelihood -> MassFunction, of the likelihoods that compare masses
+    marks : dict, likelihood -> Mark of its halos; None where they have no masses
     checks : dict, likelihood -> dict of :func:`.discrepancy.check`
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
     truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
@@ -50,6 +51,7 @@ class Analysis:
     r: dict
     final_truth: str | None
     mass: dict
+    marks: dict
     checks: dict
     truth_whitened: np.ndarray | None
     truth_shells: Deviation | None
@@ -102,7 +104,7 @@ def analyse(run):
         "final_mean": run.final_mean[:, :, coarse].mean(2),
         **{f"psi/{name}": field[:, :, coarse].mean(2) for name, field in psi.items()},
         **{
-            f"mass/{name}": like.halos.mass_per_voxel(m)[:, :, coarse].sum(2)
+            f"mass/{name}": _per_voxel(like.halos, m)[:, :, coarse].sum(2)
             for name, like in run.likelihoods.items()
         },
         **{f"{name}_truth": field[:, :, coarse].mean(2) for name, field in truth.densities.items()},
@@ -142,9 +144,14 @@ def analyse(run):
                 counter,
                 run.likelihoods[name].mass_threshold,
                 counter.volume(m**3) / N_QUARTILES,
+                run.likelihoods[name].quantity,
             )
             for name, counter in counters.items()
             if counter.masses
+        },
+        marks={
+            name: like.quantity if like.halos.has_masses else None
+            for name, like in run.likelihoods.items()
         },
         checks={name: counter.check() for name, counter in counters.items()},
         truth_whitened=whitened,
@@ -155,6 +162,11 @@ def analyse(run):
         maps=maps,
         slab=(start * grid.voxel_side, (start + thickness) * grid.voxel_side),
     )
+
+
+def _per_voxel(halos, n_grid):
+    """(n, n, n) sum of the masses of the halos in each voxel; their number, if they have none."""
+    return halos.mass_per_voxel(n_grid) if halos.has_masses else halos.counts(n_grid)
 
 
 def observed_part(run):

@@ -237,6 +237,29 @@ def test_masses_are_not_apart():
     assert not np.allclose(factor, bars[1], rtol=0.05)
 
 
+@pytest.mark.parametrize("edges", [(0.0, np.inf), (0.0, 0.5), (0.5, 2.0), (1.0, np.inf)])
+@pytest.mark.parametrize("m", [300, 40000])
+def test_shares_of_a_range_through_a_table(edges, m):
+    """Of the natural network, on a large mesh: against the function evaluated at every voxel."""
+    rng = np.random.default_rng(9)
+    network = NaturalNetwork(-1.0, width_floor=0.05)
+    start = np.array([weight.start for weight in network.weights().values()])
+    for strength in (0.1, 1.0):
+        weights = start + strength * rng.standard_normal(len(start))
+        psi, out_bar = rng.normal(0, 1, (2, m)), rng.standard_normal(m)
+        values, pullback = network.density_with_pullback(psi, np.array(edges), weights)
+        direct = network.binned_density(psi, edges, weights)[0]
+        np.testing.assert_allclose(values, direct, rtol=1e-6, atol=1e-8 * direct.mean())
+        for ours, theirs in zip(
+            pullback(out_bar),
+            network.binned_density_vjp(psi, edges, out_bar[None], weights),
+            strict=True,
+        ):
+            # Of all masses the weights' cotangents are rounding.
+            scale = max(np.abs(theirs).max(), 1.0)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7 * scale)
+
+
 def test_summaries_by_hand():
     completeness = CompletenessByMass(
         np.array([0.0, 1.0, 2.0]), np.array([[1.0, 0.5, 0.0], [0.25, 0.0, 0.0]])
@@ -273,6 +296,9 @@ def test_drawn_counts_have_the_expected_numbers(kind, scatter):
     model, delta, weights = setup(kind, "natural", scatter)
     model = dataclasses.replace(model, voxel_volume=4 * VOLUME)
     rng, n_draws = np.random.default_rng(5), 800
+    psi, w = model.psi(delta, weights).reshape(2, -1), model.split(weights)[1]
+    parts = model.effective_volume * model.network.binned_density(psi, EDGES, w)
+    most = int(parts[1].argmax())
     counts = np.zeros((n_draws, 3, N**3))
     masses = []
     for k in range(n_draws):
@@ -280,9 +306,7 @@ def test_drawn_counts_have_the_expected_numbers(kind, scatter):
         ranges = range_of(EDGES, halos.t)
         assert (ranges >= 0).all()
         np.add.at(counts[k], (ranges, halos.voxel), 1)
-        masses.append(halos.t[(halos.voxel == 3) & (ranges == 1)])
-    psi, w = model.psi(delta, weights).reshape(2, -1), model.split(weights)[1]
-    parts = model.effective_volume * model.network.binned_density(psi, EDGES, w)
+        masses.append(halos.t[(halos.voxel == most) & (ranges == 1)])
     expected = model.expected_counts(delta, weights).ravel()
     assert expected_number(model, delta, weights) == pytest.approx(expected.sum())
     if scatter == "conway_maxwell":
@@ -298,8 +322,8 @@ def test_drawn_counts_have_the_expected_numbers(kind, scatter):
     assert stats.kstest(z, "norm").pvalue > 1e-3
 
     def cdf(t):
-        part = model.network.binned_density(psi[:, 3:4], np.append(0.5, np.sort(t)), w)[:, 0]
-        whole = model.network.binned_density(psi[:, 3:4], EDGES[1:3], w)[0, 0]
+        part = model.network.binned_density(psi[:, most, None], np.append(0.5, np.sort(t)), w)[:, 0]
+        whole = model.network.binned_density(psi[:, most, None], EDGES[1:3], w)[0, 0]
         return (np.cumsum(part) / whole)[np.argsort(np.argsort(t))]
 
     masses = np.unique(np.concatenate(masses))
