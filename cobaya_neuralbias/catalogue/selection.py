@@ -154,7 +154,11 @@ class Survey:
             if self.by_mass:
                 mass, which = halos.mass[masked[0]], int(ranges[masked[0]])
                 example += f", of {mass:g} {halos.mark.unit}".rstrip()
-                example += f" in range {which}" if which >= 0 else " outside of 'mass_bins'"
+                example += (
+                    f" in range {which} of 'mass_bins' (from 0)"
+                    if which >= 0
+                    else " outside of 'mass_bins'"
+                )
             if not self.drop_masked:
                 raise InputError(
                     f"{example}, where the completeness {self.name} is 0 ({len(masked)} such halos "

@@ -338,7 +338,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             completeness = np.ones((len(self._bins) - 1, n_grid**3))
         elif self._survey.completeness is not None or self._survey.open:
             completeness = np.ones(n_grid**3)
-        model = self._compare(n_grid, slice(None), completeness)
+        model = self._compare(n_grid, self._used.ranges >= 0, completeness)
         model.value_and_gradient(np.zeros(3 * (n_grid,), dtype), self.default_weights)
 
     def value_and_gradient(self, density, weights):
