@@ -9,6 +9,7 @@ from scipy import integrate, special, stats
 
 from cobaya_neuralbias.bias.binned_counts import BinnedCounts
 from cobaya_neuralbias.bias.completeness import CompletenessByMass, OneCompleteness, range_of
+from cobaya_neuralbias.bias.exclusion import ExclusionProcess
 from cobaya_neuralbias.bias.mass_function import MassFunction
 from cobaya_neuralbias.bias.mdn import MixtureDensityNetwork
 from cobaya_neuralbias.bias.natural import NaturalEngine
@@ -258,6 +259,13 @@ def test_shares_of_a_range_through_a_table(edges, m):
             # Of all masses the weights' cotangents are rounding.
             scale = max(np.abs(theirs).max(), 1.0)
             np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7 * scale)
+
+
+def test_exclusion_needs_one_field():
+    model, _, _ = setup()
+    data = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    with pytest.raises(ValueError, match="one completeness"):
+        ExclusionProcess(**data, threshold_mass=0.1)
 
 
 def test_summaries_by_hand():
