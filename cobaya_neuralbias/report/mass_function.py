@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ..catalogue.mark import MASS, Mark
 from .predictive import Comparison, compare_draws
@@ -20,6 +20,8 @@ QUARTILES = (
 )
 # Bins with fewer halos than this, in data and draws, are left out of ratios.
 NEGLIGIBLE = 0.5
+# A range of masses (of marks, often) over which labels at powers of ten would be too few
+NARROW = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,12 @@ def mass_function(edges, volume, both, mark=MASS):
     figure.legend(kinds.values(), kinds, loc="outside upper center", ncols=3)
     for panel in ratios:
         panel.set_xlim(main.get_xlim())
-        panel.tick_params(labelbottom=panel is ratios[0])
+        panel.tick_params(which="both", labelbottom=panel is ratios[0])
+    low, high = main.get_xlim()
+    for panel in [main, *ratios] if high < NARROW * low else []:
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        if 1e-3 < low and high < 1e4:
+            panel.xaxis.set_major_formatter("{x:g}")
     ratios[0].set_xlabel(mark.axis)
     return figure
