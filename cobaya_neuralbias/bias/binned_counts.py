@@ -1,7 +1,7 @@
 """Likelihood of numbers of halos in voxels and mass bins given the matter density.
 
-With n_ib halos in voxel i and mass bin b, of which lambda_ib are expected, and n_i, lambda_i their
-sums over the bins,
+With n_ib halos in voxel i and mass bin b, of which lambda_ib = V S_ib n_b(psi_i) are expected, and
+n_i, lambda_i their sums over the bins,
 
     ln L = sum_ib [n_ib ln lambda_ib - ln n_ib!] + sum_i ln <g^n_i exp(-g lambda_i)>
 
@@ -11,6 +11,8 @@ binomial it is that of n_i, times the multinomial one of the n_ib given n_i. The
 of probabilities: they depend on the data alone, whatever the model. In the limit of narrow bins
 
     ln L -> ln L of the point process + sum_{halos} ln(V width of the halo's bin in ln M).
+
+The completeness S_ib may differ from bin to bin: the bins are then its ranges of mass.
 """
 
 from dataclasses import dataclass, field
@@ -60,15 +62,20 @@ class BinnedCounts(CatalogueLikelihood):
     def constant(self):
         """The terms that depend on the data alone."""
         total = 0.0
-        for _, voxel, number in self.counts:
+        for b, voxel, number in self.counts:
             total += number.sum() * np.log(self.voxel_volume) - gammaln(number + 1.0).sum()
-            if self.completeness is not None:
+            if self.by_mass:
+                total += dot(number, np.log(self.completeness.fields[b, voxel]))
+            elif self.completeness is not None:
                 total += dot(number, np.log(self.completeness[voxel]))
         return total
 
     def homogeneous(self, n_voxels):
         numbers = np.array([number.sum() for _, _, number in self.counts], dtype=float)
-        densities = numbers / self._observed_volume(n_voxels)
+        volume = self._observed_volume(n_voxels)
+        if self.by_mass:
+            volume = volume[[b for b, _, _ in self.counts]]
+        densities = numbers / volume
         return float(self.constant + numbers @ np.log(densities) - numbers.sum())
 
     def halo_terms(self, psi, network_weights):

@@ -172,6 +172,10 @@ class ExclusionProcess(PointProcess):
 
     threshold_mass: float = 0.0
 
+    def __post_init__(self):
+        if self.by_mass:
+            raise ValueError("one completeness is needed: halos that are not seen exclude others")
+
     #: Who excludes whom depends on the masses.
     masses_are_apart = False
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..kernels import array_pool
 from ..kernels.threads import SERIAL, Threads
+from .completeness import CompletenessByMass, OneCompleteness
 from .protocols import Engine, Network, Rate
 from .scatter import Poisson
 from .weight import Weight
@@ -42,8 +43,9 @@ class CatalogueLikelihood(ABC):
     voxel_volume : float [(Mpc/h)^3]
     voxel : (n_halos,) int64, flat index of each halo's voxel
     t : (n_halos,) float64, ln(M / M_threshold), all >= 0
-    completeness : (m,) float64 in [0, 1], of each voxel, 0 where there are no data; above 0 in
-        every voxel that holds a halo. None: 1 everywhere
+    completeness : (m,) float64 in [0, 1], of each voxel, 0 where there are no data, or a
+        :class:`~cobaya_neuralbias.bias.completeness.CompletenessByMass`; above 0 in every voxel
+        that holds a halo, at its mass. None: 1 everywhere
     scatter : of the counts, see :mod:`cobaya_neuralbias.bias.scatter`
     threads : that share the loops over voxels outside of engine and network
     """
@@ -53,7 +55,7 @@ class CatalogueLikelihood(ABC):
     voxel_volume: float
     voxel: np.ndarray
     t: np.ndarray
-    completeness: np.ndarray | None = None
+    completeness: np.ndarray | CompletenessByMass | None = None
     scatter: Any = field(default_factory=Poisson)
     threads: Threads = field(default=SERIAL, kw_only=True, compare=False, repr=False)
 
@@ -88,9 +90,19 @@ class CatalogueLikelihood(ABC):
         return int(self.occupied[1].sum())
 
     @cached_property
+    def seen(self):
+        """The completeness, as one of :mod:`cobaya_neuralbias.bias.completeness`."""
+        return self.completeness if self.by_mass else OneCompleteness(self.completeness)
+
+    @property
+    def by_mass(self):
+        """Whether the completeness differs between ranges of mass."""
+        return isinstance(self.completeness, CompletenessByMass)
+
+    @cached_property
     def effective_volume(self):
-        """Voxel volume times completeness [(Mpc/h)^3], float or (m,) float64."""
-        return self.voxel_volume * (1.0 if self.completeness is None else self.completeness)
+        """Voxel volume times completeness [(Mpc/h)^3]: float, (m,) or (n_ranges, m) float64."""
+        return self.voxel_volume * self.seen.factors
 
     def split(self, weights):
         """Weights of the engine, weights of the network."""
@@ -107,15 +119,22 @@ class CatalogueLikelihood(ABC):
         return self.engine.forward(delta, self.split(weights)[0]).psi
 
     def expected_counts(self, delta, weights):
-        """(n, n, n) expected halos above threshold in each voxel, completeness included."""
+        """(n, n, n) expected halos above threshold in each voxel, completeness included.
+
+        Where the completeness differs between ranges of mass, of those in the ranges.
+        """
         rates = self.undisturbed_counts(delta, weights)
         return self.scatter.mean(rates, self.scatter_weights(weights))
 
     def undisturbed_counts(self, delta, weights):
         """The same of Poisson counts, where no halo excludes another."""
-        psi = flat(self.psi(delta, weights))
-        density = self.network.number_density(psi, self.split(weights)[1])
-        return (self.effective_volume * density).reshape(delta.shape)
+        psi, network_weights = flat(self.psi(delta, weights)), self.split(weights)[1]
+        if self.by_mass:
+            psi = array_pool.converted(psi, np.float64)
+            density = self.network.binned_density(psi, self.completeness.edges, network_weights)
+        else:
+            density = self.network.number_density(psi, network_weights)
+        return self.seen.expected(self.effective_volume, density).reshape(delta.shape)
 
     def linear_response(self, delta, weights):
         """Mean density of the halos that are compared, and its response to that of matter.
@@ -174,7 +193,9 @@ class CatalogueLikelihood(ABC):
         """
 
     def _observed_volume(self, n_voxels):
-        """Sum of the effective volumes [(Mpc/h)^3]."""
+        """Sum of the effective volumes [(Mpc/h)^3]: a float, or (n_ranges,) float64."""
+        if self.by_mass:
+            return self.effective_volume.sum(1)
         return float(np.sum(np.broadcast_to(self.effective_volume, n_voxels)))
 
     @abstractmethod
@@ -193,17 +214,37 @@ class CatalogueLikelihood(ABC):
         -------
         float, (m,) float64, (n_network_weights + n_scatter_weights,) float64
         """
-        # That of a `TabulatedNetwork`, where it is one.
-        of_mesh = getattr(self.network, "density_with_pullback", self._density)
-        density, pullback = of_mesh(psi, np.array(self.mass_range), network_weights)
+        density, pullback = self._seen_density(psi, network_weights)
+        volume = self.effective_volume
         value, expected_bar, scatter_bar = self.scatter.log_mean_factor(
-            self._times_volume(density), *self.occupied, scatter_weights, self.threads
+            self.seen.expected(volume, density), *self.occupied, scatter_weights, self.threads
         )
-        psi_bar, network_bar = pullback(self._times_volume(expected_bar))
+        out = array_pool.empty(density.shape)
+        psi_bar, network_bar = pullback(np.multiply(expected_bar, volume, out=out))
         return value, psi_bar, np.concatenate([network_bar, scatter_bar])
 
-    def _times_volume(self, density):
-        return np.multiply(density, self.effective_volume, out=array_pool.empty(density.shape))
+    def _seen_density(self, psi, weights):
+        """Density of the halos that count, and the adjoint of that, for a whole mesh.
+
+        (m,), or (n_ranges, m) where the completeness differs between ranges of mass.
+        """
+        # That of a `TabulatedNetwork`, where it is one.
+        of_mesh = getattr(self.network, "density_with_pullback", None)
+        if not self.by_mass:
+            return (of_mesh or self._density)(psi, np.array(self.mass_range), weights)
+        edges = self.completeness.edges
+        if of_mesh is None:
+            return (
+                self.network.binned_density(psi, edges, weights),
+                lambda out_bar: self.network.binned_density_vjp(psi, edges, out_bar, weights),
+            )
+        parts = [of_mesh(psi, edges[b : b + 2], weights) for b in range(len(edges) - 1)]
+
+        def pullback(out_bar):
+            bars = [of_one(bar) for (_, of_one), bar in zip(parts, out_bar, strict=True)]
+            return sum(bar for bar, _ in bars), sum(bar for _, bar in bars)
+
+        return np.array([density for density, _ in parts]), pullback
 
     def _density(self, psi, edges, weights):
         """Halos with t between two edges per (Mpc/h)^3 at each psi, and the adjoint of that."""

@@ -14,7 +14,7 @@ from ..kernels.halos import mdn_mixture
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
 from .likelihood import Weight
-from .rate_table import TABLE_SIZES, RateTable
+from .rate_table import tables
 from .truncated_normal import above_zero
 
 MEASURES = ("log_mass", "mass")
@@ -225,17 +225,9 @@ class MixtureDensityNetwork:
         return rate(psi), lambda out_bar: rate_vjp(psi, out_bar)
 
     def _tables(self, psi, rate, weights):
-        """Yield tables of the rate over the range of psi, coarse to fine, as long as one pays."""
-        low, high = float(psi.min()), float(psi.max())
-        if not (np.isfinite(low) and np.isfinite(high) and high > low):
-            return
-        edges = self._segments(low, high, self._options(weights)[0])
-        for n_intervals in TABLE_SIZES:
-            if 4 * n_intervals * (len(edges) - 1) > psi.size:
-                return
-            table = RateTable.of(rate, edges, n_intervals)
-            if table and table.serves_sample(psi):
-                yield table
+        """Tables of the rate over the range of psi."""
+        options = self._options(weights)[0]
+        return tables(rate, psi, lambda low, high: self._segments(low, high, options))
 
     def _segments(self, low, high, weights):
         """Edges of the range of psi and, between them, the kinks of the relu spacing."""

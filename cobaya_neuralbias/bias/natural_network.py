@@ -14,6 +14,7 @@ from ..kernels import array_pool
 from ..kernels.halos import log_rate, mass_bins, survival, truncated_mixture
 from ..kernels.halos.halo_blocks import n_blocks
 from ..kernels.threads import SERIAL, Threads
+from .rate_table import tables
 from .truncated_normal import above_zero
 from .weight import Weight
 
@@ -129,6 +130,47 @@ class NaturalNetwork(NaturalRate):
             weights_bar,
         )
         return psi_bar, weights_bar
+
+    def density_with_pullback(self, psi, edges, weights):
+        """As :meth:`~.mdn.MixtureDensityNetwork.density_with_pullback`, of ``psi`` (2, m).
+
+        The share of a range of masses is a function of the index alone: that is tabulated.
+        """
+        rate = self.number_density(psi, weights)
+        if tuple(edges) == (0.0, np.inf):
+            return rate, lambda out_bar: self.number_density_vjp(psi, out_bar, weights)
+        edges = np.asarray(edges, dtype=float)
+        index = np.ascontiguousarray(psi[1], dtype=float)
+
+        def share(x):
+            out = np.empty((1, x.size))
+            mass_bins.bin_probability(x, edges, weights, self.width_floor, out)
+            return out[0]
+
+        def share_vjp(x, bar):
+            x_bar, weights_bar = np.zeros(x.shape), np.zeros(self.n_weights)
+            mass_bins.bin_probability_vjp(
+                *(x, edges, weights, self.width_floor, bar[None], x_bar, weights_bar)
+            )
+            return x_bar, weights_bar
+
+        found = None
+        for table in tables(share, index, lambda low, high: np.array([low, high])):
+            if found := table.interpolate(index, self.threads):
+                break
+        shares = found[0] if found else share(index)
+
+        def pullback(out_bar):
+            psi_bar, scaled = array_pool.empty(psi.shape), out_bar * rate
+            np.multiply(scaled, shares, out=psi_bar[0])
+            if found:
+                nodes_bar = table.interpolate_vjp(index, scaled, self.threads)
+                np.multiply(scaled, found[1], out=psi_bar[1])
+                return psi_bar, share_vjp(table.nodes.ravel(), nodes_bar.ravel())[1]
+            psi_bar[1], weights_bar = share_vjp(index, scaled)
+            return psi_bar, weights_bar
+
+        return rate * shares, pullback
 
     def sum_log_density_with_vjp(self, psi, halos, weights):
         """Sum of :meth:`log_density` over the halos, and its cotangents."""

@@ -2,9 +2,10 @@
 
     ln L = sum_{halos j} ln [S n(M_j | psi)]  -  V sum_voxels S int_{M_th}^inf n(M | psi) dM
 
-with n per unit volume and per unit ln M, psi and the completeness S those of the voxel. Charnock et
-al. (2020), eq. 4. With over-dispersed counts (:mod:`cobaya_neuralbias.bias.scatter`) the second
-sum becomes that of the logarithms of the counts' mean factor: a Cox process.
+with n per unit volume and per unit ln M, psi and the completeness S those of the voxel; S may
+differ between ranges of mass (:mod:`cobaya_neuralbias.bias.completeness`). Charnock et al. (2020),
+eq. 4. With over-dispersed counts (:mod:`cobaya_neuralbias.bias.scatter`) the second sum becomes
+that of the logarithms of the counts' mean factor: a Cox process.
 """
 
 from dataclasses import dataclass
@@ -22,12 +23,21 @@ class PointProcess(CatalogueLikelihood):
     @cached_property
     def _log_completeness(self):
         """Sum over the halos."""
-        return 0.0 if self.completeness is None else np.log(self.completeness[self.voxel]).sum()
+        return self.seen.log_of_halos(self.voxel, self.t)
+
+    @property
+    def mass_range(self):
+        """(lower, upper) t: the ranges of the completeness, where it differs between them."""
+        return tuple(self.completeness.edges[[0, -1]]) if self.by_mass else (0.0, np.inf)
 
     def homogeneous(self, n_voxels):
         """With masses by a power law: t has an exponential distribution of the data's mean t."""
         n_halos, mean_t = len(self.t), float(np.mean(self.t))
-        positions = n_halos * (np.log(n_halos / self._observed_volume(n_voxels)) - 1)
+        volume = self._observed_volume(n_voxels)
+        if self.by_mass:
+            above = np.exp(-self.completeness.edges / max(mean_t, np.finfo(float).tiny))
+            volume = volume @ -np.diff(above)
+        positions = n_halos * (np.log(n_halos / volume) - 1)
         masses = -n_halos * (1 + np.log(mean_t)) if mean_t > 0 else 0.0
         return float(positions + masses + self._log_completeness)
 
@@ -39,8 +49,12 @@ class PointProcess(CatalogueLikelihood):
 
     @property
     def masses_are_apart(self):
-        """Whether :meth:`of_masses` is there."""
-        return bool(getattr(self.network, "mass_weights", ())) and hasattr(self.engine, "index_at")
+        """Whether :meth:`of_masses` is there.
+
+        Not where the completeness differs with mass: the expected numbers depend on the masses.
+        """
+        has_factor = getattr(self.network, "mass_weights", ()) and hasattr(self.engine, "index_at")
+        return bool(has_factor) and not self.by_mass
 
     def of_masses(self, delta):
         """Function weights -> (log-likelihood, gradient) of the halos' masses at fixed density.
@@ -68,7 +82,7 @@ class PointProcess(CatalogueLikelihood):
         return function
 
     def of_psi(self, psi, network_weights, scatter_weights):
-        if self.scatter.n_weights:
+        if self.scatter.n_weights or self.by_mass:
             return super().of_psi(psi, network_weights, scatter_weights)
         value, psi_bar, weights_bar = self.network.log_likelihood_with_vjp(
             psi, self.voxel_volume, self.halos_by_voxel, network_weights, self.completeness

@@ -23,6 +23,23 @@ SAMPLE = 16
 N_PARTS = 8
 
 
+def tables(rate, psi, segments):
+    """Yield tables of a rate over the range of ``psi`` (m,), coarse to fine, while one pays.
+
+    ``segments`` is a function (low, high) -> edges of that range and of its parts between kinks.
+    """
+    low, high = float(psi.min()), float(psi.max())
+    if not (np.isfinite(low) and np.isfinite(high) and high > low):
+        return
+    edges = segments(low, high)
+    for n_intervals in TABLE_SIZES:
+        if 4 * n_intervals * (len(edges) - 1) > psi.size:
+            return
+        table = RateTable.of(rate, edges, n_intervals)
+        if table and table.serves_sample(psi):
+            yield table
+
+
 @dataclass(frozen=True, eq=False)
 class RateTable:
     """Polynomials through the values of a rate at equal steps of psi.

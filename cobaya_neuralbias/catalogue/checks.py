@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .mark import MASS, Mark
 from .table import AXES, VELOCITY_AXES
 
 BOX_ATTRIBUTES = ("box", "box_size", "BoxSize")
@@ -48,6 +49,7 @@ def check_values(
     velocity: np.ndarray | None,
     box_size: float | None,
     row_name: Callable[[int], str],
+    mark: Mark = MASS,
 ) -> None:
     """Refuse the first bad value; positions outside the box only where ``box_size`` is given."""
     if not len(mass):
@@ -60,7 +62,7 @@ def check_values(
     ]
     checks = [(*c, ~np.isfinite(c[1]), "a finite number") for c in columns]
     wrong_mass = ~(np.isfinite(mass) & (mass > 0))
-    checks.append(("mass", mass, "Msun/h", wrong_mass, "a finite number > 0"))
+    checks.append((mark.name, mass, mark.unit, wrong_mass, "a finite number > 0"))
     if box_size is not None:
         what = f"a value in [0, {box_size:.10g})"
         checks += [(*c, (c[1] < 0) | (c[1] >= box_size), what) for c in columns[:3]]
@@ -69,7 +71,7 @@ def check_values(
             row = int(np.argmax(bad))
             more = f" ({bad.sum() - 1} more like it)" if bad.sum() > 1 else ""
             raise InputError(
-                f"{source}, {row_name(row)}: {name} = {values[row]!s} {unit}, "
+                f"{source}, {row_name(row)}: {name} = {f'{values[row]!s} {unit}'.rstrip()}, "
                 f"expected {expected}{more}."
             )
 

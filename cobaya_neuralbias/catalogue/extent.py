@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from .checks import AXES
+from .mark import MASS, Mark
 
 # Float32 positions of a box of side L are rounded by this fraction of L.
 ROUNDING = 1.2e-7
@@ -195,6 +196,7 @@ def check_duplicates(
     row_name: Callable[[int], str],
     log: Logger,
     resolution: float | None = None,
+    mark: Mark = MASS,
 ) -> None:
     """Refuse halos that are there twice; warn of several masses at one position.
 
@@ -219,12 +221,13 @@ def check_duplicates(
     if same.any():
         rows, where, heavy, _ = first(same)
         raise InputError(
-            f"{source}, {rows}: the same halo, at {where} with {heavy:g} Msun/h; expected every "
+            f"{source}, {rows}: the same halo, at {where} with "
+            f"{mark.with_unit(f'{heavy:g}')}; expected every "
             f"halo once (rows that repeat another: {np.count_nonzero(same)})."
         )
     rows, where, one, other = first(same_place)
     log.warning(
-        "'%s', %s: two halos at %s, of %g and %g Msun/h (%d such pairs). Where they are a halo and "
+        "'%s', %s: two halos at %s, of %g and %s (%d such pairs). Where they are a halo and "
         "its subhalo, or one halo under two definitions, the option 'select' keeps one of them.",
-        *(source, rows, where, one, other, np.count_nonzero(same_place)),
+        *(source, rows, where, one, mark.with_unit(f"{other:g}"), np.count_nonzero(same_place)),
     )

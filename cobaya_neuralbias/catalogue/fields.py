@@ -1,6 +1,8 @@
 """Fields on a mesh in files: of any HDF5 or npy file, or the truth in a catalogue's file."""
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -46,11 +48,39 @@ def read_field(spec: PathLike, kinds: str = "fiu") -> np.ndarray:
     ``FILE::dataset[i]`` is one field of a dataset of several, (k, m, m, m): of a run's field file
     ``FILE::samples/phases[-1]`` is the last stored sample.
     """
+    return checked_field(str(spec), _values(spec, kinds, several=False), kinds)
+
+
+def read_fields(spec: PathLike | Sequence[PathLike], kinds: str = "fiu") -> np.ndarray:
+    """One field (m, m, m), or several (k, m, m, m), float64.
+
+    ``spec`` is as in :func:`read_field`, but the array may be of several fields without ``[i]``; or
+    a list of such names, of one field each, which are on one mesh.
+    """
+    if not isinstance(spec, str | os.PathLike):
+        fields = [read_field(one, kinds) for one in spec]
+        for name, one in zip(spec, fields, strict=True):
+            if one.shape != fields[0].shape:
+                raise InputError(
+                    f"{name}: shape {one.shape}, but '{spec[0]}' has shape {fields[0].shape}; "
+                    "expected fields on one mesh."
+                )
+        return np.array(fields)
+    values = np.asarray(_values(spec, kinds, several=True))
+    if values.ndim != 4:
+        return checked_field(str(spec), values, kinds)
+    if not len(values):
+        raise InputError(f"{spec}: no field, shape {values.shape}; expected at least one.")
+    return np.array([checked_field(f"{spec}[{i}]", one, kinds) for i, one in enumerate(values)])
+
+
+def _values(spec: PathLike, kinds: str, several: bool) -> np.ndarray:
+    """The array that a ``spec`` names; ``several``: one of (k, m, m, m) is read whole."""
     file, separator, name = str(spec).rpartition("::")
     suffix = Path(file if separator else str(spec)).suffix
     if separator and file and name and suffix != ".npz":
         with open_hdf5(resolve(file), file) as content:
-            return checked_field(str(spec), _one_of_dataset(content, file, name, kinds), kinds)
+            return _one_of_dataset(content, file, name, kinds, several)
     if (separator and not (file and name)) or suffix not in (".npy", ".npz"):
         raise InputError(
             f"{spec}: expected 'FILE::dataset' (an HDF5 file), or a '.npy' or '.npz' file."
@@ -63,15 +93,17 @@ def read_field(spec: PathLike, kinds: str = "fiu") -> np.ndarray:
                 f"{spec}: expected 'FILE::name', the name of one of the arrays {list(content)}."
             )
         content = content[names[0]]
-    return checked_field(str(spec), content, kinds)
+    return content
 
 
-def _one_of_dataset(content: h5py.Group, source: str, name: str, kinds: str) -> np.ndarray:
+def _one_of_dataset(
+    content: h5py.Group, source: str, name: str, kinds: str, several: bool
+) -> np.ndarray:
     """A dataset, or, with ``[i]`` behind its name, the i-th field of it, read alone."""
     indexed = re.fullmatch(r"(.+)\[\s*([+-]?\d+)\s*\]", name)
     base, index = (indexed[1], int(indexed[2])) if indexed else (name, None)
     data = content.get(base)
-    if not isinstance(data, h5py.Dataset) or (index is None and data.ndim != 4):
+    if not isinstance(data, h5py.Dataset) or (index is None and (several or data.ndim != 4)):
         return dataset(content, source, base if indexed else name, kinds)
     if data.ndim != 4:
         raise InputError(

@@ -17,6 +17,7 @@ from ..errors import InputError
 from .checks import BOX_ATTRIBUTES, check_shapes, check_values, checked_field, positive
 from .fields import TRUTH_FIELDS
 from .locations import BUNDLED
+from .mark import MASS, Mark
 from .stated import Stated
 
 
@@ -27,13 +28,14 @@ class HaloCatalogue:
     Attributes
     ----------
     position : (n, 3) float64 [Mpc/h], in [0, box_size)
-    mass : (n,) float64 [Msun/h]
+    mass : (n,) float64 [Msun/h], or the mark in its place, in its unit
     box_size : float [Mpc/h]
     source : str, name of the catalogue in messages
     velocity : (n, 3) float64 [km/s], or None
     stated : what the file states of itself, see :mod:`cobaya_neuralbias.catalogue.stated`
     row : (n,) int64, number of each halo in its file, from 0; None: all rows are here
     has_masses : bool, False where the file has no masses and ``mass`` is a number in their place
+    mark : what ``mass`` is, by default the mass
     """
 
     position: np.ndarray
@@ -44,6 +46,7 @@ class HaloCatalogue:
     stated: Stated = field(default_factory=dict)
     row: np.ndarray | None = None
     has_masses: bool = True
+    mark: Mark = MASS
 
     def __post_init__(self) -> None:
         for name in ("position", "mass", "velocity"):
@@ -61,12 +64,13 @@ class HaloCatalogue:
         mass_threshold = positive(f"{self.source}: mass_threshold", mass_threshold)
         keep = self.mass >= mass_threshold
         if not keep.any():
-            largest = (
-                f"the largest mass is {self.mass.max():.8g} Msun/h" if len(self) else "it is empty"
-            )
+            name, largest = self.mark.name, "it is empty"
+            if len(self):
+                value = self.mark.with_unit(f"{self.mass.max():.8g}")
+                largest = f"the largest {name} is {value}"
             raise InputError(
-                f"{self.source}: no halo has mass >= mass_threshold = {mass_threshold:g} Msun/h; "
-                f"{largest}."
+                f"{self.source}: no halo has {name} >= mass_threshold = "
+                f"{self.mark.with_unit(f'{mass_threshold:g}')}; {largest}."
             )
         velocity = None if self.velocity is None else self.velocity[keep]
         row = np.flatnonzero(keep) if self.row is None else self.row[keep]
@@ -106,6 +110,7 @@ def join(parts: Sequence[HaloCatalogue]) -> HaloCatalogue:
         " + ".join(part.source for part in parts),
         np.concatenate(velocity) if len(velocity) == len(parts) else None,
         has_masses=all(part.has_masses for part in parts),
+        mark=parts[0].mark,
     )
 
 
@@ -146,10 +151,12 @@ def write_catalogue(
     for name in set(TRUTH_FIELDS) & set(truth):
         checked_field(f"{path}::truth/{name}", truth[name])
     columns = catalogue.position, catalogue.mass, catalogue.velocity
-    check_values(catalogue.source, *columns, catalogue.box_size, "row {} (from 0)".format)
+    row_name, mark = "row {} (from 0)".format, catalogue.mark
+    check_values(catalogue.source, *columns, catalogue.box_size, row_name, mark)
     with replacing(file) as content:
         content.attrs.update({"box": catalogue.box_size, "box_units": "Mpc/h"} | attributes)
-        for name, unit in (("position", "Mpc/h"), ("mass", "Msun/h"), ("velocity", "km/s")):
+        units = {"position": "Mpc/h", "mass": mark.unit, "velocity": "km/s"}
+        for name, unit in units.items():
             if (value := getattr(catalogue, name)) is not None:
                 content.create_dataset(f"halos/{name}", data=value).attrs["units"] = unit
         if truth:

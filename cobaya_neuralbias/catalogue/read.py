@@ -19,11 +19,12 @@ from .checks import check_shapes, check_values, positive
 from .extent import check_coverage, check_duplicates, place_in_box
 from .halos import HaloCatalogue
 from .locations import resolve, split_table
+from .mark import MASS, Mark, check_mark
 from .rows import selected_rows
 from .stated import check_box
 from .table import AXES, VELOCITY_AXES, Table, assign
 from .text import TextTable, open_text
-from .units import check_masses, check_units, need_h, same_unit, to_mpc_h, to_msun_h
+from .units import MASSES, check_masses, check_units, need_h, same_unit, to_mpc_h, to_msun_h
 
 # Images of halos beyond a face, wrapped, agree with them to this fraction of the box.
 IMAGE_RESOLUTION = 1e-6
@@ -45,6 +46,7 @@ def read_catalogue(
     select: Mapping[str, Any] | None = None,
     default_mass: float | None = None,
     partial: bool = False,
+    mark: Mark = MASS,
     log: logging.Logger | None = None,
 ) -> HaloCatalogue:
     """Read and validate a halo catalogue.
@@ -68,6 +70,8 @@ def read_catalogue(
     select : dict, column -> value or [low, high], of the rows to keep
     default_mass : float [Msun/h], of each halo of a file without masses; None refuses such a file
     partial : bool, whether the halos need not be all over the box
+    mark : Mark, what stands in the column of the masses; of another than the mass ``mass_unit`` is
+        the default, and the values are taken as they are
     log : Logger, takes what is worth saying, by default that of this module
 
     Returns
@@ -84,6 +88,7 @@ def read_catalogue(
     box_size = positive(f"{path}: box_size", box_size)
     source = str(path)
     check_units(source, length_unit, mass_unit)
+    check_mark(mark, mass_unit)
     if need_h(length_unit, mass_unit):
         if h is None:
             raise InputError(
@@ -101,7 +106,13 @@ def read_catalogue(
         log.warning(message)
     check_box(source, table.stated, box_size, length_unit, h)
     position, raw_mass, velocity, rows = _read_columns(
-        table, columns, length_unit, mass_unit, default_mass is None, select, log
+        table,
+        columns,
+        length_unit,
+        mass_unit if mark.is_mass else mark.unit,
+        default_mass is None,
+        select,
+        log,
     )
 
     def row_name(row: int) -> str:
@@ -115,17 +126,19 @@ def read_catalogue(
     else:
         mass = to_msun_h(source, raw_mass, mass_unit, h)
     check_shapes(source, position, mass, velocity)
-    check_values(source, position, mass, velocity, None, row_name)
-    if raw_mass is not None:
+    check_values(source, position, mass, velocity, None, row_name, mark)
+    if raw_mass is not None and mark.is_mass:
         check_masses(source, mass, raw_mass, mass_unit, row_name)
     inside = bool(np.all((position >= 0) & (position < box_size)))
     position = place_in_box(source, position, box_size, wrap, length_unit, row_name, log)
     resolution = None if inside else IMAGE_RESOLUTION * box_size
-    check_duplicates(source, position, mass, row_name, log, resolution)
+    check_duplicates(source, position, mass, row_name, log, resolution, mark)
     if not partial:
         check_coverage(source, position, box_size, length_unit, log)
     has_masses = raw_mass is not None
-    return HaloCatalogue(position, mass, box_size, source, velocity, table.stated, rows, has_masses)
+    return HaloCatalogue(
+        position, mass, box_size, source, velocity, table.stated, rows, has_masses, mark
+    )
 
 
 def open_table(
@@ -177,6 +190,8 @@ def _read_columns(
         unit, option = mass_unit, "mass_unit"
         if quantity != "mass":
             unit, option = length_unit, "length_unit"
+        elif mass_unit not in MASSES:
+            option = "mark"
         if quantity.startswith("v"):
             unit, option = "km/s", "length_unit and mass_unit; velocities are in km/s"
         if (written := table.unit(key)) and not same_unit(unit, written):
@@ -278,6 +293,7 @@ def _refuse_common_halos(parts: Sequence[HaloCatalogue]) -> None:
         a, b = (f"halo {row[i]} (from 0) of '{parts[file[i]].source}'" for i in (first, first + 1))
         x, y, z, mass = halo[first]
         raise InputError(
-            f"catalogue: {a} and {b} are the same: at ({x:g}, {y:g}, {z:g}) Mpc/h, {mass:g} "
-            f"Msun/h (pairs like it: {common.sum()}); expected every halo in one file."
+            f"catalogue: {a} and {b} are the same: at ({x:g}, {y:g}, {z:g}) Mpc/h, "
+            f"{parts[0].mark.with_unit(f'{mass:g}')} (pairs like it: {common.sum()}); "
+            "expected every halo in one file."
         )

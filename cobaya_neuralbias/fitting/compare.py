@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bias.fit import Fit, Objective, Term, fit
+from ..catalogue.mark import Mark
 from ..catalogue.read import READING
 from ..errors import InputError
 from ..posterior.from_yaml import build, quiet, read_yaml
@@ -18,6 +19,7 @@ DATA = (
     "catalogue",
     *READING,
     "mass_threshold",
+    "mark",
     "mass_bins",
     "completeness",
     "drop_masked",
@@ -37,7 +39,7 @@ MODELS = {
     "power_law": (LOCAL, [{"form": "power_law", "floor": floor} for floor in (0.0, 0.05)]),
     "linear": (LOCAL, [{"form": "linear", "floor": floor} for floor in (0.05, 0.2)]),
 }
-KINDS = {"counts": "counts alone", "masses": "counts and masses"}
+KINDS = ("counts", "masses")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +132,18 @@ def compare(paths, models, density, held_out, starts):
     entries, lines = [], [f"Density: {setup.description}; {grid.n}^3 voxels."]
     if held_out:
         lines.append("Fitted to the halos at x < L/2, evaluated on the others.")
-    for kind in KINDS:
+    kinds = KINDS
+    if any(like.data_model(grid.n).by_mass for like in setup.target.likelihoods.values()):
+        kinds = ("masses",)
+        lines.append(
+            "Counts alone are not compared: the completeness differs between ranges of mass, and "
+            "the model of counts has no masses."
+        )
+    for kind in kinds:
         fits = []
         for candidate in _without_repetition(own + built_in, data, kind, grid):
             fits.append(_best(candidate, data, kind, setup, held_out, starts))
-        lines += ["", *_table(kind, fits)]
+        lines += ["", *_table(_words(kind, data), fits)]
         entries += fits
     return "\n".join(lines), entries
 
@@ -159,9 +168,12 @@ def _of_yaml_files(paths, first):
             options.update(info["likelihood"][name] or {})
             # That of the run, where the file's units need it: it may come from a parameter.
             own = {**{option: options[option] for option in DATA}, "h": like.hubble}
+            # What compares masses: the bins may be those of the completeness of a point process.
+            is_binned = options["likelihood"] == "binned"
+            own["likelihood"] = "binned" if is_binned else "point_process"
             if data is None:
                 data, first_name = own, f"'{name}' of '{path}'"
-            for option in DATA:
+            for option in own:
                 if own[option] != data[option]:
                     raise InputError(
                         f"'{path}', likelihood '{name}': {option} is {own[option]!r}, but "
@@ -183,8 +195,7 @@ def _of_yaml_files(paths, first):
 
 def _likelihood(component, model, data, kind, box_size):
     """The likelihood of a model and the data, as an object without a Cobaya model."""
-    masses = "binned" if data["mass_bins"] is not None else "point_process"
-    options = {**data, **model, "box_size": box_size, "likelihood": masses}
+    options = {**data, **model, "box_size": box_size}
     if kind == "counts":
         options.update(likelihood="counts", mass_bins=None)
     with quiet():
@@ -207,7 +218,6 @@ def halves(model, n_grid):
     """The data models of x < L/2 and of the rest."""
     low = np.zeros(3 * (n_grid,))
     low[: n_grid // 2] = 1.0
-    whole = 1.0 if model.completeness is None else model.completeness
     out = []
     for mask in (low.ravel(), 1 - low.ravel()):
         inside = mask[model.voxel] > 0
@@ -218,7 +228,7 @@ def halves(model, n_grid):
                 model,
                 voxel=model.voxel[inside],
                 t=model.t[inside],
-                completeness=mask * whole,
+                completeness=model.seen.within(mask),
             )
         )
     return out
@@ -260,8 +270,8 @@ def _best(candidate, data, kind, setup, held_out, starts):
         )
     if not np.isfinite(best.log_likelihood):
         raise InputError(
-            f"model '{candidate.name}', {KINDS[kind]}: the likelihood is zero at every start; with "
-            "floor: 0 a halo in an empty voxel makes it so."
+            f"model '{candidate.name}', {_words(kind, data)}: the likelihood is zero at every "
+            "start; with floor: 0 a halo in an empty voxel makes it so."
         )
     return best
 
@@ -269,13 +279,20 @@ def _best(candidate, data, kind, setup, held_out, starts):
 # The tables
 
 
-def _table(kind, fits):
-    """Lines of the table of one kind of data."""
+def _words(kind, data):
+    """What is compared."""
+    mark = Mark.of(data["mark"])
+    masses = "masses" if mark.is_mass else f"{mark.name} of each"
+    return {"counts": "counts alone", "masses": f"counts and {masses}"}[kind]
+
+
+def _table(what, fits):
+    """Lines of the table of one kind of data, ``what`` in words."""
     first = fits[0]
     held_out = first.held_out is not None
     width = max(7, *(len(_label(f)) for f in fits))
     lines = [
-        f"{KINDS[kind].capitalize()}: {first.n_halos} halos in {first.n_voxels} voxels; "
+        f"{what[0].upper()}{what[1:]}: {first.n_halos} halos in {first.n_voxels} voxels; "
         "BIC counts the halos",
         f"  {'model':{width}s} {'weights':>7s} {'ln L':>12s} {'AIC':>12s} {'BIC':>12s}"
         + f" {'held-out ln L':>14s}" * held_out

@@ -69,7 +69,8 @@ def problems(setup):
 
 def data_size(model, n_grid):
     """(halos that are compared, voxels where there are data)"""
-    voxels = n_grid**3 if model.completeness is None else np.count_nonzero(model.completeness)
+    observed = model.seen.observed
+    voxels = n_grid**3 if observed is None else np.count_nonzero(observed)
     return int(model.occupied[1].sum()), int(voxels)
 
 

@@ -6,8 +6,9 @@ from cobaya.log import LoggedError
 
 from ..bias.exclusion import Exclusion
 from ..bias.scatter import SCATTERS as OF_COUNTS
+from ..catalogue.mark import Mark, is_mark
 from ..catalogue.rows import is_select
-from ..component import is_number
+from ..component import BOOLEAN, POSITIVE_INTEGER, POSITIVE_NUMBER, is_number
 
 SCATTERS = {**OF_COUNTS, "exclusion": Exclusion}
 LIKELIHOODS = ("point_process", "binned", "counts")
@@ -27,7 +28,7 @@ def _are_mass_bins(edges):
 
 
 MASS_BINS = (
-    "null or a list of at least two ascending masses [Msun/h], the last of which may be .inf",
+    "null or a list of at least two ascending masses, the last of which may be .inf",
     lambda v: v is None or _are_mass_bins(v),
 )
 
@@ -44,14 +45,60 @@ SELECT = ("null, {column: number} or {column: [low, high]}", is_select)
 WIDTH_FLOOR = ("a number >= 0, or nothing", lambda v: v is None or is_number(v, 0))
 
 
+COMPLETENESS = (
+    "null, FILE::dataset, a .npy or .npz file, or a list of them, one for each of mass_bins",
+    lambda v: (
+        v is None
+        or isinstance(v, str)
+        or (isinstance(v, list | tuple) and len(v) > 0 and all(isinstance(s, str) for s in v))
+    ),
+)
+MARK = (
+    "null or {name: ..., label: ..., unit: ...}, three texts, such as {name: luminosity, label: "
+    "L_K, unit: Lsun/h^2}, of which the unit may be empty",
+    is_mark,
+)
+
+OPTIONS = {
+    "wrap": BOOLEAN,
+    "origin": ORIGIN,
+    "h": HUBBLE,
+    "select": SELECT,
+    "mass_threshold": POSITIVE_NUMBER,
+    "mark": MARK,
+    "likelihood": LIKELIHOODS,
+    "mass_bins": MASS_BINS,
+    "scatter": tuple(SCATTERS),
+    "width_floor": WIDTH_FLOOR,
+    "completeness": COMPLETENESS,
+    "drop_masked": BOOLEAN,
+    "boundary": BOUNDARIES,
+    "threads": POSITIVE_INTEGER,
+    "parameter_prefix": ("a string", lambda v: isinstance(v, str)),
+}
+
+
 def check_together(log, options):
-    """Refuse mass bins, or a scatter, that the likelihood or the other has no use for."""
-    if (options.mass_bins is not None) != (options.likelihood == "binned"):
+    """Refuse mass bins, or a scatter, that the likelihood or another option has no use for."""
+    if options.likelihood == "counts" and options.mass_bins is not None:
         raise LoggedError(
             log,
-            "Option 'mass_bins' is %r and 'likelihood' is '%s'; expected mass bins for 'binned', "
-            "and for no other.",
-            *(options.mass_bins, options.likelihood),
+            "Option 'mass_bins' is %r and 'likelihood' is 'counts'; expected mass bins for "
+            "'binned', or for 'point_process' with a completeness for each of them.",
+            options.mass_bins,
+        )
+    if options.likelihood == "binned" and options.mass_bins is None:
+        raise LoggedError(
+            log,
+            "Option 'mass_bins' is None and 'likelihood' is 'binned'; expected mass bins, at least "
+            "two ascending edges.",
+        )
+    if options.likelihood == "point_process" and options.mass_bins and not options.completeness:
+        raise LoggedError(
+            log,
+            "Option 'mass_bins' is %r and 'likelihood' is 'point_process'; expected likelihood: "
+            "binned, or a 'completeness' of one field for each of these ranges of mass.",
+            options.mass_bins,
         )
     if options.scatter == "exclusion" and options.likelihood != "point_process":
         raise LoggedError(
@@ -59,6 +106,13 @@ def check_together(log, options):
             "Option 'scatter' is 'exclusion' and 'likelihood' is '%s'; expected 'point_process', "
             "for halos exclude those of less mass.",
             options.likelihood,
+        )
+    if options.scatter == "exclusion" and options.mark is not None:
+        raise LoggedError(
+            log,
+            "Option 'scatter' is 'exclusion' and 'mark' is %r; expected masses (mark: null), for "
+            "the mass of halos decides how many others they exclude.",
+            dict(options.mark),
         )
     whole = [options.mass_threshold, float("inf")]
     bins = options.mass_bins or whole
@@ -72,6 +126,29 @@ def check_together(log, options):
     if options.mass_bins and options.mass_bins[0] < options.mass_threshold:
         raise LoggedError(
             log,
-            "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g Msun/h.",
-            *(options.mass_bins[0], options.mass_threshold),
+            "Option 'mass_bins' starts at %g; expected at least mass_threshold = %g%s.",
+            *(options.mass_bins[0], options.mass_threshold, _unit(options.mark)),
         )
+
+
+def check_survey(log, options, survey):
+    """Refuse a completeness for each range of masses, or for all, where the other is needed."""
+    if options.likelihood == "point_process" and options.mass_bins and not survey.by_mass:
+        raise LoggedError(
+            log,
+            "Option 'mass_bins' is %r, 'likelihood' is 'point_process' and 'completeness' is %r, "
+            "one field for all masses; expected %d fields, one for each of 'mass_bins', or no "
+            "'mass_bins'.",
+            *(options.mass_bins, options.completeness, len(options.mass_bins) - 1),
+        )
+    if options.scatter == "exclusion" and survey.by_mass:
+        raise LoggedError(
+            log,
+            "Option 'scatter' is 'exclusion' and 'completeness' is %r, which differs between "
+            "ranges of mass; expected one field, for halos that are not seen exclude others, too.",
+            options.completeness,
+        )
+
+
+def _unit(option):
+    return f" {Mark.of(option).unit}".rstrip()

@@ -32,15 +32,14 @@ def constant_h(log, constants, length_unit, mass_unit):
     )
 
 
-def warn_of_threshold(log, parts, everything, mass_threshold):
+def warn_of_threshold(log, parts, mass_threshold):
     """Say where the threshold means nothing, or lies below the end of the catalogue.
 
     Parameters
     ----------
     log : Logger
     parts : list of HaloCatalogue, one a file
-    everything : HaloCatalogue, of all of them
-    mass_threshold : float [Msun/h]
+    mass_threshold : float, in the unit of the masses
     """
     if without := [part.source for part in parts if not part.has_masses]:
         log.info(
@@ -48,15 +47,20 @@ def warn_of_threshold(log, parts, everything, mass_threshold):
             "', '".join(without),
         )
         return
-    least = everything.mass.min()
+    least, n_halos, mark = (
+        min(part.mass.min() for part in parts),
+        sum(map(len, parts)),
+        parts[0].mark,
+    )
     ratio = least / mass_threshold
-    certain = len(everything) * np.log(ratio) > -np.log(LEAST_MASS_FALSE_ALARM)
+    certain = n_halos * np.log(ratio) > -np.log(LEAST_MASS_FALSE_ALARM)
     if ratio > LEAST_MASS_RATIO and certain:
         log.warning(
-            "The catalogue '%s' seems to end at %.4g Msun/h, its least mass, but 'mass_threshold' "
+            "The catalogue '%s' seems to end at %s, its least %s, but 'mass_threshold' "
             "is %g: the model would take the halos between for missing. Raise it to where the "
             "catalogue is complete.",
-            *(everything.source, least, mass_threshold),
+            " + ".join(part.source for part in parts),
+            *(mark.with_unit(f"{least:.4g}"), mark.name, mass_threshold),
         )
 
 
@@ -71,10 +75,11 @@ def warn_of_equal_masses(log, halos, likelihood):
     """
     if likelihood == "point_process" and len(halos) > 1 and np.ptp(halos.mass) == 0:
         log.warning(
-            "All %d halos in '%s' above 'mass_threshold' have the same mass, %.6g Msun/h: no "
+            "All %d halos in '%s' above 'mass_threshold' have the same %s, %s: no "
             "distribution of masses can be inferred, and the likelihood grows as it narrows. Use "
             "likelihood: counts.",
-            *(len(halos), halos.source, halos.mass[0]),
+            *(len(halos), halos.source, halos.mark.name),
+            halos.mark.with_unit(f"{halos.mass[0]:.6g}"),
         )
 
 

@@ -5,16 +5,16 @@ from cobaya.likelihood import Likelihood
 from cobaya.log import LoggedError
 
 from ..bias.binned_counts import BinnedCounts
+from ..bias.completeness import CompletenessByMass
 from ..bias.exclusion import MEAN_DENSITY, ExclusionProcess
 from ..bias.point_process import PointProcess
 from ..bias.weight import narrower
-from ..catalogue import join, read_catalogues
+from ..catalogue import read_catalogues
+from ..catalogue.mark import Mark, check_mark
 from ..catalogue.resolution import mass_resolution
 from ..catalogue.selection import Survey
 from ..catalogue.units import check_units, need_h
 from ..component import (
-    BOOLEAN,
-    POSITIVE_INTEGER,
     POSITIVE_NUMBER,
     FieldRevision,
     PackageComponent,
@@ -23,17 +23,7 @@ from ..component import (
 )
 from ..kernels.cache import one_compiles
 from ..kernels.threads import SERIAL, Threads
-from .allowed import (
-    BOUNDARIES,
-    HUBBLE,
-    LIKELIHOODS,
-    MASS_BINS,
-    ORIGIN,
-    SCATTERS,
-    SELECT,
-    WIDTH_FLOOR,
-    check_together,
-)
+from .allowed import OPTIONS, SCATTERS, check_survey, check_together
 from .catalogue_and_run import (
     compare_with_run,
     constant_h,
@@ -42,6 +32,7 @@ from .catalogue_and_run import (
     warn_of_meshes,
     warn_of_threshold,
 )
+from .used_halos import UsedHalos
 
 #: Derived parameters, after ``parameter_prefix``: mean density of halos [(h/Mpc)^3], linear bias
 DERIVED = ("mean_density", "b1")
@@ -71,30 +62,20 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     mass_bins: list | None
     scatter: str
     width_floor: float | None
-    completeness: str | None
+    mark: dict | None
+    completeness: str | list | None
     drop_masked: bool
     boundary: str
     threads: int
     parameter_prefix: str
 
-    _at_resume_prefer_new = [*Likelihood._at_resume_prefer_new, "threads", "speed", "stop_at_error"]
+    _at_resume_prefer_new = [
+        *Likelihood._at_resume_prefer_new,
+        *("threads", "speed", "stop_at_error", "mark"),
+    ]
     # option -> allowed values, see `component.check_option`; subclasses add theirs. Private, for
     # Cobaya takes public class attributes for options.
-    _OPTIONS = {
-        "wrap": BOOLEAN,
-        "origin": ORIGIN,
-        "h": HUBBLE,
-        "select": SELECT,
-        "mass_threshold": POSITIVE_NUMBER,
-        "likelihood": LIKELIHOODS,
-        "mass_bins": MASS_BINS,
-        "scatter": tuple(SCATTERS),
-        "width_floor": WIDTH_FLOOR,
-        "drop_masked": BOOLEAN,
-        "boundary": BOUNDARIES,
-        "threads": POSITIVE_INTEGER,
-        "parameter_prefix": ("a string", lambda v: isinstance(v, str)),
-    }
+    _OPTIONS = OPTIONS
 
     @classmethod
     def bias_model(cls, options, mean_density=None, threads=SERIAL):
@@ -153,20 +134,24 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             raise LoggedError(
                 self.log, "Option 'drop_masked' is of no use without the option 'completeness'."
             )
+        self._mark = Mark.of(self.mark)
         self._threads = Threads(self.threads)
         if self.threads > 1:
             self.log.info("%d threads share the loops over voxels.", self.threads)
         self._data_model = {}
         self._log_reference = {}
         self._width_floor = self.width_floor
-        self._halos = None
+        self._used = None
         self.n_impossible = 0
         weights = self.weights(vars(self))
         self.weight_names = list(weights)
         self.default_weights = np.array([weight.start for weight in weights.values()])
         with logged_errors(self.log):
-            self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary)
             check_units("catalogue", self.length_unit, self.mass_unit)
+            check_mark(self._mark, self.mass_unit)
+            n_ranges = None if self.mass_bins is None else len(self.mass_bins) - 1
+            self._survey = Survey.read(self.completeness, self.drop_masked, self.boundary, n_ranges)
+        check_survey(self.log, self, self._survey)
         self._h = self.h
         if self.box_size is not None and not self._waits_for_h:
             self._read()
@@ -196,48 +181,31 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 select=self.select,
                 default_mass=self.mass_threshold if self.likelihood == "counts" else None,
                 partial=self._survey.completeness is not None,
+                mark=self._mark,
                 log=self.log,
             )
-            everything = join(parts)
-            self._halos = everything.above(self.mass_threshold)
-        self._files = [(part.source, len(part), part.row, part.stated) for part in parts]
-        self._rows = np.flatnonzero(everything.mass >= self.mass_threshold)
-        self._t = np.log(self._halos.mass / self.mass_threshold)
-        warn_of_threshold(self.log, parts, everything, self.mass_threshold)
-        warn_of_equal_masses(self.log, self._halos, self.likelihood)
-        observed = self._survey.n_observed(self._halos)
-        density = max(observed, 1) / (self.box_size**3 * self._survey.fraction)
+            used = UsedHalos.of(parts, self.mass_threshold, self._bins)
+        warn_of_threshold(self.log, parts, self.mass_threshold)
+        warn_of_equal_masses(self.log, used.halos, self.likelihood)
+        observed = self._survey.n_observed(used.halos, used.ranges)
+        density = self._survey.density(used.halos, used.ranges)
         if self.width_floor is None:
-            self._width_floor = mass_resolution(self._halos.mass)
+            self._width_floor = mass_resolution(used.halos.mass)
         options = {**vars(self), "width_floor": self._width_floor}
         self.engine, self.network = self.bias_model(options, density, self._threads)
-        above = f"lie above {self.mass_threshold:g} Msun/h"
-        self.log.info(
-            "%d of %d halos in '%s' %s: %.3g per (Mpc/h)^3%s.",
-            *(len(self._halos), len(everything), everything.source),
-            above if everything.has_masses else "enter, without masses",
-            density,
-            f", from the {observed} in the observed part" if observed < len(self._halos) else "",
-        )
-        inside = (self._t >= self._bins[0]) & (self._t < self._bins[-1])
-        if not inside.any():
+        self.log.info("%s", used.summary(density, observed))
+        if not (used.ranges >= 0).any():
             raise LoggedError(self.log, "No halo lies in the mass bins %r.", self.mass_bins)
-        if not inside.all():
+        n_outside = np.count_nonzero(used.ranges < 0)
+        # Of a point process they are where the completeness is 0.
+        if n_outside and self.likelihood == "binned":
             self.log.info(
-                "%d of them lie outside the mass bins, %g to %g Msun/h, and are left out.",
-                np.count_nonzero(~inside),
-                self.mass_bins[0],
-                self.mass_bins[-1],
+                "%d of them lie outside the mass bins, %g to %s, and are left out.",
+                *(n_outside, self.mass_bins[0], self._mark.with_unit(f"{self.mass_bins[-1]:g}")),
             )
+            used = used.in_ranges() if self._survey.by_mass else used
+        self._used = used
         self._warm_up()
-
-    def _name_of(self, halo):
-        """File of a halo above the threshold, and its number there."""
-        row = self._rows[halo]
-        for file, length, rows, _ in self._files:
-            if row < length:
-                return f"{file}, halo {row if rows is None else rows[row]} (from 0)"
-            row -= length
 
     def initialize_with_provider(self, provider):
         super().initialize_with_provider(provider)
@@ -255,10 +223,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
                 self.box_size,
                 grid.box_size,
             )
-        if self._halos is None:
+        if self._used is None:
             self._read()
-        stated = {file: statements for file, _, _, statements in self._files}
-        compare_with_run(self.log, stated, theory.redshift, constants, self._h)
+        compare_with_run(self.log, self._used.stated, theory.redshift, constants, self._h)
         sampled = provider.model.parameterization.sampled_params()
         n_weights = len(set(sampled) & set(self.weight_names))
         n_halos = self.data_model(grid.n).n_compared
@@ -283,7 +250,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     @property
     def halos(self):
         """:class:`~cobaya_neuralbias.catalogue.HaloCatalogue` above the threshold."""
-        if self._halos is None:
+        if self._used is None:
             if self.box_size is not None:
                 raise LoggedError(
                     self.log, "Option 'h' is needed to use this likelihood without a theory."
@@ -291,7 +258,7 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             raise LoggedError(
                 self.log, "Option 'box_size' is needed to use this likelihood without a theory."
             )
-        return self._halos
+        return self._used.halos
 
     @property
     def data(self):
@@ -300,13 +267,23 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         return [self.halos.position, self.halos.mass, *([] if mask is None else [mask])]
 
     @property
+    def quantity(self):
+        """:class:`~cobaya_neuralbias.catalogue.mark.Mark`: what the masses are, and their unit."""
+        return self._mark
+
+    @property
     def options_from_catalogue(self):
         """Options that may be left to the catalogue, with the values in use: those of a mock."""
         return {"width_floor": self._width_floor}
 
     @property
     def mass_weights(self):
-        """Names of the weights that decide masses alone: numbers do not depend on them."""
+        """Names of the weights that decide masses alone: numbers do not depend on them.
+
+        Where the completeness differs between ranges of mass the numbers depend on all weights.
+        """
+        if self._survey.by_mass:
+            return []
         parts = self.engine, self.network
         names = [name for part in parts for name in getattr(part, "mass_weights", ())]
         return [self.parameter_prefix + name for name in names]
@@ -318,7 +295,9 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
             with logged_errors(self.log):
                 # Voxels from a face of the box to where what lies beyond matters
                 radius = max(self.engine.radius, int(self.scatter == "exclusion"))
-                selected = self._survey.select(halos, n_grid, radius, self._name_of)
+                selected = self._survey.select(
+                    *(halos, self._used.ranges, n_grid, radius, self._used.name_of)
+                )
             for message in selected.messages:
                 self.log.info(message)
             self._data_model[n_grid] = self._compare(n_grid, selected.enters, selected.completeness)
@@ -326,12 +305,14 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
 
     def _compare(self, n_grid, enters, completeness):
         """Data model of the halos that enter, of the kind that the options say."""
+        if self._survey.by_mass:
+            completeness = CompletenessByMass(self._bins, completeness)
         data = {
             "engine": self.engine,
             "network": self.network,
             "voxel_volume": (self.box_size / n_grid) ** 3,
-            "voxel": self._halos.voxel(n_grid)[enters],
-            "t": self._t[enters],
+            "voxel": self.halos.voxel(n_grid)[enters],
+            "t": self._used.t[enters],
             "completeness": completeness,
             "scatter": SCATTERS[self.scatter](),
             "threads": self._threads,
@@ -352,8 +333,12 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
     def _warm_up(self, dtype="float64"):
         """Compile now, on a small mesh, where an error shows, not inside the first likelihood."""
         n_grid = self._n_grid_of_warm_up
-        masked = self._survey.completeness is not None or self._survey.open
-        model = self._compare(n_grid, slice(None), np.ones(n_grid**3) if masked else None)
+        completeness = None
+        if self._survey.by_mass:
+            completeness = np.ones((len(self._bins) - 1, n_grid**3))
+        elif self._survey.completeness is not None or self._survey.open:
+            completeness = np.ones(n_grid**3)
+        model = self._compare(n_grid, self._used.ranges >= 0, completeness)
         model.value_and_gradient(np.zeros(3 * (n_grid,), dtype), self.default_weights)
 
     def value_and_gradient(self, density, weights):

@@ -83,13 +83,14 @@ def make_mock(
                 )
             source = f"mock of '{name}'"
             catalogues[name] = place_halos(
-                rng, drawn, point.density_grid, like.mass_threshold, source
+                rng, drawn, point.density_grid, like.mass_threshold, source, like.quantity
             )
         except InputError as error:
             raise InputError(f"'{path}', likelihood '{name}': {error}") from error
+        threshold = like.quantity.with_unit(f"{like.mass_threshold:g}")
         lines.append(
-            f"'{files[name]}': {len(drawn.voxel)} halos of '{name}' above "
-            f"{like.mass_threshold:g} Msun/h, {expected_number(*at):.1f} expected"
+            f"'{files[name]}': {len(drawn.voxel)} halos of '{name}' above {threshold}, "
+            f"{expected_number(*at):.1f} expected"
         )
     readers = write_mocks(point, files, catalogues, {"seed": seed}, overwrite)
     lines += ["", "To analyse it, let the yaml file have", yaml_dump({"likelihood": readers})]

@@ -34,6 +34,7 @@ class Analysis:
         posterior mean, and the mean of those of single samples. Empty without a truth.
     final_truth : str, where the true final field is from; None without
     mass : dict, likelihood -> MassFunction, of the likelihoods that compare masses
+    marks : dict, likelihood -> Mark of its halos; None where they have no masses
     checks : dict, likelihood -> dict of :func:`.discrepancy.check`
     truth_whitened : (n_r,) float64, P/P_linear of the truth's initial conditions; None without
     truth_shells, truth_total : of :func:`power_against_truth`; None without a truth, or where the
@@ -52,6 +53,7 @@ class Analysis:
     r: dict
     final_truth: str | None
     mass: dict
+    marks: dict
     checks: dict
     truth_whitened: np.ndarray | None
     truth_shells: Deviation | None
@@ -107,7 +109,7 @@ def analyse(run):
         "final_mean": run.final_mean[:, :, coarse].mean(2),
         **{f"psi/{name}": field[:, :, coarse].mean(2) for name, field in psi.items()},
         **{
-            f"mass/{name}": like.halos.mass_per_voxel(m)[:, :, coarse].sum(2)
+            f"mass/{name}": _per_voxel(like.halos, m)[:, :, coarse].sum(2)
             for name, like in run.likelihoods.items()
         },
         **{f"{name}_truth": field[:, :, coarse].mean(2) for name, field in truth.densities.items()},
@@ -148,10 +150,15 @@ def analyse(run):
             name: MassFunction.of(
                 counter,
                 run.likelihoods[name].mass_threshold,
-                np.mean(models[name].effective_volume) * m**3 / N_QUARTILES,
+                counter.volume(m**3) / N_QUARTILES,
+                run.likelihoods[name].quantity,
             )
             for name, counter in counters.items()
             if counter.masses
+        },
+        marks={
+            name: like.quantity if like.halos.has_masses else None
+            for name, like in run.likelihoods.items()
         },
         checks={name: counter.check() for name, counter in counters.items()},
         truth_whitened=whitened,
@@ -173,10 +180,16 @@ def _radial_quadrupole(run, observed):
     return radial if radial.exists else None
 
 
+def _per_voxel(halos, n_grid):
+    """(n, n, n) sum of the masses of the halos in each voxel; their number, if they have none."""
+    return halos.mass_per_voxel(n_grid) if halos.has_masses else halos.counts(n_grid)
+
+
 def observed_part(run):
     """(m, m, m) bool: where the completeness of some likelihood is above 0; None for everywhere."""
-    seen = [like.data_model(run.density_grid.n).completeness for like in run.likelihoods.values()]
-    if not seen or any(completeness is None for completeness in seen):
+    n_grid = run.density_grid.n
+    observed = [like.data_model(n_grid).seen.observed for like in run.likelihoods.values()]
+    if not observed or any(of_one is None for of_one in observed):
         return None
-    observed = np.any([completeness > 0 for completeness in seen], axis=0)
+    observed = np.any(observed, axis=0)
     return None if observed.all() else observed.reshape(run.density_grid.shape)

@@ -57,7 +57,8 @@ class Counter:
     """Collects :class:`Counts` of one likelihood, sample by sample.
 
     Bins are those of the figure, 0.2 dex wide up to the heaviest halo, and above; and those of the
-    likelihood, if it has any. A likelihood that compares no masses has one bin.
+    likelihood and of its completeness, if they have any. A likelihood that compares no masses has
+    one bin.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ class Counter:
             own = getattr(data_model, "edges", np.array([0.0, np.inf]))
             self.figure_edges = mass_edges(data_model.t.max())
             self._edges = np.union1d(self.figure_edges, np.append(own, np.inf))
+            if data_model.by_mass:
+                self._edges = np.union1d(self._edges, data_model.completeness.edges)
             self.check_edges = own if len(own) > 2 else np.append(self.figure_edges, np.inf)
         else:
             self.figure_edges = None
@@ -92,11 +95,11 @@ class Counter:
             density = network.binned_density(flat(psi), self._edges, network_weights)
         else:
             density = network.number_density(flat(psi), network_weights)[None]
-        volume = model.effective_volume
+        volume = model.voxel_volume * model.seen.in_bins(self._edges)
         self._data.append(binned_data(quartile, model.voxel, model.t, self._edges))
         self._expected.append(expected := binned_model(quartile, density, volume))
         if self._by_halos:
-            rates, draws = volume * density.sum(0), []
+            rates, draws = (volume * density).sum(0), []
             for _ in range(self._repeats):
                 counts = model.scatter.draw(self._rng, rates, model.scatter_weights(weights))
                 if not self.masses:
@@ -112,6 +115,11 @@ class Counter:
                 factor = model.scatter.factor(self._rng, quartile.shape, of_scatter)
                 draws.append(self._rng.poisson(binned_model(quartile, density, volume * factor)))
         self._draws.append(draws)
+
+    def volume(self, n_voxels):
+        """Volume [(Mpc/h)^3] in which halos of each bin of the figure are seen: float or (b,)."""
+        model = self._model
+        return model.seen.volume_of_bins(model.voxel_volume, n_voxels, self.figure_edges, model.t)
 
     def counts(self):
         """The :class:`Counts`."""

@@ -24,7 +24,9 @@ def draw_all(run, analysis, folder):
     }
     for name, mass in analysis.mass.items():
         title = "mass_function" if len(analysis.mass) == 1 else f"mass_function_{name}"
-        drawings[title] = functools.partial(mass_function, mass.edges, mass.volume, mass.drawn)
+        drawings[title] = functools.partial(
+            mass_function, mass.edges, mass.volume, mass.drawn, mass.mark
+        )
     if analysis.r:
         drawings["cross_correlation"] = lambda: cross_correlation(analysis)
     written = []
@@ -122,7 +124,8 @@ def fields(run, analysis):
 
     Of several catalogues, the first is shown.
     """
-    groups = _map_groups(analysis.maps, next(iter(run.likelihoods), None))
+    shown = next(iter(run.likelihoods), None)
+    groups = _map_groups(analysis.maps, shown, analysis.marks.get(shown))
     n_columns = max(sum(len(panels) for panels, _, _ in row) for row in groups)
     figure = new_figure(PAGE, 2 * (PAGE - 0.4) / n_columns + 1.95)
     figure.get_layout_engine().set(h_pad=0.06)
@@ -176,8 +179,11 @@ def _outline(panel, observed, side):
             )
 
 
-def _map_groups(maps, likelihood):
-    """Two rows of groups ([(title, map), ...], label of the scale, options of ``imshow``)."""
+def _map_groups(maps, likelihood, mark):
+    """Two rows of groups ([(title, map), ...], label of the scale, options of ``imshow``).
+
+    ``mark`` is what halos are summed of; None: their number.
+    """
     span = np.percentile(np.abs(maps["initial_sample"]), 99.5)
     linear = {"vmin": -span, "vmax": span, "cmap": "RdBu_r"}
     initial = [("initial: mean", "initial_mean"), ("initial: one sample", "initial_sample")]
@@ -217,7 +223,7 @@ def _map_groups(maps, likelihood):
         rows[1].append(
             (
                 [("halos (grey: none)", log_mass)],
-                r"$\log_{10}(\Sigma M\ [h^{-1}\,\mathrm{M}_\odot])$",
+                r"$\log_{10} N$" if mark is None else mark.axis_of_sum,
                 {"cmap": "magma"},
             )
         )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from ..catalogue.mark import MASS, Mark
 from .predictive import Comparison, compare_draws
 from .statistics import N_QUARTILES
 from .style import BLUE, GREEN, ORANGE, PAGE, RED, new_figure
@@ -19,6 +20,8 @@ QUARTILES = (
 )
 # Bins with fewer halos than this, in data and draws, are left out of ratios.
 NEGLIGIBLE = 0.5
+# A range of masses (of marks, often) over which labels at powers of ten would be too few
+NARROW = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +30,13 @@ class MassFunction:
 
     Attributes
     ----------
-    edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]
+    edges : (b + 1,) float64 [Msun/h], or in the unit of the mark
+    volume : float, of a quartile on average, completeness included [(Mpc/h)^3]; (b,) float64 where
+        that differs between ranges of mass
     counts : (4, b) float64, halos, averaged over the samples (each assigns voxels to quartiles)
     expected : (4, b) float64, posterior mean of the prediction
     drawn : Comparison of (4, b), the data and their predictive distribution
+    mark : what the masses are, in whose unit the edges are
     """
 
     edges: np.ndarray
@@ -39,9 +44,10 @@ class MassFunction:
     counts: np.ndarray
     expected: np.ndarray
     drawn: Comparison
+    mark: Mark = MASS
 
     @classmethod
-    def of(cls, counter, mass_threshold, volume):
+    def of(cls, counter, mass_threshold, volume, mark=MASS):
         """That of a :class:`.discrepancy.Counter`, in the bins of the figure."""
         counts = counter.counts().regrouped(counter.figure_edges)
         repeats = counts.draws.shape[1]
@@ -54,6 +60,7 @@ class MassFunction:
                 np.repeat(counts.data, repeats, axis=0),
                 counts.draws.reshape(-1, *counts.data.shape[1:]),
             ),
+            mark,
         )
 
     @property
@@ -62,14 +69,15 @@ class MassFunction:
         return np.sqrt(self.edges[1:] * self.edges[:-1])
 
 
-def mass_function(edges, volume, both):
+def mass_function(edges, volume, both, mark=MASS):
     """dn/dlnM in density quarters, with data over the mean of the draws of each beside it.
 
     Parameters
     ----------
     edges : (b + 1,) float64 [Msun/h]
-    volume : float, of a quarter [(Mpc/h)^3]
+    volume : float or (b,) float64, of a quarter [(Mpc/h)^3]
     both : Comparison of the halos (4, b)
+    mark : Mark, what the masses are
     """
     figure = new_figure(PAGE, 4.0)
     figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)
@@ -110,8 +118,8 @@ def mass_function(edges, volume, both):
         xscale="log",
         yscale="log",
         ylim=(0.3 * unit.min(), 3 * np.max(np.maximum(both.data, both.high95) * unit)),
-        xlabel=r"$M\ [h^{-1}\,\mathrm{M}_\odot]$",
-        ylabel=r"$\mathrm{d}n/\mathrm{d}\ln M\ [h^{3}\,\mathrm{Mpc}^{-3}]$",
+        xlabel=mark.axis,
+        ylabel=mark.axis_of_function,
     )
     main.legend(handles=handles[::-1], loc="upper right", title="voxels by density")
     kinds = {
@@ -125,6 +133,12 @@ def mass_function(edges, volume, both):
     figure.legend(kinds.values(), kinds, loc="outside upper center", ncols=3)
     for panel in ratios:
         panel.set_xlim(main.get_xlim())
-        panel.tick_params(labelbottom=panel is ratios[0])
-    ratios[0].set_xlabel(r"$M\ [h^{-1}\,\mathrm{M}_\odot]$")
+        panel.tick_params(which="both", labelbottom=panel is ratios[0])
+    low, high = main.get_xlim()
+    for panel in [main, *ratios] if high < NARROW * low else []:
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        if 1e-3 < low and high < 1e4:
+            panel.xaxis.set_major_formatter("{x:g}")
+    ratios[0].set_xlabel(mark.axis)
     return figure

@@ -2,7 +2,8 @@
 
 Every statistic is computed in the same way for the data and for a draw: halos are assigned to
 voxels, no shot noise is subtracted, no window is divided out. With a completeness, contrasts are
-relative to unclustered halos of that completeness, and the matter is weighted by it. Statistics
+relative to unclustered halos of that completeness, and the matter is weighted by it. Where it
+differs between ranges of mass, it is averaged over the mass function of the data. Statistics
 that use the matter density (density quartiles, cross-spectra) take that of the sample the draw came
 from, for both: data and draw are compared sample by sample.
 """
@@ -34,7 +35,8 @@ class Predictive:
     cells : (n_cells,) float64 [Mpc/h], sides of the cubic cells
     edges : (b + 1,) float64, mass bins in t = ln(M / M_threshold); halos above are in the last bin
     n_halos : int, of the data
-    volume : float, of the box, times the mean completeness [(Mpc/h)^3]
+    volume : float, of the box, times the mean completeness [(Mpc/h)^3]; (b,) float64, one for each
+        mass bin, where the completeness differs between ranges of mass
     shot_noise : float [(Mpc/h)^3], the power of as many halos at random
     data, draws : dict
         Each name of ``STATISTICS`` -> (n_draws, ...) float64:
@@ -82,10 +84,8 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
     n = delta.shape[0]
     grid = Grid(n, n * float(np.cbrt(data_model.voxel_volume)))
     low, high = data_model.mass_range
-    completeness = data_model.completeness
-    if completeness is None:
-        completeness = np.ones(grid.shape)
-    completeness = completeness.reshape(grid.shape)
+    seen = data_model.seen
+    completeness = seen.average(n**3, data_model.t).reshape(grid.shape)
     quartile = quartiles(delta)
     voxels = cell_voxels(n)
 
@@ -119,7 +119,7 @@ def predictive(data_model, delta, weights, rng, n_draws=1, catalogues=None):
         cells=grid.voxel_side * np.array(voxels),
         edges=edges,
         n_halos=len(data_t),
-        volume=volume,
+        volume=seen.volume_of_bins(data_model.voxel_volume, n**3, edges, data_t),
         shot_noise=volume * completeness.mean() / len(data_t),
         data={name: np.stack(n_draws * [value]) for name, value in of_data.items()},
         draws={name: np.stack([s[name] for s in of_draws]) for name in of_data},

@@ -28,14 +28,14 @@ def draw_all(run, results, folder):
     """
     written = []
     for name, result in results.items():
-        threshold = run.likelihoods[name].mass_threshold
+        threshold, mark = run.likelihoods[name].mass_threshold, run.likelihoods[name].quantity
         drawings = {
             "cells": functools.partial(cells, result),
             "power": functools.partial(power, result),
             "cross": functools.partial(cross, result),
         }
         if "mass_function" in result.data:
-            drawings["mass_function"] = functools.partial(mass_function, result, threshold)
+            drawings["mass_function"] = functools.partial(mass_function, result, threshold, mark)
         for title, draw in drawings.items():
             suffix = "" if len(results) == 1 else f"_{name}"
             with matplotlib.rc_context(STYLE):
@@ -133,10 +133,11 @@ def cells(result):
     return figure
 
 
-def mass_function(result, mass_threshold):
+def mass_function(result, mass_threshold, mark):
     """dn/dlnM in density quarters, with data over predictive mean of each beside it."""
     return mass_function_figure(
         mass_threshold * np.exp(result.edges),
         result.volume / N_QUARTILES,
         compare(result, "mass_function"),
+        mark,
     )

@@ -47,7 +47,8 @@ def predict(run, n_draws, seed, folder=None, overwrite=False):
                     results[name].append(predictive(*at, rng, catalogues=drawn))
                     if folder is not None:
                         catalogues[name] = place_halos(
-                            rng, drawn[0], run.density_grid, like.mass_threshold
+                            *(rng, drawn[0], run.density_grid, like.mass_threshold),
+                            mark=like.quantity,
                         )
                 except InputError as error:
                     raise InputError(

@@ -48,6 +48,11 @@ def summarise(run, analysis):
         "power_truth_total": analysis.truth_total,
         "quadrupole": analysis.quadrupole,
         "mass_function": mass_function,
+        "marks": {
+            name: {"name": mark.name, "unit": mark.unit, "function": mark.function}
+            for name, mark in analysis.marks.items()
+            if mark is not None
+        },
         "predictive": {
             name: {"masses": name in analysis.mass, **check}
             for name, check in analysis.checks.items()

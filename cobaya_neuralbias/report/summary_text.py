@@ -97,9 +97,11 @@ def _on_halos(s):
     missed = {c["check"] for c in s["checks"] if not c["met"]}
     for entry in s["mass_function"]:
         if f"mass_function_{entry['likelihood']}" in missed:
+            unit = s["marks"][entry["likelihood"]]["unit"]
             for miss in entry["outside_2sigma"]:
+                mass = f"{miss['mass']:.2g} {unit}".rstrip()
                 yield (
-                    f"{miss['mass']:.2g} Msun/h, density quartile {entry['quartile']} "
+                    f"{mass}, density quartile {entry['quartile']} "
                     f"({entry['likelihood']}): {miss['halos']:.3g} halos, model "
                     f"{miss['model']:.3g}, more than two error bars apart"
                 )
@@ -167,7 +169,8 @@ def _quadrupole(s):
 def _mass_function(s):
     for name in dict.fromkeys(entry["likelihood"] for entry in s["mass_function"]):
         check = s["predictive"][name]
-        yield from title(f"Mass function by density quarter ({name})")
+        of_mark = s["marks"][name]["function"].capitalize()
+        yield from title(f"{of_mark} by density quarter ({name})")
         yield (
             f"  deviance from the expectation: data {check['deviance']:.1f}, draws "
             f"{check['deviance_draws']:.1f} on average; p = {check['p']:.3f} of "

@@ -193,7 +193,9 @@ def _halos(summary):
     low, high = PREDICTIVE_P
     for name, check in summary["predictive"].items():
         p = check["p"]
-        by_mass = "mass and density quarter" if check["masses"] else "density quarter"
+        by_mass = "density quarter"
+        if check["masses"]:
+            by_mass = f"{summary['marks'][name]['name']} and density quarter"
         yield _verdict(
             f"mass_function_{name}" if check["masses"] else f"numbers_{name}",
             low <= p <= high,

@@ -74,7 +74,7 @@ def difference(theirs: dict[str, str], mine: dict[str, str]) -> str | None:
 _NOT_OF_POSTERIOR = ("version of", "number of chains", "sampler.")
 _OF_PLACE_AND_SPEED = {
     *("catalogue", "columns", "completeness", "phases", "phases_seed", "packages_path", "path"),
-    *("python_path", "class", "external", "type", "version", "threads", "transforms"),
+    *("python_path", "class", "external", "type", "version", "threads", "transforms", "mark"),
 }
 
 

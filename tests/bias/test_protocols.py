@@ -23,6 +23,7 @@ PARTS = [
     *((part, Rate) for part in RATES + NETWORKS),
     *((part, Network) for part in NETWORKS),
     (MixtureDensityNetwork(), TabulatedNetwork),
+    (NaturalNetwork(), TabulatedNetwork),
 ]
 
 
@@ -52,7 +53,7 @@ def test_is_one(part, protocol):
 
 def test_a_rate_knows_no_masses():
     assert not any(isinstance(rate, Network) for rate in RATES)
-    assert not isinstance(NaturalNetwork(), TabulatedNetwork)
+    assert not any(isinstance(rate, TabulatedNetwork) for rate in RATES)
     assert not isinstance(NaturalEngine(), Rate)
 
 

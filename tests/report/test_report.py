@@ -481,6 +481,7 @@ def good():
             **{"k_max": 0.24, "n_modes": 3742, "prior_std": 0.05},
             **{a: {"value": 0.06, "error": 0.04, "z": 1.5, "z_truth": 0.5} for a in "xyz"},
         },
+        "marks": {"bias": {"name": "mass"}},
         "predictive": {"bias": {"masses": True, "p": 0.3}},
     }
 

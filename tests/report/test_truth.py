@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from cobaya_neuralbias.bias.completeness import CompletenessByMass, OneCompleteness
 from cobaya_neuralbias.gravity import fourier
 from cobaya_neuralbias.gravity.grid import Grid
 from cobaya_neuralbias.mock.commands import make_mock
@@ -60,15 +61,20 @@ def test_masked_initial_conditions_are_compared_by_their_linear_density(rng):
 def test_observed_part_is_that_of_any_likelihood():
     def run(*masks):
         likelihoods = {
-            str(i): SimpleNamespace(data_model=lambda n, m=m: SimpleNamespace(completeness=m))
+            str(i): SimpleNamespace(data_model=lambda n, m=m: SimpleNamespace(seen=m))
             for i, m in enumerate(masks)
         }
         return SimpleNamespace(likelihoods=likelihoods, density_grid=Grid(4, 1.0))
 
-    one, other = np.zeros(64), np.zeros(64)
-    one[:10], other[5:20] = 0.5, 1.0
-    assert observed_part(run()) is observed_part(run(one, None)) is None
-    assert observed_part(run(np.full(64, 0.1))) is None, "seen everywhere, if not all of it"
+    one = np.zeros(64)
+    one[:10] = 0.5
+    everywhere, faint = map(OneCompleteness, (None, np.full(64, 0.1)))
+    # Of ranges of mass: where any is seen
+    of_ranges = np.zeros((2, 64))
+    of_ranges[0, 7:10], of_ranges[1, 5:20] = 1.0, 0.2
+    one, other = OneCompleteness(one), CompletenessByMass(np.array([0, 1, 2]), of_ranges)
+    assert observed_part(run()) is observed_part(run(one, everywhere)) is None
+    assert observed_part(run(faint)) is None, "seen everywhere, if not all of it"
     seen = observed_part(run(one, other))
     assert seen.shape == (4, 4, 4) and np.array_equal(np.flatnonzero(seen), np.arange(20))
 

@@ -313,7 +313,7 @@ def test_halos_outside_the_bins_are_left_out(caplog):
     [
         ({"likelihood": "poisson"}, "'likelihood' is 'poisson'; expected one of 'point_process'"),
         ({"likelihood": "binned"}, "'mass_bins' is None and 'likelihood' is 'binned'"),
-        ({"mass_bins": BINS}, "'likelihood' is 'point_process'; expected mass bins for 'binned'"),
+        ({"mass_bins": BINS}, "'likelihood' is 'point_process'; expected likelihood: binned"),
         ({"likelihood": "binned", "mass_bins": [2e13]}, "'mass_bins' is [20000000000000.0]; exp"),
         ({"likelihood": "binned", "mass_bins": [5e13, 2e13]}, "ascending"),
         ({"likelihood": "binned", "mass_bins": [0, 5e13]}, "ascending"),
