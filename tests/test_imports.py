@@ -39,7 +39,10 @@ ALLOWED = {
         *("report", "runs", "sampling", "theories"),
     ),
     "survey": ("atomic_files", "catalogue", "errors", "gravity", "posterior"),
-    "bench": ("catalogue", "errors", "gravity", "kernels", "posterior"),
+    "bench": (
+        *("atomic_files", "catalogue", "errors", "gravity", "kernels", "memory_limit"),
+        "posterior",
+    ),
     "cli": (
         *("atomic_files", "bench", "calibration", "errors", "export", "fitting", "mock"),
         *("report", "survey"),
