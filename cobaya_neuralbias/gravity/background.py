@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
+from ..kernels import growth
+
 #: Steps of the fourth-order Runge-Kutta rule from the first scale factor to the last.
 N_STEPS = 256
 #: Start of the integration, in units of the first scale factor that is needed.
@@ -64,23 +66,12 @@ class Growth:
         inertia = a**2 * hubble
         matter = omega_m * (a[-1] / a) ** 3 * (hubble[-1] / hubble) ** 2
 
-        def slope(state, i):
-            d1, g1, d2, g2 = state
-            pull = 1.5 * matter[i] * inertia[i]
-            return np.array([g1 / inertia[i], pull * d1, g2 / inertia[i], pull * (d2 - d1**2)])
-
         d1, rate = a[0], matter[0] ** 0.55
         d2 = -3 / 7 * d1**2
-        states = [np.array([d1, rate * inertia[0] * d1, d2, 2 * rate * inertia[0] * d2])]
-        for i in range(0, 2 * n_steps, 2):
-            y = states[-1]
-            k1 = slope(y, i)
-            k2 = slope(y + step / 2 * k1, i + 1)
-            k3 = slope(y + step / 2 * k2, i + 1)
-            k4 = slope(y + step * k3, i + 2)
-            states.append(y + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-        states = np.array(states)
-        slopes = np.array([slope(y, 2 * i) for i, y in enumerate(states)]) / a[::2, None]
+        states, slopes = np.empty((2, n_steps + 1, 4))
+        states[0] = d1, rate * inertia[0] * d1, d2, 2 * rate * inertia[0] * d2
+        growth.integrate(step, inertia, matter, states, slopes)
+        slopes /= a[::2, None]
         norm = states[-1, 0] ** np.array([1, 1, 2, 2])
         parts = (
             CubicHermiteSpline(a[::2], states[:, c] / norm[c], slopes[:, c] / norm[c])

@@ -32,8 +32,8 @@ from .sublattices import Sublattices
 EARLIEST = 0.25
 #: Distance [Mpc/h] of the farthest corner of a box, of which no likely cosmology is earlier
 FARTHEST = 4000.0
-# Rows of the tables, over the distances of a box; straight lines between them are good to 1e-7.
-N_ROWS = 2048
+# Rows of the tables, over the distances of a box; straight lines between them are good to 1e-6.
+N_ROWS = 512
 # Radii are tabulated so much beyond the farthest corner; beyond that the last line goes on.
 BEYOND = 1.1
 

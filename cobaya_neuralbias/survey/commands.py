@@ -9,6 +9,7 @@ import numpy as np
 from ..atomic_files import PathLike
 from ..catalogue import HaloCatalogue
 from ..catalogue.extent import check_duplicates
+from ..catalogue.mark import Mark
 from ..errors import InputError
 from .box import Box, completeness, fit_box, voxel_directions
 from .description import Description, read_description
@@ -73,6 +74,7 @@ def make_survey(
         box.size,
         d.table.path,
         has_masses=selection.mark is not None,
+        mark=Mark.of(None if d.mark is None else d.mark.option),
     )
     _check_duplicates(galaxies, selection, catalogue, log)
     Path(d.output).parent.mkdir(parents=True, exist_ok=True)

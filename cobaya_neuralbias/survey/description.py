@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_files import PathLike
+from ..catalogue.mark import MASS, Mark, check_mark, is_mark
 from ..catalogue.rows import is_select
 from ..errors import InputError
 from ..posterior.from_yaml import read_yaml
@@ -76,6 +77,11 @@ class MarkOptions:
     unit: str = ""
     log10: bool = False
     bins: tuple[float, ...] | None = None
+
+    @property
+    def option(self) -> dict[str, str]:
+        """The option ``mark`` of the likelihood."""
+        return {"name": self.name, "label": self.label, "unit": self.unit}
 
 
 @dataclass(frozen=True)
@@ -235,13 +241,18 @@ def _mark(keys: Keys, file: str, table: TableOptions) -> MarkOptions | None:
     bins = part.ascending("bins", None, "two edges or more, the first > 0, the last may be .inf")
     if bins is not None and (len(bins) < 2 or bins[0] == 0):
         raise part.error("bins", list(bins), "two edges or more, the first > 0")
-    return MarkOptions(
+    mark = MarkOptions(
         part.text("name", usual[0]),
         part.text("label", usual[1]),
         part.text("unit", usual[2]),
         log10,
         bins,
     )
+    if not is_mark(mark.option):
+        words = "a name and a label, and a unit without dollars and backslashes"
+        raise keys.error("mark", keys.raw("mark"), words)
+    check_mark(Mark.of(mark.option), MASS.unit)
+    return mark
 
 
 def _flux_limit(

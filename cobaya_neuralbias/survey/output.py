@@ -161,7 +161,7 @@ def run_options(
         likelihood["mass_threshold"] = float(least)
         if edges is not None and (d.likelihood == "binned" or len(edges) > 2):
             likelihood["mass_bins"] = [float(edge) for edge in edges]
-        likelihood["mark"] = {"label": d.mark.label, "unit": d.mark.unit}
+        likelihood["mark"] = d.mark.option
     h = d.cosmology["H0"] / 100
     params = {
         "H0": d.cosmology["H0"],

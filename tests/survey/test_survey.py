@@ -5,9 +5,10 @@ import logging
 import h5py
 import numpy as np
 import pytest
+from cobaya.model import get_model
 from cobaya.yaml import yaml_load, yaml_load_file
 
-from cobaya_neuralbias import cli
+from cobaya_neuralbias import cli, field_target
 from cobaya_neuralbias.catalogue import HaloCatalogue, read_catalogue, read_field, write_catalogue
 from cobaya_neuralbias.survey import sky
 from cobaya_neuralbias.survey.commands import make_survey
@@ -152,7 +153,8 @@ def test_bins_without_a_flux_limit_share_a_field(work, points):
     bias = yaml_load_file(str(work.folder / "made.yaml"))["likelihood"]["bias"]
     assert bias["likelihood"] == "binned" and bias["mass_threshold"] == 1e10
     assert bias["mass_bins"] == [1e10, 1e11, float("inf")]
-    assert bias["mark"] == {"label": "M_*", "unit": "Msun/h^2"} and "columns" not in bias
+    mark_of_run = {"name": "stellar", "label": "M_*", "unit": "Msun/h^2"}
+    assert bias["mark"] == mark_of_run and "columns" not in bias
     # Without bins, each mark counts.
     options["mark"].pop("bins")
     work.make(table, **options)
@@ -227,3 +229,28 @@ def test_a_faint_limit_is_mentioned(work, points, caplog):
     with caplog.at_level(logging.WARNING):
         make_survey(work.yaml(**options))
     assert "is the table complete to that?" in caplog.text
+
+
+@pytest.mark.parametrize("likelihood", ["binned", "point_process", "counts"])
+def test_cobaya_takes_what_is_written(work, points, likelihood):
+    """The whole yaml file, of a survey with bins of different reaches, or of counts."""
+    options = {"z_range": z_at(5, 70), "n_grid": 16}
+    table = table_of(points)
+    if likelihood != "counts":
+        mark = np.geomspace(1e10, 1e11, len(points))
+        options |= {
+            "columns": {"mark": "light"},
+            "mark": {"name": "luminosity", "label": "L", "unit": "Lsun/h^2"},
+            "likelihood": likelihood,
+            "flux_limit": {"magnitude": 11.0, "absolute_sun": 3.28},
+        }
+        options["mark"]["bins"] = [1e10, 3e10, float("inf")]
+        table = table_of(points, light=mark)
+    work.make(table, **options)
+    info = yaml_load_file(str(work.folder / "made.yaml"))
+    target = field_target(get_model(info))
+    modes = np.random.default_rng(0).standard_normal(target.grid.shape)
+    (like,) = target.likelihoods.values()
+    value, gradient, _ = target.modes_value_and_gradient(modes, like.default_weights)
+    assert np.isfinite(value) and np.any(gradient)
+    assert like.data_model(16).by_mass == (likelihood != "counts")
