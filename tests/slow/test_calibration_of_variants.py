@@ -12,7 +12,6 @@ from replicas import COSMOLOGY, FALSE_ALARM, biased, family, replicas, too_narro
 
 pytestmark = pytest.mark.slow
 
-N_REPLICAS = 80
 OBSERVER = [20.0, 40.0, 70.0]
 EDGES, REACHES = [THRESHOLD, 1.8e13, np.inf], [60.0, 100.0]
 
@@ -51,10 +50,10 @@ def survey(folder):
     }
 
 
-@pytest.fixture(scope="module", params=[exclusion, survey])
+@pytest.fixture(scope="module", params=[(exclusion, 80), (survey, 60)], ids=["exclusion", "survey"])
 def calibrated(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("calibrated")
-    return replicas(N_REPLICAS, folder, request.param(folder))
+    folder, (setup, n) = tmp_path_factory.mktemp("calibrated"), request.param
+    return replicas(n, folder, setup(folder))
 
 
 def test_ranks_are_uniform(calibrated):
