@@ -105,6 +105,34 @@ def cost_ahead(
     return f"Speed: {rate}; at that, {what} take about {ahead}."
 
 
+def status(state: RunState, cycles: float, seconds: float, thin: int, max_samples: float) -> str:
+    """The line of a terminal: stage, gradients a second, acceptance, time left.
+
+    Parameters
+    ----------
+    state : RunState
+    cycles, seconds : float, the cycles since the run began or went on, and the time they took
+    thin : int, cycles for a sample
+    max_samples : float
+    """
+    tuning = state.tuning
+    n_warmup = max(tuning.n_cycles - state.n_cycles, 0)
+    where = (
+        f"sample {state.n_samples}/{max_samples:g}"
+        if tuning.done
+        else f"warm-up {state.n_cycles}/{tuning.n_cycles}"
+    )
+    parts = [where]
+    if state.costs.seconds_gradients > 0:
+        rate = state.costs.gradients / state.costs.seconds_gradients
+        parts.append(f"{rate:.3g} gradients/s")
+    parts.append(f"acceptance {recent_acceptance(state):.2f}")
+    if cycles and max_samples < float("inf"):
+        ahead = n_warmup + (max_samples - state.n_samples) * thin
+        parts.append(f"{duration(ahead * seconds / cycles)} left")
+    return " | ".join(parts)
+
+
 def stage(state: RunState, max_samples: int) -> str:
     tuning = state.tuning
     where = (

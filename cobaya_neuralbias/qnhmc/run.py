@@ -1,5 +1,6 @@
 """A run: one chain, the other chains it synchronises with, and what it leaves on disk."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ from .learned import Learned, write_covariance
 from .parallel import ParallelChains
 from .signals import noted_signals
 from .state import RunState
+from .status_line import StatusLine, on_terminal
 
 # Cycles, and seconds, from which the speed of a run is told
 TIMED_CYCLES, TIMED_SECONDS = 20, 2.0
@@ -62,6 +64,7 @@ class Run:
         # Cycle and time from which speed is measured; whether its last report was of the sampling
         self._timed_from = self.state.n_cycles, time.monotonic()
         self._timed: bool | None = None
+        self._status: StatusLine | None = None
 
     @property
     def state(self) -> RunState:
@@ -77,7 +80,8 @@ class Run:
                 self._say(messages.start_of_warmup(self.state.tuning))
             self._last_output = time.monotonic()
             self._timed_from = self.state.n_cycles, time.monotonic()
-            with noted_signals(self._log) as signals:
+            main, info = mpi.is_main_process(), self._log.isEnabledFor(logging.INFO)
+            with noted_signals(self._log) as signals, on_terminal(main and info) as self._status:
                 try:
                     self._sample(signals)
                     self._output_now(final=True)
@@ -123,6 +127,7 @@ class Run:
             self._synchronise_if_due()
             self._log_cost_ahead()
             self._output_if_due()
+            self._show_status()
 
     def _stop(self, signal: Any) -> NoReturn:
         """Save everything and leave, as the process would have."""
@@ -140,6 +145,16 @@ class Run:
             self._stop(signals[0])
         self._output_now(final=True)
         self._log.error("Another chain has failed or was stopped; this one is saved.")
+
+    def _show_status(self) -> None:
+        """How far the run is, at the foot of a terminal."""
+        if self._status and self._status.due:
+            state, options = self.state, self._options
+            seconds = time.monotonic() - self._timed_from[1]
+            cycles = state.n_cycles - self._timed_from[0]
+            self._status.show(
+                messages.status(state, cycles, seconds, options.thin, options.max_samples)
+            )
 
     def _log_cost_ahead(self) -> None:
         """After the first cycles of the warm-up, and again, with its steps, after those of it."""
@@ -288,7 +303,8 @@ class Run:
 
     def _output_now(self, final: bool = False) -> None:
         self._set_seconds()
-        if self.state.acceptance:  # else nothing has happened since the last line
+        # Nothing has happened since the last line, or the terminal's says it.
+        if self.state.acceptance and (final or not self._status):
             self._log.info("%s", messages.stage(self.state, self._options.max_samples))
         if warning := messages.low_acceptance(self.state):
             self._log.warning("%s", warning)
