@@ -48,8 +48,8 @@ def make_report(
     from ..runs.finished import beside, load_run
     from . import figures
     from .analysis import analyse
-    from .compare import check_prefixes, compared
-    from .compare_figures import drawings
+    from .comparison import check_prefixes, compared
+    from .comparison_figures import drawings
     from .diagnosis import judge_or_say_why
     from .page import Made, write_page
     from .summary import summarise

@@ -18,7 +18,7 @@ from ..runs.finished import field_files
 from ..runs.rebuild import as_prefix, files_of, stem_of
 from . import convergence_text, summary_text
 from .captions import caption_of, reading_order
-from .compare import split, tables
+from .comparison import split, tables
 from .page_fields import pictures
 from .page_images import figure
 

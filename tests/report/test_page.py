@@ -1,4 +1,4 @@
-"""The page of a report: its structure by a parser, and what a browser makes of it."""
+"""The page of a report: what the file holds. ``test_page_in_browser.py`` opens it."""
 
 import base64
 import io
@@ -6,18 +6,17 @@ import json
 import os
 import re
 import shutil
-import subprocess
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 
 from cobaya_neuralbias.cli import main
 from cobaya_neuralbias.errors import InputError
-from cobaya_neuralbias.report import compare, compare_figures, page
+from cobaya_neuralbias.report import comparison, comparison_figures, page
 from cobaya_neuralbias.report.captions import CAPTIONS
 from cobaya_neuralbias.report.commands import make_report
 from cobaya_neuralbias.report.slabs import Slabs, blocks
@@ -25,81 +24,6 @@ from cobaya_neuralbias.runs.finished import load_run
 
 # A name that a page which does not escape would run as a program
 HOSTILE = "<script>alert(1)</script>&'\".h5"
-VOID = {"meta", "link", "img", "input", "br", "hr"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--enable-logging=stderr", "--virtual-time-budget=4000", "--dump-dom"),
-)
-
-
-class Page(HTMLParser):
-    """Elements (tag, attributes, text inside) of a page, in order; refuses unbalanced ones."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self._open = [], []
-        self.feed(text)
-        self.close()
-        assert not self._open, [tag for tag, *_ in self._open]
-
-    def handle_starttag(self, tag, attrs):
-        element = (tag, dict(attrs), [])
-        self.elements.append(element)
-        if tag not in VOID:
-            self._open.append(element)
-
-    def handle_endtag(self, tag):
-        assert self._open and self._open[-1][0] == tag, (tag, [t for t, *_ in self._open])
-        self._open.pop()
-
-    def handle_data(self, data):
-        for _, _, inside in self._open:
-            inside.append(data)
-
-    def all(self, tag, **wanted):
-        """(attributes, text) of the elements with that tag and those attributes."""
-        return [
-            (attrs, " ".join("".join(inside).split()))
-            for name, attrs, inside in self.elements
-            if name == tag and all(attrs.get(k.rstrip("_")) == v for k, v in wanted.items())
-        ]
-
-    def rows(self, caption):
-        """Cells of the body's rows of the table whose caption begins so."""
-        tables = [i for i, (tag, *_) in enumerate(self.elements) if tag == "table"] + [None]
-        for start, end in pairwise(tables):
-            inside = self.elements[start:end]
-            if any(t == "caption" and "".join(x).startswith(caption) for t, _, x in inside):
-                rows = []
-                for tag, _, text in inside:
-                    if tag == "tr":
-                        rows.append([])
-                    elif tag in ("td", "th"):
-                        rows[-1].append(" ".join("".join(text).split()))
-                return rows[1:]
-        raise LookupError(caption)
-
-
-@pytest.fixture(scope="module")
-def other(finished, tmp_path_factory):
-    """Prefix of a copy of the run of another name, without a report."""
-    folder = tmp_path_factory.mktemp("other")
-    for file in finished.parent.glob("tiny.*"):
-        shutil.copy(file, folder / file.name.replace("tiny", "second"))
-    return folder / "second"
-
-
-@pytest.fixture(scope="module")
-def compared(finished, other, tmp_path_factory):
-    """Folder of a report that compares the run with its copy."""
-    return make_report(finished, tmp_path_factory.mktemp("out") / "report", compare=[other])[1]
-
-
-@pytest.fixture(scope="module")
-def text(report_of_finished):
-    return (report_of_finished[1] / "report.html").read_text()
 
 
 @pytest.fixture
@@ -149,8 +73,8 @@ def test_every_figure_is_on_the_page_with_a_caption(compared):
         assert any(CAPTIONS[name][1] in caption for caption in captions)
 
 
-def test_numbers_are_those_of_the_summary(text, report_of_finished):
-    summary, parsed = report_of_finished[2], Page(text)
+def test_numbers_are_those_of_the_summary(page_text, report_of_finished):
+    summary, parsed = report_of_finished[2], Page(page_text)
     rows = {row[0]: row for row in parsed.rows("Mean and standard deviation")}
     assert list(rows) == list(summary["weights"])
     columns = (("mean", 4), ("std", 4), ("std_over_prior", 2), ("ess", 0), ("rhat", 3))
@@ -167,8 +91,8 @@ def test_numbers_are_those_of_the_summary(text, report_of_finished):
     assert "83 voxels, 250 Mpc/h a side" in facts
 
 
-def test_what_made_it_is_said(text, finished):
-    parsed = Page(text)
+def test_what_made_it_is_said(page_text, finished):
+    parsed = Page(page_text)
     code = [inside for _, inside in parsed.all("pre")]
     assert f"cobaya-neuralbias report {finished}" in code
     for kind in ("input", "updated"):
@@ -180,9 +104,9 @@ def test_what_made_it_is_said(text, finished):
     assert f"numpy{np.__version__}" in versions.replace(" ", "")
 
 
-def test_slices(text, finished):
+def test_slices(page_text, finished):
     """One picture a slab of every field, with the values of the field."""
-    parsed = Page(text)
+    parsed = Page(page_text)
     slabs = json.loads(parsed.all("script", id="slabs")[0][1])
     assert np.allclose(slabs["limits"], 250.0 * np.arange(9) / 8)
     panels = parsed.all("img", class_="slice")
@@ -299,21 +223,21 @@ def test_comparison_shows_both_runs(compared, report_of_finished):
 
 def test_numbers_of_another_report_are_taken_over(other, tmp_path, monkeypatch, no_figures):
     """Where it is up to date; of a run that went on since, the fields are evolved."""
-    assert compare.stored_summary(other) is None
+    assert comparison.stored_summary(other) is None
     summary = json.loads((make_report(other)[1] / "summary.json").read_text())
-    assert compare.stored_summary(other) == summary
-    monkeypatch.setattr(compare, "load_run", None)
-    runs = compare.compared("this", summary, "too short", [other], print)
+    assert comparison.stored_summary(other) == summary
+    monkeypatch.setattr(comparison, "load_run", None)
+    runs = comparison.compared("this", summary, "too short", [other], print)
     assert [run.summary for run in runs] == [summary, summary]
     later = Path(f"{other}.1.field.h5").stat().st_mtime + 1000
     os.utime(f"{other}.1.field.h5", (later, later))
-    assert compare.stored_summary(other) is None
+    assert comparison.stored_summary(other) is None
     shutil.rmtree(other.with_name("second_report"))
 
 
 def test_runs_have_the_shortest_names_that_differ():
-    assert compare.labels(["chains/a", "chains/b"]) == ["a", "b"]
-    assert compare.labels(["one/a", "two/a", "two/b"]) == ["one/a", "two/a", "two/b"]
+    assert comparison.labels(["chains/a", "chains/b"]) == ["a", "b"]
+    assert comparison.labels(["one/a", "two/a", "two/b"]) == ["one/a", "two/a", "two/b"]
 
 
 def test_runs_of_other_meshes_and_weights(report_of_finished):
@@ -322,12 +246,12 @@ def test_runs_of_other_meshes_and_weights(report_of_finished):
     few = {name: summary["weights"][name] for name in list(summary["weights"])[:2]}
     coarse = {**summary, "power_ratio": summary["power_ratio"][:2], "weights": few}
     coarse |= {"power_std": summary["power_std"][:2], "r_initial": None}
-    runs = [compare.Compared(n, n, s, "too short") for n, s in (("a", summary), ("b", coarse))]
-    tables = compare.tables(runs)
+    runs = [comparison.Compared(n, n, s, "too short") for n, s in (("a", summary), ("b", coarse))]
+    tables = comparison.tables(runs)
     assert [name for name, _ in tables["weights"]] == list(few)
     assert tables["shells"] == []
     assert tables["costs"][-1][-1] == [None, None]
-    figures = {name: draw() for name, draw in compare_figures.drawings(runs).items()}
+    figures = {name: draw() for name, draw in comparison_figures.drawings(runs).items()}
     assert [len(figure.axes) for figure in figures.values()] == [1, 1, 1]
     assert [t.get_text() for t in figures["compare_weights"].axes[0].get_yticklabels()] == list(few)
 
@@ -344,91 +268,3 @@ def test_runs_that_cannot_be_compared(copied, names, message, capsys):
     *stages, error = captured.err.splitlines()
     assert error.startswith("cobaya-neuralbias: ") and len(stages) == 1, "before any work"
     assert not copied.with_name("tiny_report").exists()
-
-
-# -- in a browser
-
-PROBE = """
-<script>
-window.addEventListener("load", () => setTimeout(() => {
-  const seen = () => Array.from(document.querySelectorAll("img.slice")).map((i) => i.src);
-  const slider = document.getElementById("slab"), where = document.getElementById("where");
-  const result = {
-    inner: innerWidth, scroll: document.documentElement.scrollWidth,
-    broken: Array.from(document.images).filter((i) => !i.naturalWidth).length,
-    font: parseFloat(getComputedStyle(document.body).fontSize), at: [[where.textContent, seen()]],
-  };
-  const note = () => result.at.push([where.textContent, seen()]);
-  slider.value = 1; slider.dispatchEvent(new Event("input")); note();
-  document.getElementById("on").click(); note();
-  document.getElementById("slices").scrollIntoView();
-  document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"})); note();
-  document.querySelectorAll("details").forEach((d) => { d.open = true; });
-  document.querySelectorAll("button.enlarge").forEach((b) => { b.click(); });
-  result.unfolded = document.documentElement.scrollWidth;
-  parent.postMessage(result, "*");
-}, 50));
-</script></body>"""
-# A window of Chromium is at least 500 pixels wide, so the page is put into a frame.
-FRAME = """<!DOCTYPE html><title>frame</title>
-<iframe src="{file}" style="width:{width}px;height:800px"></iframe><pre id="result"></pre><script>
-addEventListener("message", (event) => {{
-  document.getElementById("result").textContent = JSON.stringify(event.data);
-}});
-</script>"""
-
-
-def in_browser(text, folder, width):
-    """(what the probe found in a page, messages on the browser's console)"""
-    (folder / "page.html").write_text(text.replace("</body>", PROBE))
-    (folder / "frame.html").write_text(FRAME.format(file="page.html", width=width))
-    result = subprocess.run(
-        [
-            *(CHROMIUM, *OPTIONS, f"--user-data-dir={folder / 'profile'}"),
-            *(f"--window-size={max(width + 100, 800)},1000", f"file://{folder / 'frame.html'}"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    found = Page(result.stdout).all("pre", id="result")[0][1]
-    console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
-    return (json.loads(found) if found else None), console
-
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"
-)
-
-
-@needs_chromium
-@pytest.mark.parametrize("width", [360, 1400])
-def test_in_a_browser(compared, tmp_path, width):
-    found, console = in_browser((compared / "report.html").read_text(), tmp_path, width)
-    assert console == []
-    assert found["inner"] == width and found["broken"] == 0 and found["font"] == 16
-    assert found["scroll"] <= found["inner"] and found["unfolded"] <= found["inner"]
-    places = [where for where, _ in found["at"]]
-    assert [where.partition(":")[0] for where in places] == ["5 of 8", "2 of 8", "3 of 8", "2 of 8"]
-    first, second, third, fourth = (pictures for _, pictures in found["at"])
-    assert all(a != b for a, b in zip(first, second, strict=True)), "the slider pages"
-    assert second != third and second == fourth, "so do button and key"
-
-
-@needs_chromium
-def test_the_browser_is_heard(text, tmp_path):
-    """A page that is wrong in both ways is found so."""
-    wrong = text.replace("</header>", "<div style='width:3000px'>wide</div></header>")
-    wrong = wrong.replace("</main>", "</main><script>nothing.at_all()</script>")
-    found, console = in_browser(wrong, tmp_path, 360)
-    assert found["scroll"] > found["inner"]
-    assert any("nothing is not defined" in line for line in console)
-
-
-@needs_chromium
-def test_the_page_may_load_nothing(text, tmp_path):
-    """Not even a picture beside it: the browser refuses, and says so."""
-    (tmp_path / "beside.png").write_bytes(b"")
-    outside = text.replace("</main>", "<img src='beside.png' alt='outside'></main>")
-    _, console = in_browser(outside, tmp_path, 1400)
-    assert any("Content Security Policy" in line for line in console)

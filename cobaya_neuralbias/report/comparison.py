@@ -24,7 +24,7 @@ class Compared:
     ----------
     prefix : str
     label : str, its name in tables and figures
-    summary : dict, of :func:`.summary.summarise`
+    summary : dict, that of ``summary.json``
     diagnosis : dict or str, of :func:`.diagnosis.judge_or_say_why`
     """
 

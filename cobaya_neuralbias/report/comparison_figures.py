@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from .compare import in_common
+from .comparison import in_common
 from .figures import K_LABEL
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PINK, RED, SKY, new_figure
 
@@ -15,7 +15,7 @@ ROW = 0.24
 
 
 def drawings(runs):
-    """Name -> function that draws the figure of a list of :class:`.compare.Compared`."""
+    """Name -> function that draws the figure of a list of :class:`.comparison.Compared`."""
     return {
         "compare_power": lambda: power(runs),
         "compare_correlation": lambda: correlation(runs),
