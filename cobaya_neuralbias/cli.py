@@ -7,13 +7,13 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 
 from . import __version__
 from .bench.arguments import add_bench
 from .errors import InputError
 from .export.arguments import add_export
+from .progress import Clock
 from .survey.arguments import add_survey
 
 USER_ERROR = 2
@@ -31,13 +31,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser(
         "report",
-        help="figures and a summary of a run",
-        description="Write the figures and a summary of a run (all its chains together), and "
-        "print the summary. The run may still be going on.",
+        help="a page, figures and a summary of a run",
+        description="Write a page (report.html), the figures and a summary of a run (all its "
+        "chains together), and print the summary. The run may still be going on.",
     )
     report.add_argument("prefix", metavar="PREFIX", help="the `output` of the run's yaml file")
     report.add_argument(
         "-o", "--output", metavar="FOLDER", help="where to write (default: PREFIX_report)"
+    )
+    report.add_argument(
+        "--compare", metavar="PREFIX", nargs="+", help="other runs, to be compared on the page"
     )
     report.set_defaults(run=_report)
 
@@ -58,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     diagnose.set_defaults(run=_diagnose)
 
-    add_export(commands, _clock)
+    add_export(commands, Clock)
 
     mock = commands.add_parser(
         "mock",
@@ -173,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(run=_calibrate)
 
     add_survey(commands)
-    add_bench(commands, _clock)
+    add_bench(commands, Clock)
     return parser
 
 
@@ -195,22 +198,13 @@ def _add_density(parser):
     )
 
 
-def _clock():
-    """A function that says on the error output what is done, with the seconds since now."""
-    start = time.monotonic()
-
-    def say(what):
-        print(f"[{time.monotonic() - start:5.1f} s] {what}", file=sys.stderr, flush=True)
-
-    return say
-
-
 def _report(arguments):
     from .report.commands import make_report
 
-    text, folder = make_report(arguments.prefix, arguments.output, _clock())
+    a = arguments
+    text, folder = make_report(a.prefix, a.output, Clock(), a.compare or ())
     print(text)
-    print(f"Figures and summary: {folder}")
+    print(f"Page, figures and summary: {folder / 'report.html'}")
 
 
 def _diagnose(arguments):
@@ -314,7 +308,7 @@ def _calibrate(arguments):
             warmup=a.warmup,
             seed=a.seed,
             json_file=a.json,
-            say=_clock(),
+            say=Clock(),
         )
     except KeyboardInterrupt:
         raise InputError("calibrate: interrupted; the same command goes on from here.") from None

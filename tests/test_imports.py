@@ -12,6 +12,7 @@ ROOT = Path(cobaya_neuralbias.__file__).parent
 # names only rooms above it in this table, so no circle can be written down.
 ALLOWED = {
     "errors": (),
+    "progress": (),
     "memory_limit": (),
     "kernels": (),
     "sampling": ("kernels",),
@@ -23,29 +24,33 @@ ALLOWED = {
     "theories": ("catalogue", "component", "errors", "gravity", "kernels", "memory_limit"),
     "likelihoods": ("bias", "catalogue", "component", "kernels"),
     "posterior": ("errors", "gravity", "kernels", "likelihoods", "sampling", "theories"),
-    "runs": ("atomic_files", "catalogue", "errors", "gravity", "posterior", "sampling"),
+    "runs": (
+        *("atomic_files", "catalogue", "errors", "gravity", "posterior", "progress", "sampling"),
+    ),
     "qnhmc": (
         *("atomic_files", "component", "errors", "kernels", "posterior", "runs", "sampling"),
     ),
-    "export": ("atomic_files", "errors", "gravity", "posterior", "runs", "theories"),
+    "export": (
+        *("atomic_files", "errors", "gravity", "posterior", "progress", "runs", "theories"),
+    ),
     "mock": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior"),
     "report": (
         *("atomic_files", "bias", "catalogue", "errors", "gravity", "mock", "posterior"),
-        *("runs", "sampling"),
+        *("progress", "runs", "sampling"),
     ),
     "fitting": ("atomic_files", "bias", "catalogue", "errors", "gravity", "posterior", "runs"),
     "calibration": (
         *("atomic_files", "catalogue", "errors", "fitting", "gravity", "mock", "posterior"),
-        *("report", "runs", "sampling", "theories"),
+        *("progress", "report", "runs", "sampling", "theories"),
     ),
     "survey": ("atomic_files", "catalogue", "errors", "gravity", "posterior"),
     "bench": (
         *("atomic_files", "catalogue", "errors", "gravity", "kernels", "memory_limit"),
-        "posterior",
+        *("posterior", "progress"),
     ),
     "cli": (
         *("atomic_files", "bench", "calibration", "errors", "export", "fitting", "mock"),
-        *("report", "survey"),
+        *("progress", "report", "survey"),
     ),
 }
 # Rooms that may import Cobaya

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from .. import __version__
 from ..kernels.particles import axpy
 from ..memory_limit import memory_limit
+from ..progress import silent
 from .cases import CASES, Setup, catalogue_file
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "cobaya", "h5py", "getdist", "matplotlib")
@@ -41,7 +43,7 @@ TOLERANCE = {"float64": 1e-5, "float32": 1e-2}
 STEP = {"float64": 1e-5, "float32": 1e-2}
 
 
-def make_check(say=lambda what: None) -> tuple[str, dict[str, Any]]:
+def make_check(say: Callable[[str], None] = silent) -> tuple[str, dict[str, Any]]:
     """Look at the machine, test gradients by differences, and time one for five seconds.
 
     Parameters

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..atomic_files import PathLike, check_output, write_json, write_text
 from ..errors import InputError, check_integer
+from ..progress import silent
 
 if TYPE_CHECKING:
     from .setup import PlannedRun, Setup
 
 # Chains with fewer samples cannot be judged.
 FEWEST_SAMPLES = 8
-
-
-def _silent(what: str) -> None:
-    pass
 
 
 def make_calibration(
@@ -31,7 +28,7 @@ def make_calibration(
     warmup: int | None = None,
     seed: int | None = None,
     json_file: PathLike | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
 ) -> tuple[str, dict[str, Any]]:
     """Run the set-up of a yaml file on catalogues with a truth, and compare.
 

@@ -5,12 +5,9 @@ from collections.abc import Callable
 from .. import __version__
 from ..atomic_files import PathLike, check_output
 from ..errors import InputError, check_integer
+from ..progress import silent
 from ..runs.finished import Run, load_run
 from . import map_files, maps, music, white_noise
-
-
-def _silent(what: str) -> None:
-    pass
 
 
 def make_export(
@@ -22,7 +19,7 @@ def make_export(
     sample: object = -1,
     samples: object = None,
     overwrite: bool = False,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
 ) -> str:
     """Write the white noise of one stored sample, maps of the posterior, or both.
 

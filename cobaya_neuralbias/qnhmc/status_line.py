@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 #: Seconds between two updates
@@ -32,15 +32,24 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Write the line anew; as much of it as fits, for a wrapped line could not be replaced."""
         width = max(shutil.get_terminal_size().columns - 1, 20)
-        self._stream.write(CLEAR + text[:width])
-        self._stream.flush()
+        self._write(CLEAR + text[:width])
         self._last = time.monotonic()
+
+    def clear(self) -> None:
+        """Leave the line empty, to be shown again whenever."""
+        self._write(CLEAR)
+        self._last = -EVERY
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Of a log handler: it writes where the line was."""
-        self._stream.write(CLEAR)
-        self._last = -EVERY
+        self.clear()
         return True
+
+    def _write(self, text: str) -> None:
+        # A terminal that has gone is no reason to end a run.
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 @contextmanager
@@ -67,10 +76,8 @@ def on_terminal(wanted: bool) -> Iterator[StatusLine | None]:
     finally:
         for handler in handlers:
             handler.removeFilter(line)
-        handlers[0].stream.write(CLEAR)
-        handlers[0].stream.flush()
+        line.clear()
 
 
 def _is_terminal(stream: Any) -> bool:
-    isatty = getattr(stream, "isatty", None)
-    return bool(isatty and isatty())
+    return not getattr(stream, "closed", True) and stream.isatty()

@@ -6,10 +6,12 @@ import numpy as np
 
 from ..gravity import fourier
 from ..gravity.fourier import linear_density
+from ..progress import silent
 from .discrepancy import Counter
 from .initial_conditions import Deviation, Quadrupole, power_against_truth
 from .mass_function import MassFunction
 from .radial_quadrupole import RadialQuadrupole
+from .slabs import Slabs
 from .statistics import N_QUARTILES, power_zscores, quartiles
 from .truth import Truth
 
@@ -44,6 +46,7 @@ class Analysis:
     observed : (m, m, m) bool, voxels that some likelihood has data of; None if it is all of them
     maps : dict, name -> slab means, (n, n) or (m, m); psi of the engines that have weights
     slab : (float, float), limits of the slab along the line of sight [Mpc/h]
+    slabs : :class:`.slabs.Slabs`, through the whole box
     """
 
     k: np.ndarray
@@ -62,10 +65,14 @@ class Analysis:
     observed: np.ndarray | None
     maps: dict
     slab: tuple
+    slabs: Slabs
 
 
-def analyse(run):
-    """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`."""
+def analyse(run, say=silent):
+    """The :class:`Analysis` of a :class:`~cobaya_neuralbias.runs.finished.Run`.
+
+    ``say`` is told what is done next.
+    """
     # The density, and all that is made of it, may be on a coarser mesh than the field.
     grid, n, m = run.grid, run.grid.n, run.density_grid.n
     n_bins, n_stored = run.whitened.shape[1], len(run.white_noise)
@@ -83,10 +90,13 @@ def analyse(run):
     modes_free = "phases" not in run.fixed
     quadrupole, quadrupoles = Quadrupole(grid), []
     radial, radials = _radial_quadrupole(run, observed), []
-    for sample in run.samples():
+    slabs = Slabs(grid.n, m)
+    for i, sample in enumerate(run.samples()):
+        say(f"evolving stored fields, drawing halos from each: {i + 1} of {n_stored}")
         linear_power = linear_power + sample.linear_power / n_stored
         density = linear_density(grid, sample.white_noise, sample.linear_power)
         linear.append(density[:, :, slab].mean(2))
+        slabs.add(density, sample.delta)
         quadrupoles.append(quadrupole(sample.white_noise))
         if radial:
             radials.append(radial(sample.white_noise))
@@ -102,8 +112,15 @@ def analyse(run):
             psi[name] = psi[name] + field / n_stored
 
     posterior_mean = {"initial": run.initial_mean, "final": run.final_mean}
+    initial_mean = linear_density(grid, run.initial_mean, linear_power)
+    slabs.keep("initial_mean", initial_mean)
+    slabs.keep("final_mean", run.final_mean)
+    for name, field in truth.densities.items():
+        slabs.keep(f"{name}_truth", field)
+    for name, like in run.likelihoods.items():
+        slabs.keep_sums(f"halos/{name}", like.halos.counts(m))
     maps = {
-        "initial_mean": linear_density(grid, run.initial_mean, linear_power)[:, :, slab].mean(2),
+        "initial_mean": initial_mean[:, :, slab].mean(2),
         "initial_sample": linear[-1],
         "initial_std": np.std(linear, axis=0, ddof=min(1, len(linear) - 1)),
         "final_mean": run.final_mean[:, :, coarse].mean(2),
@@ -117,7 +134,10 @@ def analyse(run):
     if "initial" in truth.fields:
         field = linear_density(grid, truth.fields["initial"], linear_power)
         maps["initial_truth"] = field[:, :, slab].mean(2)
+        slabs.keep("initial_truth", field)
+    slabs.finish()
     if observed is not None:
+        slabs.keep("observed", observed.astype(float))
         maps["observed"] = observed[:, :, coarse].mean(2)
     whitened = shells = total = None
     if "initial" in truth.fields:
@@ -168,6 +188,7 @@ def analyse(run):
         observed=observed,
         maps=maps,
         slab=(start * grid.voxel_side, (start + thickness) * grid.voxel_side),
+        slabs=slabs,
     )
 
 

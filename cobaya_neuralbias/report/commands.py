@@ -8,16 +8,16 @@ from typing import Any
 
 from ..atomic_files import PathLike, check_output, write_json, write_text
 from ..errors import InputError, check_integer, check_seed
-
-
-def _silent(what: str) -> None:
-    pass
+from ..progress import silent
 
 
 def make_report(
-    prefix: PathLike, folder: PathLike | None = None, say: Callable[[str], None] = _silent
+    prefix: PathLike,
+    folder: PathLike | None = None,
+    say: Callable[[str], None] = silent,
+    compare: Sequence[PathLike] = (),
 ) -> tuple[str, Path]:
-    """Write the figures and the summary of a run.
+    """Write a page (``report.html``), the figures and the summary of a run.
 
     Parameters
     ----------
@@ -26,6 +26,9 @@ def make_report(
     folder : str or Path, optional
         Where to write; by default ``PREFIX_report``. Files of an earlier report are replaced.
     say : callable, optional, is told what is done next
+    compare : list of str or Path, optional
+        Other runs, with which the page compares this one. The numbers of one with an up-to-date
+        report are taken from there, the fields of others are evolved again.
 
     Returns
     -------
@@ -35,24 +38,32 @@ def make_report(
     Raises
     ------
     InputError
-        If there is no such run, it has no samples yet, or a file of it is missing or damaged.
+        If there is no such run, it has no samples yet, or a file of it is missing or damaged; of
+        the runs to be compared likewise, or if one is given twice.
     """
     path = Path(prefix)
     # Before the imports, which take a second. Where no file has the name, there is but the mistake.
     if any(path.parent.glob(f"{glob.escape(path.name)}*")):
-        say(f"reading the files of '{os.fspath(prefix)}' and building its model")
+        say(f"reporting on '{os.fspath(prefix)}'")
     from ..runs.finished import beside, load_run
     from . import figures
     from .analysis import analyse
+    from .comparison import check_prefixes, compared
+    from .comparison_figures import drawings
+    from .diagnosis import judge_or_say_why
+    from .page import Made, write_page
     from .summary import summarise
     from .summary_text import as_text
 
-    run = load_run(prefix)
+    check_prefixes(prefix, compare)
+    made = Made.by(prefix, folder, compare)
+    run = load_run(prefix, say)
     folder = beside(prefix, "report") if folder is None else Path(folder)
-    say(f"evaluating the model at {len(run.white_noise)} stored samples")
-    analysis = analyse(run)
-    say("comparing")
+    analysis = analyse(run, say)
+    say("summarising, and judging the convergence")
     summary = summarise(run, analysis)
+    diagnosis = judge_or_say_why(prefix)
+    runs = compared(prefix, summary, diagnosis, compare, say) if compare else []
     text = as_text(summary)
     if run.left_out:
         text += f"\nPython functions, which this report is without: {', '.join(run.left_out)}.\n"
@@ -60,8 +71,12 @@ def make_report(
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "summary.txt", text)
         write_json(folder / "summary.json", summary)
-        say("drawing the figures")
-        figures.draw_all(run, analysis, folder)
+        names = figures.draw_all(run, analysis, folder, say)
+        if runs:
+            names += figures.write_figures(drawings(runs), folder, say)
+        say("writing the page")
+        write_page(folder, names, run, analysis.slabs, summary, text, diagnosis, runs, made)
+        say(f"done: '{folder / 'report.html'}'")
     except OSError as error:
         raise InputError(f"'{folder}': the report could not be written ({error}).") from error
     return text, folder
@@ -90,15 +105,12 @@ def make_diagnosis(
         If there is no such run, it has fewer than 8 samples yet, a file of it is damaged, or the
         runs are not of the same mesh and parameters.
     """
-    from .convergence import load, measure
-    from .convergence_text import as_text, checks, verdict
+    from .convergence_text import as_text
+    from .diagnosis import judge
 
-    prefixes = [os.fspath(prefix) for prefix in prefixes]
     if json_file is not None:
         check_output(json_file)
-    numbers = measure(prefixes, load(prefixes))
-    numbers["checks"] = checks(numbers)
-    numbers["verdict"] = verdict([check for check in numbers["checks"] if not check["met"]])
+    numbers = judge(prefixes)
     if json_file is not None:
         write_json(json_file, numbers)
     return as_text(numbers), numbers

@@ -190,33 +190,39 @@ def _sampling(r):
     ]
 
 
-def _quantities(r):
-    """One line for each parameter, and the median and the worst of the field's modes."""
+def quantities(r):
+    """Rows (quantity, R-hat, bulk and tail effective samples, gradients for one).
+
+    One row for each parameter, and the median and the worst of the field's modes.
+    """
     cost = r["gradients_per_effective_sample"]
     costs = {"log_posterior": cost["log_posterior"], **cost["weights"], **cost["cosmology"]}
-    modes = list(r["modes"])
-    width = max(len("field modes, median"), *(len(label(name)) for name in costs))
+    rows = []
+    for name, price in costs.items():
+        size = r["ess"][name]
+        rows.append((label(name), r["rhat"][name], size["bulk"], size["tail"], price))
+    if modes := list(r["modes"]):
+        rhat = [r["rhat"][name] for name in modes]
+        bulk, tail = ([r["ess"][name][kind] for name in modes] for kind in ("bulk", "tail"))
+        worst = r["gradient_equivalents"] / np.min(bulk)
+        median = [np.median(x) for x in (rhat, bulk, tail)]
+        rows.append(("field modes, median", *median, cost["field_median"]))
+        rows.append(("field modes, worst", np.max(rhat), np.min(bulk), np.min(tail), worst))
+    return rows
+
+
+def _quantities(r):
+    """The table of :func:`quantities`."""
+    rows = quantities(r)
+    width = max(len("field modes, median"), *(len(row[0]) for row in rows))
     lines = [
         *title("Convergence, and what an effective sample costs"),
         f"  {'':<{width}} {'':>7} {'effective samples':>17} {'gradients':>10}",
         f"  {'':<{width}} {'R-hat':>7} {'bulk':>8} {'tail':>8} {'for one':>10}",
     ]
-
-    def row(what, rhat, bulk, tail, price):
-        numbers = (_shown(rhat, 7, 3), _shown(bulk, 8, 0), _shown(tail, 8, 0), _shown(price, 10, 0))
-        return f"  {what:<{width}} " + " ".join(numbers)
-
-    for name, price in costs.items():
-        size = r["ess"][name]
-        lines.append(row(label(name), r["rhat"][name], size["bulk"], size["tail"], price))
-    if not modes:
-        return lines
-    rhat = [r["rhat"][name] for name in modes]
-    bulk, tail = ([r["ess"][name][kind] for name in modes] for kind in ("bulk", "tail"))
-    worst = r["gradient_equivalents"] / np.min(bulk)
-    median = [np.median(x) for x in (rhat, bulk, tail)]
-    lines.append(row("field modes, median", *median, cost["field_median"]))
-    lines.append(row("field modes, worst", np.max(rhat), np.min(bulk), np.min(tail), worst))
+    for what, *values in rows:
+        columns = zip(values, (7, 8, 8, 10), (3, 0, 0, 0), strict=True)
+        lines.append(f"  {what:<{width}} " + " ".join(_shown(*column) for column in columns))
     return lines
 
 

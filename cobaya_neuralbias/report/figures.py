@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from ..progress import silent
 from .chain_figures import triangle, warm_up, weights_trace
 from .mass_function import mass_function
 from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
@@ -13,8 +14,11 @@ from .style import BLACK, BLUE, COLUMN, PAGE, RED, SKY, STYLE, new_figure
 K_LABEL = r"$k\ [h\,\mathrm{Mpc}^{-1}]$"
 
 
-def draw_all(run, analysis, folder):
-    """Write every figure that the run has something for into ``folder`` (Path); their names."""
+def draw_all(run, analysis, folder, say=silent):
+    """Write every figure that the run has something for into ``folder`` (Path); their names.
+
+    ``say`` is told what is drawn next.
+    """
     drawings = {
         "weights_trace": lambda: weights_trace(run),
         "warm_up": lambda: warm_up(run),
@@ -29,8 +33,17 @@ def draw_all(run, analysis, folder):
         )
     if analysis.r:
         drawings["cross_correlation"] = lambda: cross_correlation(analysis)
+    return write_figures(drawings, folder, say)
+
+
+def write_figures(drawings, folder, say=silent):
+    """Write figures into ``folder`` (Path), of name -> function that draws one or gives None.
+
+    Returns the names of the files.
+    """
     written = []
-    for name, draw in drawings.items():
+    for i, (name, draw) in enumerate(drawings.items()):
+        say(f"drawing figures: {name} ({i + 1} of {len(drawings)})")
         with matplotlib.rc_context(STYLE):
             if (figure := draw()) is not None:
                 figure.savefig(folder / f"{name}.png")

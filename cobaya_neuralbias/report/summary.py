@@ -58,6 +58,7 @@ def summarise(run, analysis):
             for name, check in analysis.checks.items()
         },
         "weights": moments(run) if run.weight_names else {},
+        "cosmology": moments(run, others) if (others := run.target.metropolis_names) else {},
         "halos_for_weights": halos_for_weights(run),
         "stored_fields": len(run.white_noise),
     }

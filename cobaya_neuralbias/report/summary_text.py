@@ -20,7 +20,7 @@ def as_text(summary):
         f"redshift {s['redshift']:g}",
         *title("Verdict"),
         *_verdict(s),
-        *(f"  note     {text}" for text in [*_on_truth(s), *_on_weights(s), *_on_halos(s)]),
+        *(f"  note     {text}" for text in notes(s)),
         *_sampling(s),
         *_initial_conditions(s),
         *_quadrupole(s),
@@ -35,10 +35,26 @@ def _verdict(s):
         yield f"  {'met' if check['met'] else 'NOT MET':<8} {check['text']}"
         if not check["met"]:
             yield f"  do       {check['advice']}"
+    for text in not_judged(s):
+        yield f"  -        {text}"
+
+
+def not_judged(s):
+    """What the verdicts leave out, and why."""
     if s["fixed"]:
-        yield f"  note     the {' and the '.join(s['fixed'])} were fixed: not judged"
+        yield f"the {' and the '.join(s['fixed'])} were fixed: not judged"
     if s["r_initial"] is None:
-        yield "  -        no truth in the catalogue's file: nothing to compare the field with"
+        yield "no truth in the catalogue's file: nothing to compare the field with"
+    total = s["power_truth_total"]
+    if total and total["p_family"] is None:
+        yield (
+            "the power is not compared with the truth's: too few effective samples for its error"
+        )
+
+
+def notes(s):
+    """Remarks to the verdicts."""
+    return [*_on_truth(s), *_on_weights(s), *_on_halos(s)]
 
 
 def _on_truth(s):
@@ -49,11 +65,6 @@ def _on_truth(s):
         )
     if s["r_final"] is not None and s["rsd"] != "none":
         yield f"r final is against {s['final_truth']}"
-    total = s["power_truth_total"]
-    if total and total["p_family"] is None:
-        yield (
-            "the power is not compared with the truth's: too few effective samples for its error"
-        )
 
 
 def _on_weights(s):

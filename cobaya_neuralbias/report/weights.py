@@ -13,18 +13,20 @@ AT_BOUND = 1.5
 CENTRAL = (0.16, 0.84)
 
 
-def moments(run):
+def moments(run, names=None):
     """Name -> mean, std, effective samples, R-hat, standard deviation of the prior, and a mark.
 
+    Of the weights, or of the sampled parameters ``names``.
     ``mark`` is "prior" where the posterior is about as wide as the prior, "bound" where it lies at
     an end of the prior's support, else empty.
     """
-    columns = run.columns(run.weight_names)
+    names = run.weight_names if names is None else names
+    columns = run.columns(names)
     values, draws = np.concatenate(columns), equal_lengths(columns)
     sampled = list(run.target.model.parameterization.sampled_params())
     sizes, rhats = ess_bulk(draws), rhat(draws)
     out = {}
-    for i, name in enumerate(run.weight_names):
+    for i, name in enumerate(names):
         pdf = run.target.model.prior.pdf[sampled.index(name)]
         std = values[:, i].std(ddof=min(1, len(values) - 1))
         prior_std, ratio = against_prior(pdf, values[:, i])

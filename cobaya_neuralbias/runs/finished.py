@@ -5,7 +5,7 @@ Cobaya and getdist are imported when a run is loaded.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..gravity.fourier import to_modes
 from ..gravity.grid import Grid
 from ..posterior.from_yaml import quiet
+from ..progress import silent
 from .field_file import read_field_file
 from .rebuild import FIELDS, as_prefix, files_of, rebuild, stem_of
 from .traces import PER_WARMUP
@@ -163,12 +164,13 @@ class Run:
             )
 
 
-def load_run(prefix: str | os.PathLike) -> Run:
+def load_run(prefix: str | os.PathLike, say: Callable[[str], None] = silent) -> Run:
     """The run that Cobaya's ``output: prefix`` left.
 
     Parameters
     ----------
     prefix : str or Path
+    say : callable, optional, is told what is done next
 
     Returns
     -------
@@ -181,6 +183,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
     """
     prefix = as_prefix(prefix)
     files = field_files(prefix)
+    say(f"loading '{prefix}', {len(files)} field file{'s' * (len(files) > 1)}")
     contents = {path: read_field_file(path) for path in files}
     contents = {path: c for path, c in contents.items() if _has_samples(path, c)}
     if not contents:
@@ -201,6 +204,7 @@ def load_run(prefix: str | os.PathLike) -> Run:
     def mean(name):
         return np.average([part[name] for part in parts], axis=0, weights=n_samples)
 
+    say(f"building the model of {n_samples.sum():.0f} samples again")
     target, left_out = rebuild(prefix, files)
     parameters = [str(name) for name in first["parameters"]]
     wanted = [*target.weight_names, *target.metropolis_names]

@@ -65,6 +65,27 @@ def report_of_finished(finished):
     return text, folder, json.loads((folder / "summary.json").read_text())
 
 
+@pytest.fixture(scope="session")
+def other(finished, tmp_path_factory):
+    """Prefix of a copy of the run of another name, without a report."""
+    folder = tmp_path_factory.mktemp("other")
+    for file in finished.parent.glob("tiny.*"):
+        shutil.copy(file, folder / file.name.replace("tiny", "second"))
+    return folder / "second"
+
+
+@pytest.fixture(scope="session")
+def compared(finished, other, tmp_path_factory):
+    """Folder of a report that compares the run with its copy."""
+    return make_report(finished, tmp_path_factory.mktemp("out") / "report", compare=[other])[1]
+
+
+@pytest.fixture(scope="session")
+def page_text(report_of_finished):
+    """The page of the run's report."""
+    return (report_of_finished[1] / "report.html").read_text()
+
+
 @pytest.fixture
 def copied(finished, tmp_path):
     """Prefix of a copy of that run, to be spoilt."""
