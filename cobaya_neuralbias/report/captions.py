@@ -23,7 +23,8 @@ CAPTIONS = {
     "mass_function": (
         "Halos by mass, or mark, and density",
         "Left, their distribution by mass in quarters of the volume by density; right, data over "
-        "the mean of the draws. The points should lie within the bands: of ten, about seven in the darker.",
+        "the mean of the draws. The points should lie within the bands: of ten, about seven in the "
+        "darker.",
     ),
     "weights_trace": (
         "Bias weights along the chain",
