@@ -47,8 +47,27 @@ class Orders:
         return modes_bar
 
 
+class OfFirstOrder:
+    """What a model with a :class:`Lagrangian` of order 1, ``first``, says of its linear field."""
+
+    first: Lagrangian
+
+    @property
+    def grid(self):
+        return self.first.grid
+
+    @property
+    def amplitude(self):
+        return self.first.amplitude
+
+    @property
+    def packed_power(self):
+        """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
+        return self.first.packed_power
+
+
 @dataclass(frozen=True)
-class LagrangianParticles:
+class LagrangianParticles(OfFirstOrder):
     """:class:`Lagrangian` in redshift space, with eight particles a voxel, or on a coarser mesh.
 
     Attributes
@@ -68,19 +87,6 @@ class LagrangianParticles:
     @property
     def _real(self):
         return self.both or self.first
-
-    @property
-    def grid(self):
-        return self.first.grid
-
-    @property
-    def amplitude(self):
-        return self.first.amplitude
-
-    @property
-    def packed_power(self):
-        """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
-        return self.first.packed_power
 
     def displacement(self, modes):
         """Displacement (3, n, n, n) [voxel sides], and what the adjoint needs again.
@@ -155,7 +161,7 @@ class LagrangianParticles:
 
 
 @dataclass(frozen=True)
-class ObservedLagrangian:
+class ObservedLagrangian(OfFirstOrder):
     """Lagrangian theory as an observer sees it: :mod:`.line_of_sight`, of each particle by itself.
 
     Attributes
@@ -169,19 +175,6 @@ class ObservedLagrangian:
     both: Lagrangian | None
     sublattices: Sublattices
     line_of_sight: LineOfSight
-
-    @property
-    def grid(self):
-        return self.first.grid
-
-    @property
-    def amplitude(self):
-        return self.first.amplitude
-
-    @property
-    def packed_power(self):
-        """(n, n, n) linear power [(Mpc/h)^3] of each real mode."""
-        return self.first.packed_power
 
     def _displacements(self, modes):
         """Of all particles, of both orders, the second may be None; and what the adjoint needs."""
