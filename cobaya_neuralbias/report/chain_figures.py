@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..posterior.from_yaml import quiet
+from ..sampling.diagnostics import equal_lengths, ess_bulk
 from .style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, PINK, RED, SKY, new_figure
 
 TRIANGLE_SIZE = 6
@@ -111,11 +112,12 @@ def _bands(run):
 
 
 def triangle(run):
-    """Marginal posteriors of cosmology (if sampled) and of the first bias weights."""
-    names = [*run.target.metropolis_names, *run.weight_names][:TRIANGLE_SIZE]
+    """Marginal posteriors of cosmology (if sampled) and of the weights that mix worst."""
+    names = [*run.target.metropolis_names, *_worst_first(run)]
     values = np.concatenate(run.columns(names))
     moving = np.ptp(values, axis=0) > 0 if len(values) > 1 else np.zeros(len(names), dtype=bool)
-    names, values = [n for n, m in zip(names, moving, strict=True) if m], values[:, moving]
+    shown = np.flatnonzero(moving)[:TRIANGLE_SIZE]
+    names, values = [names[i] for i in shown], values[:, shown]
     if not names:
         return None
     n = len(names)
@@ -154,6 +156,16 @@ def triangle(run):
         figure.legend(handles=patches, loc="upper right", bbox_to_anchor=(0.97, 0.97))
     figure.align_labels()
     return figure
+
+
+def _worst_first(run):
+    """Names of the weights, those of the fewest effective samples first."""
+    names = list(run.weight_names)
+    if not names:
+        return []
+    sizes = ess_bulk(equal_lengths(run.columns(names)))
+    order = np.argsort(np.nan_to_num(sizes, nan=np.inf), kind="stable")
+    return [names[i] for i in order]
 
 
 def _panel(axes, posterior, x, y, x_values, y_values):
