@@ -33,6 +33,8 @@ SAMPLER = {
     "output_every": 2, "store_every": 2,
 }  # fmt: skip
 N_GRID = 8
+# Tutorials whose blocks are run one after the other, commands included, as a reader does.
+FOLLOWED = ("a_mock_recovered", "a_survey", "cosmology_with_bao")
 
 
 def blocks(page, language):
@@ -105,6 +107,8 @@ def test_blocks_run(page, folder):
     """Python blocks in sequence; then the yaml blocks that are whole runs."""
     from cobaya.run import run
 
+    if page.stem in FOLLOWED:
+        pytest.skip("test_a_tutorial_can_be_followed runs it")
     execute_python(page)
     for _, text in blocks(page, "yaml"):
         info = yaml_load(text)
@@ -116,6 +120,70 @@ def test_blocks_run(page, folder):
         info.pop("output", None)
         provide_catalogues(info)
         run(info)
+
+
+def steps(page):
+    """(language, text of a block, files named since the block before it), in their order."""
+    text, end = page.read_text(encoding="utf-8"), 0
+    for match in re.finditer(r"^```(\w+)\n(.*?)^```", text, re.M | re.S):
+        yield match[1], match[2], re.findall(r"`([\w./]+)`", text[end : match.start()])
+        end = match.end()
+
+
+def shortened(info):
+    """``info`` with the sampler of a moment, long enough for getdist, and a mesh to match."""
+    if "bias_grid" in (info.get("theory") or {}).get(LPT, {}):
+        mesh = info["theory"][LPT]["n_grid"]
+    else:
+        mesh = N_GRID
+    info = reduced(info)
+    info["theory"].get(LPT, {}).update({"n_grid": mesh} if LPT in info["theory"] else {})
+    if QNHMC in (info.get("sampler") or {}):
+        info["sampler"][QNHMC] |= {"warmup": 12, "max_samples": 40, "max_steps": 2}
+    if "mcmc" in (info.get("sampler") or {}):
+        info["sampler"]["mcmc"]["max_samples"] = 20
+    return info
+
+
+def run_line(line, run):
+    """One line of a sh block."""
+    from cobaya_neuralbias.cli import main
+
+    command, *arguments = shlex.split(line)
+    if command == "cobaya-run":
+        (file,) = (a for a in arguments if not a.startswith("-"))
+        run(yaml_load_file(file), force="-f" in arguments)
+    elif command == "cobaya-neuralbias":
+        assert main(arguments) == 0, line
+    else:
+        assert command == "sed"
+        subprocess.run([command, *arguments], check=True)
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_a_tutorial_can_be_followed(name, folder, monkeypatch):
+    """Its files, commands and Python blocks in the order of the page, at the size of a test."""
+    import cobaya.run  # noqa: F401
+    from cobaya.yaml import yaml_dump_file
+
+    module = sys.modules["cobaya.run"]
+    whole = module.run
+
+    def run(info, **options):
+        return whole(shortened(info), **options)
+
+    monkeypatch.setattr(module, "run", run)
+    shutil.copytree(ROOT / "yaml" / "data", folder / "yaml" / "data")
+    namespace = {}
+    for language, text, named in steps(DOCS / "tutorials" / f"{name}.md"):
+        if language == "yaml":
+            file = [word for word in named if word.endswith(".yaml")][-1]
+            yaml_dump_file(file, shortened(yaml_load(text)))
+        elif language == "sh":
+            for line in text.splitlines():
+                run_line(line, run)
+        elif language == "python":
+            exec(compile(text, name, "exec"), namespace)
 
 
 @pytest.mark.parametrize(
