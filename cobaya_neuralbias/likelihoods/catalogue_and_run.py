@@ -94,16 +94,15 @@ def warn_of_few_halos(log, n_halos, n_weights):
         )
 
 
-def warn_of_meshes(log, n_halos, field, density):
+def warn_of_meshes(log, per_voxel, field, density):
     """Say where the inferred amplitude is known to be low.
 
     Parameters
     ----------
     log : Logger
-    n_halos : int, that are compared
+    per_voxel : float, halos a voxel of the density, where they are observed
     field, density : Grid, of the modes and of the density that halos are compared with
     """
-    per_voxel = n_halos / density.n**3
     finer = 2 if density.voxel_side <= 2 * COARSE_FIELD else 4
     # A field that is finer than the density, and coarse all the same, wants a finer density.
     mesh = density.n * (2 if finer * density.n <= field.n else 1)

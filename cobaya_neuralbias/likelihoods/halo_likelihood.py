@@ -230,7 +230,8 @@ class HaloLikelihood(PackageComponent, FieldRevision, Likelihood):
         n_weights = len(set(sampled) & set(self.weight_names))
         n_halos = self.data_model(grid.n).n_compared
         warn_of_few_halos(self.log, n_halos, n_weights)
-        warn_of_meshes(self.log, n_halos, theory.grid, grid)
+        density = self._survey.density(self._used.halos, self._used.ranges)
+        warn_of_meshes(self.log, density * grid.voxel_volume, theory.grid, grid)
         if theory.dtype != "float64":
             self._warm_up(theory.dtype)
 
