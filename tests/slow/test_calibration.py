@@ -1,7 +1,7 @@
 """Simulation-based calibration of the whole pipeline (:mod:`replicas`) with cosmology free."""
 
 import pytest
-from replicas import COSMOLOGY, FALSE_ALARM, biased, family, replicas, too_narrow
+from replicas import COSMOLOGY, FALSE_ALARM, CalibrationTests, family, replicas
 
 from cobaya_neuralbias import NeuralBias
 
@@ -16,19 +16,8 @@ def calibrated(tmp_path_factory):
     return replicas(N_REPLICAS, tmp_path_factory.mktemp("calibrated"), SETUP)
 
 
-def test_ranks_are_uniform(calibrated):
-    assert family(*calibrated) > FALSE_ALARM
-
-
-def test_errors_too_small_are_seen(calibrated):
-    truths, draws = calibrated
-    assert family(truths, too_narrow(draws)) < FALSE_ALARM
-
-
-def test_a_bias_of_an_error_is_seen(calibrated):
-    """Of a weight: the first quantity after sigma8 and omega_m."""
-    truths, draws = calibrated
-    assert family(truths, biased(draws, 2)) < FALSE_ALARM
+class TestCosmology(CalibrationTests):
+    quantity = 2  # a weight: the first after sigma8 and omega_m
 
 
 def test_a_tempered_likelihood_is_seen(tmp_path, monkeypatch):

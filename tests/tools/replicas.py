@@ -118,3 +118,20 @@ def biased(draws, quantity):
     shifted = draws.copy()
     shifted[:, :, quantity] += draws[:, :, quantity].std(1).mean()
     return shifted
+
+
+class CalibrationTests:
+    """What is asked of a fixture ``calibrated``, of truths and draws."""
+
+    quantity = 0  #: which is biased in the negative control
+
+    def test_ranks_are_uniform(self, calibrated):
+        assert family(*calibrated) > FALSE_ALARM
+
+    def test_errors_too_small_are_seen(self, calibrated):
+        truths, draws = calibrated
+        assert family(truths, too_narrow(draws)) < FALSE_ALARM
+
+    def test_a_bias_of_an_error_is_seen(self, calibrated):
+        truths, draws = calibrated
+        assert family(truths, biased(draws, self.quantity)) < FALSE_ALARM

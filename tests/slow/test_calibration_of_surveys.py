@@ -1,27 +1,19 @@
-"""Simulation-based calibration (:mod:`replicas`) of other set-ups.
+"""Simulation-based calibration (:mod:`replicas`) of a survey.
 
-Of halos that exclude each other, compared with a density coarser than the field's; and of a survey:
-redshifts along an observer's lines of sight, on the light cone, turned into distances with another
+Redshifts along an observer's lines of sight, on the light cone, turned into distances with another
 Omega_m than the truth's, seen through a mask, and each range of masses to a distance of its own.
 """
 
 import numpy as np
 import pytest
 from prior_model import BOX, THRESHOLD, N
-from replicas import COSMOLOGY, FALSE_ALARM, biased, family, replicas, too_narrow
+from replicas import COSMOLOGY, CalibrationTests, replicas
 
 pytestmark = pytest.mark.slow
 
+N_REPLICAS = 60
 OBSERVER = [20.0, 40.0, 70.0]
 EDGES, REACHES = [THRESHOLD, 1.8e13, np.inf], [60.0, 100.0]
-
-
-def exclusion(folder):
-    return {
-        "alpha_shift": -9.5,
-        "options": {"scatter": "exclusion"},
-        "theory": {"bias_grid": N // 2},
-    }
 
 
 def survey(folder):
@@ -50,22 +42,11 @@ def survey(folder):
     }
 
 
-@pytest.fixture(scope="module", params=[(exclusion, 80), (survey, 60)], ids=["exclusion", "survey"])
-def calibrated(request, tmp_path_factory):
-    folder, (setup, n) = tmp_path_factory.mktemp("calibrated"), request.param
-    return replicas(n, folder, setup(folder))
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibrated")
+    return replicas(N_REPLICAS, folder, survey(folder))
 
 
-def test_ranks_are_uniform(calibrated):
-    assert family(*calibrated) > FALSE_ALARM
-
-
-def test_errors_too_small_are_seen(calibrated):
-    truths, draws = calibrated
-    assert family(truths, too_narrow(draws)) < FALSE_ALARM
-
-
-def test_a_bias_of_an_error_is_seen(calibrated):
-    """Of the first quantity: a weight, or sigma8."""
-    truths, draws = calibrated
-    assert family(truths, biased(draws, 0)) < FALSE_ALARM
+class TestSurvey(CalibrationTests):
+    """The quantity that is biased is sigma8."""
