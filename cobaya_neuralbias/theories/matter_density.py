@@ -344,7 +344,7 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
         grid = self.grid
         h = self.provider.get_Hubble(0.0)[0] / 100
         k, z, power = self.provider.get_Pk_grid(("delta_tot", "delta_tot"), nonlinear=False)
-        power = self._at_redshift(np.asarray(z), np.asarray(power))
+        power = expansion.at_redshift(self.log, self.redshift, np.asarray(z), np.asarray(power))
         k_mesh = grid.k_fundamental * np.sqrt(np.arange(1, 3 * (grid.n // 2) ** 2 + 1)) * h
         if k_mesh[0] < k[0] or k_mesh[-1] > k[-1]:
             raise LoggedError(
@@ -357,26 +357,6 @@ class MatterDensity(PackageComponent, FieldRevision, Theory):
             )
         power_mesh = np.exp(CubicSpline(np.log(k), np.log(power))(np.log(k_mesh))) * h**3
         return np.concatenate([[0.0], power_mesh])
-
-    def _at_redshift(self, z, power):
-        """(n_k,) power at the catalogue's redshift, of (n_z, n_k) at redshifts ``z``.
-
-        CLASS has its own redshifts, on which a cubic spline is good to 1e-5.
-        """
-        nearest = int(np.argmin(np.abs(z - self.redshift)))
-        if abs(z[nearest] - self.redshift) < 1e-6:
-            return power[nearest]
-        if not z.min() < self.redshift < z.max():
-            raise LoggedError(
-                self.log,
-                "The linear power spectrum covers z = %g to %g; expected redshift = %g in it.",
-                z.min(),
-                z.max(),
-                self.redshift,
-            )
-        order = np.argsort(z)
-        spline = CubicSpline(np.log1p(z[order]), np.log(power[order]))
-        return np.exp(spline(np.log1p(self.redshift)))
 
     def forward_model(self):
         """The forward model at the provider's cosmology."""
