@@ -160,6 +160,7 @@ def run_line(line, run):
         subprocess.run([command, *arguments], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_tutorial_can_be_followed(name, folder, monkeypatch):
     """Its files, commands and Python blocks in the order of the page, at the size of a test."""

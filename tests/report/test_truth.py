@@ -113,6 +113,7 @@ def in_redshift_space(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_forgotten_distortions_are_found(in_redshift_space):
     prefix = in_redshift_space("none")
     text, folder = make_report(prefix)
@@ -123,6 +124,7 @@ def test_forgotten_distortions_are_found(in_redshift_space):
     assert not verdict["met"] and "Then set rsd: z" in text
 
 
+@pytest.mark.slow
 def test_distortions_in_the_model_leave_none(in_redshift_space):
     """And the final field is compared with the truth in redshift space, as the text says."""
     prefix = in_redshift_space("z")

@@ -169,6 +169,7 @@ def finish(info):
     return report, predictive, json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_mock_run_and_report_of_a_mark(drawn):
     """The mark's name, label and unit stand where those of the mass did, and the mass nowhere."""
     yaml_dump_file("model.yaml", info(**luminosity()))
@@ -202,6 +203,7 @@ def test_compare_names_the_mark():
     assert "Counts alone:" in text and "Counts and luminosity of each:" in text
 
 
+@pytest.mark.slow
 def test_run_without_masses_in_a_survey(drawn):
     """Counts of a tracer with positions alone and a completeness, to the end."""
     seen = np.full((N, N, N), 0.7)
