@@ -108,9 +108,10 @@ def warn_of_meshes(log, per_voxel, field, density):
     mesh = density.n * (2 if finer * density.n <= field.n else 1)
     if field.voxel_side > COARSE_FIELD and per_voxel > CROWDED:
         log.warning(
-            "%.2g halos a voxel, and a field on voxels of %.1f Mpc/h: on N-body halos the inferred "
-            "power was 10 to 50 %% low in such runs. Raise 'mass_threshold', and take a finer "
-            "field: n_grid: %d, bias_grid: %d (docs/explanation/limits.md).",
+            "%.2g halos a voxel where all are observed, and a field on voxels of %.1f Mpc/h: on "
+            "N-body halos the inferred power was 10 to 50 %% low in such runs. Raise "
+            "'mass_threshold' (of a survey, the first of its bins), and take a finer field: "
+            "n_grid: %d, bias_grid: %d (docs/explanation/limits.md).",
             *(per_voxel, field.voxel_side, finer * mesh, mesh),
         )
     elif field.voxel_side > COARSE_FIELD:

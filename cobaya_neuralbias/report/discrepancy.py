@@ -16,7 +16,7 @@ from scipy.special import xlogy
 
 from ..bias.likelihood import flat
 from ..mock.draw import halos_of
-from .statistics import N_QUARTILES, binned_data, binned_model, mass_edges
+from .statistics import N_QUARTILES, binned_data, binned_model, shown_edges
 
 # Draws of all stored samples together: of plain Poisson numbers, which cost nothing, and where the
 # factors of all voxels are drawn as well.
@@ -73,7 +73,7 @@ class Counter:
         low, high = data_model.mass_range
         if self.masses:
             own = getattr(data_model, "edges", np.array([0.0, np.inf]))
-            self.figure_edges = mass_edges(data_model.t.max())
+            self.figure_edges = shown_edges(own, data_model.t.max())
             self._edges = np.union1d(self.figure_edges, np.append(own, np.inf))
             if data_model.by_mass:
                 self._edges = np.union1d(self._edges, data_model.completeness.edges)

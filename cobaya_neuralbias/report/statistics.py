@@ -76,6 +76,17 @@ def mass_edges(t_max):
     return width * np.arange(int(t_max / width) + 2)
 
 
+def shown_edges(own, t_max):
+    """Edges in t of a figure: those that the likelihood compares, or narrow ones up to ``t_max``.
+
+    Within a bin of its own the likelihood does not know the masses. The last edge is finite.
+    """
+    if len(own) == 2:
+        return mass_edges(t_max)
+    last = own[-1] if np.isfinite(own[-1]) else max(mass_edges(t_max)[-1], own[-2] + MASS_BIN)
+    return np.append(own[:-1], last)
+
+
 def binned_data(quartile, voxel, t, edges):
     """(4, b) halos of each quartile and mass bin; those outside of the bins are left out.
 

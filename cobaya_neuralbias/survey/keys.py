@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ class Keys:
         self._content = dict(content or {})
         if unknown := [key for key in self._content if key not in known]:
             where = f"{name}: " if name else ""
+            near = get_close_matches(str(unknown[0]), known, 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
             raise InputError(
-                f"'{file}': {where}unknown keys {unknown}, expected among {list(known)}."
+                f"'{file}': {where}unknown keys {unknown}, expected among {list(known)}.{meant}"
             )
 
     def error(self, key: str | None, value: Any, expected: str) -> InputError:

@@ -284,7 +284,7 @@ def _survey(
     if "h" in stated:
         cosmology["H0"] = 100 * stated["h"]
     if "h" in stated and "omega_b" in stated:
-        cosmology["ombh2"] = stated["omega_b"] * stated["h"] ** 2
+        cosmology["ombh2"] = round(stated["omega_b"] * stated["h"] ** 2, 12)
     for name, key in (("n_s", "ns"), ("sigma8", "sigma8")):
         if name in stated:
             cosmology[key] = stated[name]
@@ -295,6 +295,7 @@ def _write_survey(file: Path, survey: dict[str, Any]) -> None:
     from cobaya.yaml import yaml_dump
 
     head = (
-        f"# Written by `cobaya-neuralbias mock-survey`.\n#\n#   cobaya-neuralbias survey {file}\n\n"
+        f"# The description of a survey, written by `cobaya-neuralbias mock-survey`; no input of\n"
+        f"# cobaya-run, which the next command writes.\n#\n#   cobaya-neuralbias survey {file}\n\n"
     )
     write_text(file, head + yaml_dump({k: v for k, v in survey.items() if v is not None}))

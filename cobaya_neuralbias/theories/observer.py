@@ -27,6 +27,8 @@ def check(theory):
         needed_by(theory, "fiducial_omega_m")
         today = "0 where distances follow from redshifts (fiducial_omega_m)"
         check_option(log, "redshift", theory.redshift, (today, lambda z: z == 0))
+        velocities = "'radial' where distances follow from redshifts (fiducial_omega_m)"
+        check_option(log, "rsd", theory.rsd, (velocities, lambda rsd: rsd == "radial"))
     if observer is None:
         return
     near = "three numbers [Mpc/h]"
@@ -38,6 +40,11 @@ def check(theory):
     if theory.rsd == "none" and not theory.sees_distances:
         nothing = "null in real space (rsd: none), where it does nothing"
         check_option(log, "observer", observer, (nothing, NO_VALUE))
+    if theory.rsd == "none":
+        theory.mpi_warning(
+            "An observer, but rsd: none: positions are taken for true ones. Distances from "
+            "redshifts have velocities in them: then set rsd: radial."
+        )
 
 
 def _is_near(theory, observer):
@@ -53,7 +60,8 @@ def needed_by(theory, name):
     if theory.observer is None:
         raise LoggedError(
             theory.log,
-            "Option '%s' is %r: expected the option 'observer' with it.",
+            "Option '%s' is %r: expected the option 'observer' with it, as in observer: [x, y, z], "
+            "in Mpc/h from the corner of the box.",
             *(name, getattr(theory, name)),
         )
 

@@ -254,7 +254,7 @@ def test_threshold_below_the_end_of_the_catalogue(small_model, few, halos, tmp_p
 @pytest.mark.parametrize(
     ("n_grid", "bias_grid", "said"),
     [
-        (8, None, "15 halos a voxel, and a field on voxels of 31.2 Mpc/h"),
+        (8, None, "15 halos a voxel where all are observed, and a field on voxels of 31.2 Mpc/h"),
         (32, None, "The field has voxels of 7.8 Mpc/h: on N-body halos"),
         (32, 8, "n_grid: 64, bias_grid: 16"),
         (64, 32, ""),
@@ -277,7 +277,10 @@ def test_halos_are_crowded_where_they_are_seen(small_model, tmp_path, caplog):
     for completeness, said in ((None, False), (str(tmp_path / "completeness.npy"), True)):
         caplog.clear()
         likelihood(small_model, mass_threshold=9e12, completeness=completeness)
-        assert ("halos a voxel, and a field on voxels of 7.8 Mpc/h" in caplog.text) == said
+        assert (
+            "halos a voxel where all are observed, and a field on voxels of 7.8 Mpc/h"
+            in caplog.text
+        ) == said
 
 
 @pytest.mark.parametrize(("n", "said"), [(1, True), (300, True), (599, True), (600, False)])

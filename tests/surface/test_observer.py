@@ -25,7 +25,9 @@ def target_of(info, theory=LPT, **options):
     [
         (LPT, {"rsd": "radial"}, "observer"),
         (LPT, {"light_cone": True}, "observer"),
-        (MESH, {"fiducial_omega_m": 0.3}, "observer"),
+        (MESH, {"rsd": "radial", "fiducial_omega_m": 0.3}, "observer"),
+        (LPT, {"light_cone": True, "observer": INSIDE, "fiducial_omega_m": 0.3}, "rsd"),
+        (MESH, {"observer": INSIDE, "fiducial_omega_m": 0.3}, "rsd"),
         (LPT, {"observer": INSIDE}, "observer"),
         (MESH, {"observer": INSIDE}, "observer"),
         (LPT, {"rsd": "z", "observer": INSIDE, "light_cone": True}, "rsd"),
@@ -53,7 +55,7 @@ SEEN = [
     (LPT, {"light_cone": True}),
     (LPT, {"rsd": "radial", "light_cone": True}),
     (LPT, {"rsd": "radial", "light_cone": True, "order": 1, "particles_per_voxel": 8}),
-    (LPT, {"fiducial_omega_m": 0.2}),
+    (LPT, {"rsd": "radial", "fiducial_omega_m": 0.2}),
     (MESH, {"rsd": "radial", "n_steps": 2}),
     (MESH, {"rsd": "radial", "n_steps": 2, "fiducial_omega_m": 0.2}),
 ]
@@ -86,3 +88,9 @@ def test_each_option_is_seen(small_model):
     for i, one in enumerate(densities):
         for other in densities[:i]:
             assert np.abs(one - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("rsd", ["none", "radial"])
+def test_forgotten_velocities_are_asked_for(small_model, caplog, rsd):
+    target_of(small_model, observer=INSIDE, light_cone=True, rsd=rsd)
+    assert ("then set rsd: radial" in caplog.text) == (rsd == "none")
