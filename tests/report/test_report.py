@@ -402,7 +402,7 @@ def test_report_of_a_masked_survey(tmp_path, monkeypatch):
         "catalogue": ["0.h5", "1.h5"],
         "mass_threshold": 2e13,
         "likelihood": "binned",
-        "mass_bins": [3e13, 1e14, math.inf],
+        "mass_bins": [2e13, 1e14, math.inf],
         "scatter": "negative_binomial",
         "completeness": "mask.npy",
         "drop_masked": True,
