@@ -39,8 +39,8 @@ def survey_text(
         f"{selection.near:.4g} to {selection.far:.4g} Mpc/h about the observer at "
         f"({', '.join(f'{x:.6g}' for x in box.observer)}) Mpc/h",
         f"Axes: {d.table.frame}. Mask: {mask_name}. Mean completeness {fields.mean():.4f}"
-        f"{' (over the bins)' if len(fields) > 1 else ''}; data of {np.mean(fields.max(0) > 0):.0%} "
-        "of the box",
+        f"{' (over the bins)' if len(fields) > 1 else ''}; {np.mean(fields.max(0) > 0):.0%} of the "
+        "box have data",
         "",
         f"Run it: {command}",
     ]
