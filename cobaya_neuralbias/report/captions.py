@@ -39,7 +39,8 @@ CAPTIONS = {
     "triangle": (
         "Posterior of the parameters",
         "On the diagonal the density of each, below it that of each pair with 68 and 95 per cent "
-        "contours. Long thin contours are degeneracies, which take long to explore.",
+        "contours. Long thin contours are degeneracies, which take long to explore. The weights "
+        "are those that mix worst: see their effective samples before you trust a contour.",
     ),
     "compare_power": (
         "Power of the initial conditions, by run",
